@@ -1,0 +1,98 @@
+#ifndef MACHINE_MACHINE_CONFIG_H_
+#define MACHINE_MACHINE_CONFIG_H_
+
+// What a machine is made of: plain values, filled in by hand or read from a
+// machine file. Machine::Create checks them.
+
+#include <cstdint>
+#include <string>
+
+#include "twostep/machine/types.h"
+
+namespace twostep {
+
+// What each operation costs in virtual time. Where a default comes from is said
+// beside it; "measured" is a 2-CPU Xeon virtual machine.
+struct CostModel {
+  // The CPU's own copies (COHERENT and CMA moves): memcpy of 64 MiB, measured.
+  uint64_t cpu_copy_mib_per_s = 6100;
+  // Copies between a CPU copy and a bounce buffer: the same memcpy.
+  uint64_t bounce_mib_per_s = 6100;
+  // Copy engine between VRAM and host memory: PCIe 3.0 x16 in practice.
+  uint64_t engine_mib_per_s = 12000;
+  uint64_t engine_latency_ns = 5000;
+  // What a job reads and writes from VRAM and over the bus.
+  uint64_t vram_mib_per_s = 200000;
+  uint64_t bus_mib_per_s = 12000;
+  uint64_t job_latency_ns = 10000;
+  // IOMMU: a fixed part a call (lock, space, flush) and a part a page.
+  uint64_t map_ns = 200;
+  uint64_t map_page_ns = 15;
+  uint64_t unmap_ns = 500;
+  uint64_t unmap_page_ns = 15;
+  // A page from the frame allocator, zeroed (measured: first touch 2.7 us in a
+  // fresh memfd, 0.3 us for the zeroing alone).
+  uint64_t page_alloc_ns = 300;
+  // A CPU page fault served by the library; killing user mappings: a system
+  // call and a part a page (measured: 3.9 us; 15 us for 16 pages, 655 for 4096).
+  uint64_t fault_ns = 3900;
+  uint64_t zap_ns = 12000;
+  uint64_t zap_page_ns = 160;
+  // Cache maintenance on a non-coherent machine, a page.
+  uint64_t cache_sync_page_ns = 100;
+  // Swap store: a fast SSD.
+  uint64_t swap_mib_per_s = 1000;
+  uint64_t swap_latency_ns = 50000;
+};
+
+enum class IommuMode : uint8_t {
+  kAbsent,      // devices put physical addresses on the bus
+  kTranslated,  // devices put IOVAs on the bus; the domain translates
+};
+
+struct IommuConfig {
+  IommuMode mode = IommuMode::kAbsent;
+  // The IOVA space: [iova_base, iova_base + iova_bytes).
+  uint64_t iova_base = uint64_t{1} << 40;
+  uint64_t iova_bytes = kGiB;
+};
+
+struct SwiotlbConfig {
+  uint64_t bytes = 64 * kMiB;  // the kernel's default; 0: no pool
+  // Bounce everything, as a Xen PV or a confidential guest must.
+  bool forced = false;
+};
+
+struct MachineConfig {
+  std::string name = "default";
+  // Zone DMA32 starts at physical address 0, zone NORMAL at 4 GiB. The pools
+  // below are carved out of DMA32.
+  uint64_t dma32_bytes = 512 * kMiB;
+  uint64_t normal_bytes = 512 * kMiB;
+  uint64_t coherent_bytes = 64 * kMiB;
+  uint64_t cma_bytes = 64 * kMiB;
+  uint64_t swap_bytes = kGiB;
+  IommuConfig iommu;
+  SwiotlbConfig swiotlb;
+  CostModel cost;
+};
+
+enum class SpaceAllocator : uint8_t { kRange, kBuddy };
+
+// The GPU of a machine file.
+struct GpuConfig {
+  std::string name = "gpu0";
+  int dma_mask_bits = 64;  // 24 to 64
+  // False: the CPU's caches and the device see memory apart until synced.
+  bool coherent = true;
+  uint64_t vram_bytes = 256 * kMiB;
+  // The part of VRAM that the CPU can map, from its start.
+  uint64_t vram_visible_bytes = 256 * kMiB;
+  SpaceAllocator vram_allocator = SpaceAllocator::kRange;
+  // The range that TT bos are seen through.
+  uint64_t aperture_bytes = 256 * kMiB;
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_MACHINE_CONFIG_H_
