@@ -9,9 +9,9 @@ namespace twostep::internal {
 [[noreturn]] void CheckFailed(const char* file, int line, const char* what);
 }  // namespace twostep::internal
 
-#define TWOSTEP_CHECK(condition)                                       \
-  (__builtin_expect(static_cast<bool>(condition), 1)                   \
-       ? static_cast<void>(0)                                          \
+#define TWOSTEP_CHECK(condition)                     \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? static_cast<void>(0)                        \
        : ::twostep::internal::CheckFailed(__FILE__, __LINE__, #condition))
 
 #ifdef NDEBUG

@@ -34,7 +34,8 @@ struct CostModel {
   // fresh memfd, 0.3 us for the zeroing alone).
   uint64_t page_alloc_ns = 300;
   // A CPU page fault served by the library; killing user mappings: a system
-  // call and a part a page (measured: 3.9 us; 15 us for 16 pages, 655 for 4096).
+  // call and a part a page (measured: 3.9 us; 15 us for 16 pages, 655 for
+  // 4096).
   uint64_t fault_ns = 3900;
   uint64_t zap_ns = 12000;
   uint64_t zap_page_ns = 160;

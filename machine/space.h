@@ -11,11 +11,11 @@ namespace twostep {
 enum class Direction : uint8_t { kBottomUp, kTopDown };
 
 struct SpaceRequest {
-  uint64_t size = 0;       // > 0
-  uint64_t alignment = 1;  // power of two
-  uint64_t first = 0;      // nothing below this
+  uint64_t size = 0;            // > 0
+  uint64_t alignment = 1;       // power of two
+  uint64_t first = 0;           // nothing below this
   uint64_t end = ~uint64_t{0};  // nothing at or above this
-  uint64_t boundary = 0;  // power of two that no part may cross; 0: none
+  uint64_t boundary = 0;        // power of two that no part may cross; 0: none
   Direction direction = Direction::kBottomUp;
   bool contiguous = true;  // false: an allocator that can, may split
 };

@@ -27,7 +27,8 @@ class UserMapping {
   // Serves the first touch of an absent page. Called on the faulting thread, in
   // a synchronous signal handler: it may lock and wait, but whoever touches a
   // mapping must not hold a lock that serving needs. After it returns true the
-  // access is tried again; false hands the fault on (usually: the process dies).
+  // access is tried again; false hands the fault on (usually: the process
+  // dies).
   class FaultHandler {
    public:
     virtual ~FaultHandler() = default;
