@@ -42,6 +42,26 @@ bool MapAbsent(std::byte* at, uint64_t bytes) {
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
+// One mapping to give up when the process has reached its limit, at which the
+// kernel refuses even what would leave fewer. Shared memory of its own, so that
+// it merges with nothing.
+constinit Atomic<void*> spare_mapping{nullptr};
+
+void KeepASpareMapping() {
+  void* spare =
+      mmap(nullptr, kPageSize, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (spare == MAP_FAILED) return;
+  void* none = nullptr;
+  if (!spare_mapping.compare_exchange_strong(none, spare)) {
+    munmap(spare, kPageSize);
+  }
+}
+
+void GiveUpTheSpareMapping() {
+  void* spare = spare_mapping.exchange(nullptr);
+  if (spare != nullptr) munmap(spare, kPageSize);
+}
+
 #if defined(__x86_64__)
 
 // Bits of the page fault's error code: Intel SDM volume 3, 4.7.
@@ -144,12 +164,25 @@ void Chain(int signal_number, siginfo_t* info, void* context) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+#if defined(__SANITIZE_THREAD__)
+// ThreadSanitizer blocks all signals around every handler.
+void AllowNestedFaults(int signal_number) {
+  sigset_t self;
+  sigemptyset(&self);
+  sigaddset(&self, signal_number);
+  pthread_sigmask(SIG_UNBLOCK, &self, nullptr);
+}
+#else
+void AllowNestedFaults(int) {}  // SA_NODEFER does
+#endif
+
 }  // namespace
 
 class FaultDispatcher {
  public:
   static void OnSignal(int signal_number, siginfo_t* info, void* context) {
     const int saved_errno = errno;
+    AllowNestedFaults(signal_number);
     if (!Serve(*info, *static_cast<const ucontext_t*>(context))) {
       Chain(signal_number, info, context);
     }
@@ -183,6 +216,7 @@ void UserMapping::InstallFaultHandler() {
     // NODEFER: serving a fault may touch another mapping.
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART;
     sigemptyset(&action.sa_mask);
+    KeepASpareMapping();
     TWOSTEP_CHECK(sigaction(SIGSEGV, &action, nullptr) == 0);
     return true;
   }();
@@ -243,11 +277,16 @@ void UserMapping::Kill(PageRange range) {
   std::byte* const at = AddressOf(range);
   if (range.count == 0) return;
   if (MapAbsent(at, PagesToBytes(range.count))) return;
-  // The limit of mappings. Taking away the rights of everything between guard
-  // pages cuts nothing, so it needs no mapping more; then give back what the
-  // pages held, if the kernel lets us.
-  TWOSTEP_CHECK(mprotect(data_, PagesToBytes(pages_), PROT_NONE) == 0);
-  MapAbsent(data_, PagesToBytes(pages_));
+  // The limit of mappings.
+  GiveUpTheSpareMapping();
+  if (!MapAbsent(at, PagesToBytes(range.count))) {
+    // The range lies inside one mapping, which may not be cut. Taking away the
+    // rights of everything between two guard pages cuts nothing; then give back
+    // what the pages held, if the kernel lets us.
+    TWOSTEP_CHECK(mprotect(data_, PagesToBytes(pages_), PROT_NONE) == 0);
+    MapAbsent(data_, PagesToBytes(pages_));
+  }
+  KeepASpareMapping();
 }
 
 }  // namespace twostep
