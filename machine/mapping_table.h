@@ -13,7 +13,7 @@
 // A granule that one mapping fills needs no leaf: a large mapping costs 16
 // bytes for 2 MiB, a small one at most 8 KiB. Nodes are kept once made: which
 // addresses the kernel hands out again is its choice, and nothing tells when
-// the last reader has left.
+// the last reader has left. So a table must last as long as the process.
 
 #include <array>
 #include <cstdint>
