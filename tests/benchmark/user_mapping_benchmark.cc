@@ -113,7 +113,9 @@ void* Reserve(void* at, PageCount pages, int flags) {
 void FaultFloor(benchmark::State& state) {
   const PageCount pages = static_cast<PageCount>(state.range(0));
   const File file(pages, state.range(1) != 0);
-  bare = {&file, static_cast<std::byte*>(Reserve(nullptr, pages, 0))};
+  // One page more, as behind a UserMapping: the same place in the kernel's
+  // eyes.
+  bare = {&file, static_cast<std::byte*>(Reserve(nullptr, pages + 1, 0))};
   struct sigaction action = {};
   struct sigaction before;
   action.sa_sigaction = &ServeBare;
@@ -126,7 +128,7 @@ void FaultFloor(benchmark::State& state) {
     state.ResumeTiming();
   }
   sigaction(SIGSEGV, &before, nullptr);
-  munmap(bare.data, PagesToBytes(pages));
+  munmap(bare.data, PagesToBytes(pages + 1));
   CountPages(state, pages);
 }
 

@@ -64,6 +64,7 @@ class Mapped : public UserMapping::FaultHandler {
     last_page_.store(page, std::memory_order_relaxed);
     last_access_.store(access, std::memory_order_relaxed);
     errno = EXFULL;
+    if (mapping_ == nullptr) std::_Exit(1);  // told of a mapping that is gone
     if (!serves_) return false;
     return mapping_->Present({page, 1}, file_, FileOffset(page)).ok();
   }
@@ -589,6 +590,25 @@ TEST_F(UserMappingDeathTest, UnservedFaultKills) {
         mapped.StopServing();
         Read(mapped.At(0));
         std::_Exit(1);
+      },
+      KilledBySignal(SIGSEGV), "");
+}
+
+TEST_F(UserMappingDeathTest, AddressesOfAnEarlierMappingAreForeign) {
+  EXPECT_EXIT(
+      {
+        signal(SIGSEGV, SIG_DFL);
+        Mapped mapped(3);
+        Mapped gone(3);
+        std::byte* const at = gone.At(1);
+        Read(at);
+        gone.Unmap();
+        void* reused =
+            mmap(at, kPageSize, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        EXPECT_IN_CHILD(reused == at);
+        Read(at);
+        std::_Exit(3);
       },
       KilledBySignal(SIGSEGV), "");
 }
