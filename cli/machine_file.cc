@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,11 +11,10 @@
 #include <map>
 #include <string_view>
 #include <utility>
-#include <vector>
+#include <variant>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "twostep/cli/checked_toml.h"
 #include "twostep/cli/machine_fields.h"
 #include "twostep/cli/size.h"
 #include "twostep/cli/trace_text.h"
@@ -27,17 +25,10 @@ namespace {
 
 using Kind = MachineField::Kind;
 
-// The parser takes dotted keys of any depth and frees them by recursion.
-// Values it nests to 256 itself; together they stay far from a stack's end.
-constexpr int kMaxDotsPerLine = 32;
 constexpr size_t kMaxNameBytes = 64;
 
 absl::string_view View(std::string_view text) {
   return absl::string_view(text.data(), text.size());
-}
-
-std::string_view StdView(absl::string_view text) {
-  return std::string_view(text.data(), text.size());
 }
 
 class Parser {
@@ -55,7 +46,6 @@ class Parser {
   absl::Status BadField(absl::string_view table, absl::string_view key,
                         absl::string_view reason) const;
 
-  absl::Status CheckText(absl::string_view text) const;
   absl::Status ReadTop(const toml::table& top);
   absl::Status ReadTable(const MachineTable& table, const toml::table& keys);
   absl::Status ReadField(const MachineField& field, const toml::node& node);
@@ -81,42 +71,17 @@ absl::Status Parser::BadField(absl::string_view table, absl::string_view key,
              absl::StrCat(FieldName(table, key), ": ", reason));
 }
 
-absl::Status Parser::CheckText(absl::string_view text) const {
-  uint64_t number = 0;
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    ++number;
-    // A line that begins with # holds no keys, in whatever it lies.
-    const absl::string_view content = absl::StripLeadingAsciiWhitespace(line);
-    if (!content.empty() && content[0] == '#') continue;
-    if (std::count(line.begin(), line.end(), '.') > kMaxDotsPerLine) {
-      return Bad(number, absl::StrCat("more than ", kMaxDotsPerLine,
-                                      " dots in a line: not a machine file"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<MachineFile> Parser::Parse(absl::string_view text) {
   if (text.size() > kMaxMachineFileBytes) {
     return Bad(1, absl::StrCat("the file is longer than the ",
                                FormatSize(kMaxMachineFileBytes),
                                " that a machine file may have"));
   }
-  absl::Status checked = CheckText(text);
-  if (!checked.ok()) return checked;
-  toml::table top;
-  // The only exceptions of this library: they end here.
-  try {
-    top = toml::parse(StdView(text));
-  } catch (const toml::parse_error& error) {
-    std::string why(error.description());
-    for (char& c : why) {
-      if (!absl::ascii_isprint(static_cast<unsigned char>(c))) c = '?';
-    }
-    if (why.size() > 200) why = why.substr(0, 200) + "...";
-    return Bad(error.source().begin.line, absl::StrCat("not TOML: ", why));
+  const std::variant<toml::table, TomlError> top = ParseToml(text);
+  if (const auto* const error = std::get_if<TomlError>(&top)) {
+    return Bad(error->line, absl::StrCat("not TOML: ", error->why));
   }
-  absl::Status read = ReadTop(top);
+  absl::Status read = ReadTop(std::get<toml::table>(top));
   if (read.ok()) read = CheckTogether();
   if (!read.ok()) return read;
   return std::move(file_);

@@ -200,6 +200,10 @@ TEST(MachineFile, SaysFileLineFieldAndWayOut) {
       {both + "vram = 4096\nvram = 4096", "m.toml:4: not TOML: "},
       {both + "[gpu]", "m.toml:3: not TOML: "},
       {both + "vram", "not TOML: "},
+      // These break an assertion of the parser.
+      {both + "\n[.a]\n", "m.toml:4: not TOML: "},
+      {both + "[gpu .. a]", "m.toml:3: not TOML: "},
+      {"[.", "m.toml:1: not TOML: "},
       {std::string("\0", 1), "m.toml:1: not TOML: "},
   };
   for (const BadCase& bad : cases) {
@@ -292,6 +296,23 @@ TEST(MachineFile, RandomBytesGiveCleanErrors) {
     }
     ExpectCleanResult(bytes);
     ExpectCleanResult("[memory]\n[gpu]\n" + bytes);
+  }
+}
+
+TEST(MachineFile, RandomPiecesOfTomlGiveCleanErrors) {
+  const char* const pieces[] = {
+      "[",  "[[",     "]",   "]]",  "a",   "b",          ".",        "=",
+      "\"", "\"\"\"", "'",   "'''", "{",   "}",          ",",        "\n",
+      "#",  "true",   "inf", "nan", "1",   "1979-05-27", "07:32:00", "Z",
+      "0x", "0b",     "0o",  "_",   "-",   "+",          "e",        "\\",
+      " ",  "\\u1",   "f",   "gpu", "= 1", "a = ",       "[gpu]\n",  "\r\n"};
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (uint64_t n = random() % 12; n > 0; --n) {
+      text += pieces[random() % std::size(pieces)];
+    }
+    ExpectCleanResult(text);
   }
 }
 
