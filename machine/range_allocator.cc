@@ -387,6 +387,23 @@ uint64_t RangeAllocator::BlockSize(uint32_t node) const {
   return nodes_[node].size;
 }
 
+RangeAllocator::Surroundings RangeAllocator::Around(uint32_t node) const {
+  const Node& block = nodes_[node];
+  TWOSTEP_DCHECK(block.previous_hole == kBlock);
+  Surroundings around{.start = block.start,
+                      .end = block.start + block.size,
+                      .hole_start = block.start,
+                      .hole_end = block.start + block.size};
+  if (block.previous != kBorder &&
+      nodes_[block.previous].previous_hole != kBlock) {
+    around.hole_start = nodes_[block.previous].start;
+  }
+  if (block.next != kBorder && nodes_[block.next].previous_hole != kBlock) {
+    around.hole_end += nodes_[block.next].size;
+  }
+  return around;
+}
+
 void RangeAllocator::ForEachSegment(
     uint32_t node,
     absl::FunctionRef<void(uint64_t start, uint64_t size)> visit) const {

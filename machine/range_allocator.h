@@ -49,8 +49,16 @@ class RangeAllocator {
   // Exact; searches the largest bin.
   uint64_t largest_hole() const;
 
-  // REQUIRES for both: `node` is allocated.
+  // REQUIRES for these three: `node` is allocated.
   uint64_t BlockSize(uint32_t node) const;
+  // The block, and how far the holes on both its sides reach.
+  struct Surroundings {
+    uint64_t start;
+    uint64_t end;
+    uint64_t hole_start;  // == start where a block stands right before it
+    uint64_t hole_end;    // == end where one stands right after it
+  };
+  Surroundings Around(uint32_t node) const;
   void ForEachSegment(
       uint32_t node,
       absl::FunctionRef<void(uint64_t start, uint64_t size)> visit) const;

@@ -246,7 +246,7 @@ def system_repositories():
     system_absl(name = "com_google_absl")
     system_googletest(name = "com_google_googletest")
     system_benchmark(name = "com_google_benchmark")
-    header_only(name = "boost", target = "intrusive", headers = ["boost/intrusive/list.hpp"], deb = "libboost-dev")
+    header_only(name = "boost", target = "intrusive", headers = ["boost/intrusive/list.hpp", "boost/smart_ptr/intrusive_ptr.hpp"], deb = "libboost-dev")
     header_only(name = "tomlplusplus", target = "tomlplusplus", headers = ["toml++/toml.h"], deb = "libtomlplusplus-dev")
     header_only(name = "nlohmann_json", target = "json", headers = ["nlohmann/json.hpp"], deb = "nlohmann-json3-dev")
     header_only(name = "cli11", target = "cli11", headers = ["CLI/CLI.hpp"], deb = "libcli11-dev")

@@ -1,0 +1,84 @@
+#include "twostep/bo/buffer_object.h"
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/host.h"
+#include "twostep/dma_types/dma_binder.h"
+
+namespace twostep {
+
+BufferObject::BufferObject(Host& host, uint64_t id, uint32_t slot,
+                           PageCount pages)
+    : manager_(&host.system_manager()),
+      pages_(pages),
+      host_(host),
+      id_(id),
+      slot_(slot) {}
+
+std::string BufferObject::DebugName() const {
+  return absl::StrCat("bo ", id_, " (", PagesToBytes(page_count()) / kKiB,
+                      " KiB)");
+}
+
+void BufferObject::Unreserve() {
+  if (memory_hook_.is_linked()) manager_->order().Touch(memory_hook_);
+  if (dma_hook_.is_linked()) binder_->order().Touch(dma_hook_);
+  lock_.Unlock();
+}
+
+void BufferObject::SetWorthless(bool worthless) {
+  AssertHeld();
+  flags_ &= ~(kWorthless | (worthless ? 0 : kPurged));
+  if (worthless) flags_ |= kWorthless;
+}
+
+void BufferObject::Pin() {
+  AssertHeld();
+  TWOSTEP_CHECK(pins_ < UINT16_MAX);
+  if (pins_++ != 0) return;
+  LeaveOrders();
+  manager_->pinned_pages() += page_count();
+  if (binder_ != nullptr) binder_->stats().pinned_pages += page_count();
+}
+
+void BufferObject::Unpin() {
+  AssertHeld();
+  TWOSTEP_CHECK(pins_ > 0);
+  if (--pins_ != 0) return;
+  JoinOrders();
+  manager_->pinned_pages() -= page_count();
+  if (binder_ != nullptr) binder_->stats().pinned_pages -= page_count();
+}
+
+void BufferObject::JoinOrders() {
+  if (pinned()) return;
+  // In SYSTEM only those are worth finding that have frames to give.
+  const bool in_memory_order =
+      manager_->kind() != MemoryManager::Kind::kNowhere || pages_.present();
+  if (in_memory_order && !memory_hook_.is_linked()) {
+    manager_->order().Insert(memory_hook_);
+  }
+  if (binder_ != nullptr && binder_->can_run_out() && !dma_hook_.is_linked()) {
+    binder_->order().Insert(dma_hook_);
+  }
+}
+
+void BufferObject::LeaveMemoryOrder() {
+  if (memory_hook_.is_linked()) manager_->order().Remove(memory_hook_);
+}
+
+void BufferObject::LeaveOrders() {
+  LeaveMemoryOrder();
+  if (dma_hook_.is_linked()) binder_->order().Remove(dma_hook_);
+}
+
+void intrusive_ptr_add_ref(BufferObject* bo) {
+  bo->references_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void intrusive_ptr_release(BufferObject* bo) {
+  if (bo->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    bo->host_.Retire(*bo);
+  }
+}
+
+}  // namespace twostep

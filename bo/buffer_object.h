@@ -1,0 +1,137 @@
+#ifndef BO_BUFFER_OBJECT_H_
+#define BO_BUFFER_OBJECT_H_
+
+// A buffer object: contents of a fixed size that live in exactly one place at a
+// time, and the two bindings through which a device reaches them.
+//
+//   contents: none | pages (ordinary, a binder's own, swapped) | fixed memory
+//   step 1:   not bound (anonymous) | DMA-bound by a binder
+//   step 2:   SYSTEM (nowhere) | an aperture (needs step 1) | fixed memory
+//
+// Made by a Host, counted by BoRef, freed with the last one. What changes a bo
+// happens under its reservation; see Device::Validate. The layout is a budget:
+// what a validation that changes nothing touches is the first cache line.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "boost/smart_ptr/intrusive_ptr.hpp"
+#include "twostep/bo/reservation_lock.h"
+#include "twostep/dma_types/dma_binding.h"
+#include "twostep/eviction/eviction_policy.h"
+#include "twostep/machine/fence_set.h"
+#include "twostep/machine/pages.h"
+#include "twostep/mem_types/memory_manager.h"
+
+namespace twostep {
+
+class CpuMapping;
+class Device;
+class DmaBinder;
+class Host;
+
+class alignas(64) BufferObject {
+ public:
+  BufferObject(const BufferObject&) = delete;
+  BufferObject& operator=(const BufferObject&) = delete;
+
+  uint64_t id() const { return id_; }
+  std::string DebugName() const;
+  PageCount page_count() const { return pages_.count(); }
+  uint64_t size_bytes() const { return PagesToBytes(page_count()); }
+  Host& host() const { return host_; }
+
+  // --- The reservation ---
+  // Taken by Exec or by hand. Unreserve makes the bo the one used last in both
+  // its eviction orders. Waiting for a bo that this thread holds is a bug.
+  void Reserve() { lock_.Lock(); }
+  bool TryReserve() { return lock_.TryLock(); }
+  void Unreserve();
+  void AssertHeld() const { TWOSTEP_CHECK(lock_.HeldByMe()); }
+
+  // --- REQUIRES: reserved, or nobody else uses the bo ---
+  // The memory type it is in, by its manager.
+  const MemoryManager& manager() const { return *manager_; }
+  // First page in an aperture or fixed memory.
+  PageCount start_page() const { return start_; }
+  SpaceBlock block() const { return SpaceBlock{start_, node_}; }
+  // Null when not DMA-bound.
+  const DmaBinder* binder() const { return binder_; }
+  const DmaBinding& binding() const { return *binding_; }
+  const Pages& pages() const { return pages_; }
+  bool pinned() const { return pins_ != 0; }
+  // The fences of device work that uses the bo.
+  FenceSet& fences() { return fences_; }
+  const FenceSet& fences() const { return fences_; }
+  // Whether the contents may be dropped instead of moved, and whether that
+  // has happened since they were last declared worth keeping.
+  void SetWorthless(bool worthless);
+  bool worthless() const { return (flags_ & kWorthless) != 0; }
+  bool purged() const { return (flags_ & kPurged) != 0; }
+  // Forbids eviction; counted. See Device::Pin for pinning to a place.
+  void Pin();
+  void Unpin();
+
+ private:
+  friend class Audit;
+  friend class BoSlab;
+  friend class CpuMapping;
+  friend class Device;
+  friend class Host;
+  friend class KernelMapping;
+  friend class Mover;
+  friend class VictimSearch;
+  friend void intrusive_ptr_add_ref(BufferObject* bo);
+  friend void intrusive_ptr_release(BufferObject* bo);
+
+  static constexpr uint8_t kWorthless = 1;
+  static constexpr uint8_t kPurged = 2;
+  // Pages are in the hands of the CPU that the device must take back first.
+  static constexpr uint8_t kCpuOwnsPages = 4;
+
+  BufferObject(Host& host, uint64_t id, uint32_t slot, PageCount pages);
+  ~BufferObject() = default;
+
+  // Into the eviction orders of where it is now, where it is not in them yet; a
+  // pinned bo into none. And out of them.
+  void JoinOrders();
+  void LeaveMemoryOrder();
+  void LeaveOrders();
+
+  // --- the first cache line: all that a validate hit reads or writes ---
+  ReservationLock lock_;
+  uint16_t pins_ = 0;
+  uint8_t flags_ = 0;
+  // In a TT or fixed memory type: the first page, in the manager's space.
+  PageCount start_ = 0;
+  // The manager's name for the block.
+  uint32_t node_ = 0;
+  MemoryManager* manager_;
+  DmaBinder* binder_ = nullptr;
+  EvictionHook memory_hook_;
+  EvictionHook dma_hook_;
+
+  // --- the rest ---
+  std::unique_ptr<DmaBinding> binding_;
+  Pages pages_;
+  FenceSet fences_;
+  Host& host_;
+  // Whom it was last validated for: where CPU access looks for its window.
+  Device* device_ = nullptr;
+  CpuMapping* mappings_ = nullptr;
+  const uint64_t id_;
+  const uint32_t slot_;  // in the slab
+  Atomic<uint32_t> references_{0};
+  uint32_t kernel_maps_ = 0;
+};
+static_assert(sizeof(BufferObject) <= 192,
+              "a bo is budgeted at three cache lines, its range node aside");
+
+void intrusive_ptr_add_ref(BufferObject* bo);
+void intrusive_ptr_release(BufferObject* bo);
+using BoRef = boost::intrusive_ptr<BufferObject>;
+
+}  // namespace twostep
+
+#endif  // BO_BUFFER_OBJECT_H_

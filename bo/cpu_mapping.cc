@@ -1,0 +1,249 @@
+#include "twostep/bo/cpu_mapping.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/device.h"
+#include "twostep/bo/error.h"
+#include "twostep/bo/host.h"
+#include "twostep/bo/mover.h"
+#include "twostep/dma_types/dma_binder.h"
+
+namespace twostep {
+namespace {
+
+// Where in which file a page of a bo is.
+struct FilePage {
+  int fd = -1;
+  uint64_t offset = 0;
+};
+
+// The page of a VRAM block, counted along its segments.
+uint64_t FixedPage(const BufferObject& bo, PageCount page) {
+  uint64_t found = 0;
+  uint64_t skipped = 0;
+  bo.manager().ForEachSegment(bo.block(), bo.page_count(),
+                              [&](uint64_t start, uint64_t count) {
+                                if (page >= skipped && page < skipped + count) {
+                                  found = start + page - skipped;
+                                }
+                                skipped += count;
+                              });
+  return found;
+}
+
+bool InWindow(const BufferObject& bo, MemoryManager& manager) {
+  const Vram* vram = manager.vram();
+  if (vram == nullptr) return false;
+  bool inside = true;
+  manager.ForEachSegment(bo.block(), bo.page_count(),
+                         [&](uint64_t start, uint64_t count) {
+                           inside &= PagesToBytes(start + count) <=
+                                     vram->visible_bytes();
+                         });
+  return inside;
+}
+
+FilePage FileOf(const BufferObject& bo, MemoryManager& manager,
+                PageCount page) {
+  if (manager.fixed()) {
+    return FilePage{manager.vram()->fd(), PagesToBytes(FixedPage(bo, page))};
+  }
+  PhysicalMemory& memory = bo.host().machine().memory();
+  return FilePage{memory.fd(), memory.FileOffset(bo.pages().frames()[page])};
+}
+
+}  // namespace
+
+absl::Status WaitForCpu(BufferObject& bo, Access access,
+                        const WaitLimit& limit) {
+  bo.Reserve();
+  absl::Status status = bo.fences().Wait(
+      access == Access::kRead ? FenceUse::kWrite : FenceUse::kRead, limit);
+  bo.Unreserve();
+  return status;
+}
+
+absl::StatusOr<std::unique_ptr<CpuMapping>> CpuMapping::Create(BoRef bo) {
+  const bool backed = bo->host().machine().memory().backed();
+  auto mapping = std::unique_ptr<CpuMapping>(new CpuMapping(std::move(bo)));
+  if (backed) {
+    auto pages = UserMapping::Create(mapping->bo_->page_count(), *mapping);
+    if (!pages.ok()) return pages.status();
+    mapping->mapping_ = *std::move(pages);
+  }
+  BufferObject& mapped = *mapping->bo_;
+  mapped.lock_.Lock();
+  mapping->next_ = std::exchange(mapped.mappings_, mapping.get());
+  mapped.lock_.Unlock();
+  return mapping;
+}
+
+CpuMapping::CpuMapping(BoRef bo)
+    : bo_(std::move(bo)), present_((bo_->page_count() + 63) / 64) {}
+
+CpuMapping::~CpuMapping() {
+  bo_->lock_.Lock();
+  CpuMapping** link = &bo_->mappings_;
+  while (*link != nullptr && *link != this) link = &(*link)->next_;
+  if (*link == this) *link = next_;
+  bo_->lock_.Unlock();
+}
+
+absl::Status CpuMapping::Touch(PageRange range, Access) {
+  TWOSTEP_CHECK(range.first <= bo_->page_count() &&
+                range.count <= bo_->page_count() - range.first);
+  bo_->lock_.Lock();
+  absl::Cleanup unlock = [this] { bo_->lock_.Unlock(); };
+  for (PageCount i = 0; i < range.count; ++i) {
+    if (IsPresent(range.first + i)) continue;
+    absl::Status served = ServeLocked(range.first + i);
+    if (!served.ok()) return served;
+  }
+  return absl::OkStatus();
+}
+
+bool CpuMapping::ServeFault(PageCount page, Access) {
+  bo_->lock_.Lock();
+  const bool served = IsPresent(page) || ServeLocked(page).ok();
+  bo_->lock_.Unlock();
+  return served;
+}
+
+absl::Status CpuMapping::ServeLocked(PageCount page) {
+  BufferObject& bo = *bo_;
+  Host& host = bo.host();
+  ++host.stats().cpu_faults;
+  host.machine().clock().Charge(host.machine().cost().fault_ns);
+  // Whatever the device still does with the page comes first.
+  absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  if (!idle.ok()) return idle;
+  if (bo.manager_->fixed()) {
+    if (!InWindow(bo, *bo.manager_)) {
+      absl::Status moved = BringIntoWindow();
+      if (!moved.ok()) return moved;
+    }
+  } else {
+    Mover mover(host, WaitLimit{});
+    absl::Status present = mover.MakePresent(bo);
+    if (!present.ok()) return present;
+  }
+  if (bo.binder_ != nullptr && bo.binder_->hands_over(*bo.binding_->port)) {
+    bo.binder_->SyncForCpu(bo.pages_, *bo.binding_, PageRange{page, 1});
+    bo.flags_ |= BufferObject::kCpuOwnsPages;
+  }
+  return PresentLocked(page);
+}
+
+absl::Status CpuMapping::PresentLocked(PageCount page) {
+  if (mapping_ != nullptr) {
+    const FilePage file = FileOf(*bo_, *bo_->manager_, page);
+    absl::Status shown =
+        mapping_->Present(PageRange{page, 1}, file.fd, file.offset);
+    if (!shown.ok()) return shown;
+  }
+  present_[page / 64] |= uint64_t{1} << (page % 64);
+  return absl::OkStatus();
+}
+
+// From beyond the window: into it, or else out to system pages.
+absl::Status CpuMapping::BringIntoWindow() {
+  BufferObject& bo = *bo_;
+  Device& device = *bo.device_;
+  Placement placements[2];
+  for (int type = 0; type < kMaxMemoryTypes; ++type) {
+    if (device.manager(static_cast<MemoryType>(type)) == bo.manager_) {
+      placements[0].memory = static_cast<MemoryType>(type);
+    }
+  }
+  const Vram* vram = bo.manager_->vram();
+  placements[0].use = Placement::Use::kDesired;
+  placements[0].end_page = static_cast<PageCount>(
+      vram == nullptr ? 0 : vram->visible_bytes() >> kPageShift);
+  const bool window = placements[0].end_page != 0;
+  Mover mover(bo.host(), WaitLimit{});
+  absl::Status moved = mover.Validate(
+      bo, device, PlacementList(placements + (window ? 0 : 1), window ? 2 : 1));
+  if (!moved.ok()) return moved;
+  return bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+}
+
+void CpuMapping::Kill(PageRange range) {
+  // From the first page that is there to the last one.
+  PageCount first = range.first;
+  PageCount end = range.first + range.count;
+  while (first < end && !IsPresent(first)) ++first;
+  while (end > first && !IsPresent(end - 1)) --end;
+  if (first == end) return;
+  for (PageCount page = first; page < end; ++page) {
+    present_[page / 64] &= ~(uint64_t{1} << (page % 64));
+  }
+  if (mapping_ != nullptr) mapping_->Kill(PageRange{first, end - first});
+  Machine& machine = bo_->host().machine();
+  machine.clock().Charge(machine.cost().zap_ns +
+                         (end - first) * machine.cost().zap_page_ns);
+}
+
+absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(BoRef bo) {
+  Host& host = bo->host();
+  if (!host.machine().memory().backed()) {
+    return absl::FailedPreconditionError(
+        "an unbacked machine has no bytes to map");
+  }
+  bo->lock_.Lock();
+  absl::Cleanup unlock = [&] { bo->lock_.Unlock(); };
+  if (bo->binder_ != nullptr &&
+      bo->binder_ == &host.binder(DmaType::kDynamic)) {
+    std::string message = absl::StrCat(
+        "kernel mapping of ", bo->DebugName(),
+        ", which is bound to DYNAMIC: its pages are the device's");
+    host.ReportMisuse(Misuse::Kind::kKernelMapOfDynamic, message);
+    return MakeError(ErrorKind::kMisuse, message);
+  }
+  absl::Status ready = bo->fences_.Wait(FenceUse::kRead, WaitLimit{});
+  if (ready.ok()) ready = Mover(host, WaitLimit{}).MakePresent(*bo);
+  if (!ready.ok()) return ready;
+  if (bo->manager_->fixed() && !InWindow(*bo, *bo->manager_)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(bo->DebugName(), " lies beyond the part of ",
+                     bo->manager_->name(), " that the CPU can map"));
+  }
+  // Frames lie anywhere: one mapping each, in a range reserved first.
+  void* at = mmap(nullptr, bo->size_bytes(), PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  auto* data = static_cast<std::byte*>(at);
+  bool mapped = at != MAP_FAILED;
+  for (PageCount page = 0; mapped && page < bo->page_count(); ++page) {
+    const FilePage file = FileOf(*bo, *bo->manager_, page);
+    mapped = mmap(data + PagesToBytes(page), kPageSize, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_FIXED, file.fd,
+                  static_cast<off_t>(file.offset)) != MAP_FAILED;
+  }
+  if (!mapped) {
+    if (at != MAP_FAILED) munmap(at, bo->size_bytes());
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the process has no room to map ", bo->DebugName()));
+  }
+  if (bo->binder_ != nullptr && bo->binder_->hands_over(*bo->binding_->port)) {
+    bo->binder_->SyncForCpu(bo->pages_, *bo->binding_,
+                            PageRange{0, bo->page_count()});
+    bo->flags_ |= BufferObject::kCpuOwnsPages;
+  }
+  bo->Pin();
+  ++bo->kernel_maps_;
+  return std::unique_ptr<KernelMapping>(new KernelMapping(bo, data));
+}
+
+KernelMapping::~KernelMapping() {
+  munmap(data_, bo_->size_bytes());
+  bo_->lock_.Lock();
+  --bo_->kernel_maps_;
+  bo_->Unpin();
+  bo_->lock_.Unlock();
+}
+
+}  // namespace twostep

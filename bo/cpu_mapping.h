@@ -1,0 +1,105 @@
+#ifndef BO_CPU_MAPPING_H_
+#define BO_CPU_MAPPING_H_
+
+// How the CPU reaches the contents of a bo.
+//
+// CpuMapping is a user mapping: a range of addresses whose pages appear when
+// they are touched and are taken away when the contents move or a device that
+// does not share its pages uses them. KernelMapping is the driver's own view:
+// all pages at once, in one place while it lasts.
+//
+// Neither waits for device work that is merely running, except when a page is
+// taken or given: call WaitForCpu first, as with any mapping of a GPU buffer.
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "twostep/bo/buffer_object.h"
+#include "twostep/machine/timeline.h"
+#include "twostep/machine/types.h"
+#include "twostep/machine/user_mapping.h"
+
+namespace twostep {
+
+// Waits until the CPU may read, or write, the contents of `bo`: for the work
+// that brings or writes them, and before a write also for that which reads
+// them. kUnavailable, kDeadlineExceeded as `limit` says.
+// REQUIRES: `bo` is not reserved by this thread.
+absl::Status WaitForCpu(BufferObject& bo, Access access,
+                        const WaitLimit& limit = {});
+
+// Thread-safe.
+class CpuMapping : public UserMapping::FaultHandler {
+ public:
+  // All pages absent. Holds a reference to the bo. On an unbacked machine there
+  // is nothing to point at: data() is null, and Touch stands in for an access.
+  // kResourceExhausted when the process has no room.
+  static absl::StatusOr<std::unique_ptr<CpuMapping>> Create(BoRef bo);
+  ~CpuMapping() override;
+
+  // Reads and writes of a page that is absent wait until the device is done
+  // with it and bring it here. Where that cannot be done (no frames, swap store
+  // full), the process gets the SIGSEGV it would get from a kernel's SIGBUS.
+  // REQUIRES: whoever touches it does not hold the bo's reservation.
+  std::byte* data() const {
+    return mapping_ == nullptr ? nullptr : mapping_->data();
+  }
+  uint64_t size_bytes() const { return bo_->size_bytes(); }
+
+  // What touching `range` does, with an error instead of a signal: makes the
+  // pages present.
+  absl::Status Touch(PageRange range, Access access);
+
+ private:
+  friend class Mover;
+
+  explicit CpuMapping(BoRef bo);
+  bool ServeFault(PageCount page, Access access) override;
+  // Absent again, in one system call for the range. REQUIRES: bo reserved.
+  void Kill(PageRange range);
+  CpuMapping* next() const { return next_; }
+
+  absl::Status ServeLocked(PageCount page);
+  absl::Status PresentLocked(PageCount page);
+  absl::Status BringIntoWindow();
+  bool IsPresent(PageCount page) const {
+    return present_[page / 64] >> (page % 64) & 1;
+  }
+
+  const BoRef bo_;
+  std::unique_ptr<UserMapping> mapping_;
+  // One bit a page; guarded by the bo's reservation.
+  std::vector<uint64_t> present_;
+  CpuMapping* next_ = nullptr;
+};
+
+// While it lives the bo is pinned where it is.
+class KernelMapping {
+ public:
+  // Waits for the device, takes all pages into the CPU's hands and maps them.
+  //   kFailedPrecondition  the pages are the device's alone (DYNAMIC): misuse,
+  //                        reported; the machine is unbacked; or fixed memory
+  //                        beyond the window that the CPU can map
+  //   kResourceExhausted   no frames or no address space
+  // REQUIRES: `bo` is not reserved by this thread.
+  static absl::StatusOr<std::unique_ptr<KernelMapping>> Create(BoRef bo);
+  ~KernelMapping();
+  KernelMapping(const KernelMapping&) = delete;
+  KernelMapping& operator=(const KernelMapping&) = delete;
+
+  std::byte* data() const { return data_; }
+  uint64_t size_bytes() const { return bo_->size_bytes(); }
+
+ private:
+  KernelMapping(BoRef bo, std::byte* data) : bo_(std::move(bo)), data_(data) {}
+
+  const BoRef bo_;
+  std::byte* const data_;
+};
+
+}  // namespace twostep
+
+#endif  // BO_CPU_MAPPING_H_

@@ -1,0 +1,190 @@
+#include "twostep/bo/device.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/error.h"
+#include "twostep/bo/host.h"
+#include "twostep/bo/mover.h"
+#include "twostep/mem_types/managers.h"
+
+namespace twostep {
+
+void DeviceHooks::Notify(const BufferObject&, BoEvent) {}
+
+PlacementList DeviceHooks::EvictTo(const BufferObject&) {
+  static constexpr Placement kAnonymous;
+  return {&kAnonymous, 1};
+}
+
+std::optional<Placement> DeviceHooks::Hop(const BufferObject&,
+                                          const Placement&) {
+  return std::nullopt;
+}
+
+absl::StatusOr<Fence> DeviceHooks::Copy(CopyEngine& engine, CopyJob job,
+                                        absl::Span<const Fence> dependencies) {
+  return engine.Copy(std::move(job), dependencies);
+}
+
+Device::Device(Host& host, std::string name)
+    : host_(host), name_(std::move(name)) {}
+
+absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
+                                                       const GpuConfig& config,
+                                                       DeviceHooks* hooks) {
+  if (config.name.empty()) {
+    return absl::InvalidArgumentError("name: a device needs one");
+  }
+  if (config.dma_mask_bits < 24 || config.dma_mask_bits > 64) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dma_mask_bits: ", config.dma_mask_bits,
+                     " is not between 24 and 64"));
+  }
+  Machine& machine = host.machine();
+  if (!config.coherent) {
+    absl::Status view = machine.memory().SeparateDeviceView();
+    if (!view.ok()) return view;
+  }
+  auto device = std::unique_ptr<Device>(new Device(host, config.name));
+  if (hooks != nullptr) device->hooks_ = hooks;
+  device->port_ =
+      std::make_unique<DmaPort>(machine.domain(), machine.memory(),
+                                config.dma_mask_bits, config.coherent);
+  for (int type = 0; type < static_cast<int>(DmaType::kFirstRegistered);
+       ++type) {
+    device->binders_[type] = &host.binder(static_cast<DmaType>(type));
+  }
+  device->managers_[0] = &host.system_manager();
+  Vram* vram = nullptr;
+  if (config.aperture_bytes != 0) {
+    auto tt = MakeTtManager(config.aperture_bytes, host.MakePolicy());
+    if (!tt.ok()) return tt.status();
+    device->managers_[static_cast<int>(MemoryType::kTt)] = tt->get();
+    device->own_managers_.push_back(*std::move(tt));
+  }
+  if (config.vram_bytes != 0) {
+    auto manager = MakeVramManager(
+        VramSizes{config.vram_bytes, config.vram_visible_bytes},
+        config.vram_allocator,
+        machine.memory().backed() ? Backing::kBacked : Backing::kUnbacked,
+        host.MakePolicy());
+    if (!manager.ok()) return manager.status();
+    vram = (*manager)->vram();
+    device->managers_[static_cast<int>(MemoryType::kVram)] = manager->get();
+    device->own_managers_.push_back(*std::move(manager));
+  }
+  device->copy_engine_ = std::make_unique<CopyEngine>(
+      machine.NewTimeline(absl::StrCat(config.name, ".copy")), machine.clock(),
+      machine.cost(), machine.memory(), *device->port_, vram);
+  host.AddDevice(*device);
+  return device;
+}
+
+Device::~Device() {
+  if (copy_engine_ == nullptr) return;  // never came to be
+  host_.slab_.ForEach([this](BufferObject& bo) {
+    if (bo.device_ != this) return;
+    bo.Reserve();
+    if (bo.binder_ != nullptr ||
+        bo.manager_->kind() != MemoryManager::Kind::kNowhere) {
+      host_.ReportMisuse(
+          Misuse::Kind::kLiveAtTeardown,
+          absl::StrCat(bo.DebugName(), " is still in ", bo.manager_->name(),
+                       " of ", name_, ", which goes"));
+      while (bo.pinned()) bo.Unpin();
+      Mover mover(host_, WaitLimit{});
+      if (!mover.LeaveDevice(bo).ok()) mover.Drop(bo);
+    }
+    // Copies on this device's engine may still be under way.
+    absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+    TWOSTEP_CHECK(idle.ok());
+    bo.device_ = nullptr;
+    bo.lock_.Unlock();
+  });
+  while (host_.ReapGhosts(WaitLimit{})) {
+  }
+  host_.RemoveDevice(*this);
+}
+
+absl::StatusOr<DmaType> Device::RegisterDmaType(
+    std::unique_ptr<DmaBinder> binder) {
+  for (size_t type = 0; type < binders_.size(); ++type) {
+    if (binders_[type] == nullptr) {
+      binders_[type] = binder.get();
+      own_binders_.push_back(std::move(binder));
+      return static_cast<DmaType>(type);
+    }
+    if (binders_[type]->name() == binder->name()) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          name_, " already has a DMA type named '", binder->name(), "'"));
+    }
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat(name_, " already has ", kMaxDmaTypes, " DMA types"));
+}
+
+absl::StatusOr<MemoryType> Device::RegisterMemoryType(
+    std::unique_ptr<MemoryManager> manager) {
+  for (const MemoryManager* known : managers_) {
+    if (known != nullptr && known->name() == manager->name()) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          name_, " already has a memory type named '", manager->name(), "'"));
+    }
+  }
+  for (size_t type = static_cast<size_t>(MemoryType::kFirstRegistered);
+       type < managers_.size(); ++type) {
+    if (managers_[type] != nullptr) continue;
+    managers_[type] = manager.get();
+    own_managers_.push_back(std::move(manager));
+    return static_cast<MemoryType>(type);
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrCat(name_, " already has ", kMaxMemoryTypes, " memory types"));
+}
+
+bool Device::SatisfiesNowhere(const BufferObject& bo,
+                              const Placement& placement) const {
+  // (NONE, SYSTEM) is an anonymous bo; any other DMA type keeps it bound.
+  if (placement.dma == DmaType::kNone) return bo.binder_ == nullptr;
+  return bo.binder_ == binder(placement.dma) && bo.device_ == this;
+}
+
+absl::Status Device::TakePagesFromCpu(BufferObject& bo) {
+  return Mover::TakePagesFromCpu(bo);
+}
+
+absl::Status Device::CheckPlacements(const BufferObject& bo,
+                                     PlacementList placements) const {
+  for (const Placement& placement : placements) {
+    const auto dma = static_cast<size_t>(placement.dma);
+    const auto memory = static_cast<size_t>(placement.memory);
+    if (memory >= managers_.size() || managers_[memory] == nullptr) {
+      static constexpr const char* kNames[] = {"SYSTEM", "TT", "VRAM"};
+      return MakeError(
+          ErrorKind::kWrongPlace,
+          absl::StrCat(bo.DebugName(), ": ", name_, " has no memory type ",
+                       memory < 3 ? kNames[memory] : absl::StrCat(memory)));
+    }
+    if (managers_[memory]->fixed()) continue;
+    if (dma >= binders_.size() || binders_[dma] == nullptr) {
+      return MakeError(ErrorKind::kWrongPlace,
+                       absl::StrCat(bo.DebugName(), ": ", name_,
+                                    " has no DMA type ", dma));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
+                                  ValidateContext* context) {
+  context->hit = false;
+  absl::Status known = CheckPlacements(bo, placements);
+  if (!known.ok()) return known;
+  Mover mover(host_, context->wait);
+  absl::Status status = mover.Validate(bo, *this, placements);
+  context->bytes_moved += mover.bytes_moved();
+  return status;
+}
+
+}  // namespace twostep

@@ -1,0 +1,48 @@
+#ifndef BO_DEVICE_HOOKS_H_
+#define BO_DEVICE_HOOKS_H_
+
+// What a driver may say about its device's bos. Every hook has a default that
+// works. Hooks run under the bo's reservation and no other lock of the library.
+
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "twostep/bo/buffer_object.h"
+#include "twostep/machine/copy_engine.h"
+#include "twostep/placement/placement.h"
+
+namespace twostep {
+
+enum class BoEvent : uint8_t {
+  kDmaBound,
+  kGpuBound,    // its aperture pages show its addresses
+  kGpuUnbound,  // they no longer do
+  kDmaUnbound,
+  kMoved,       // the contents are on their way to another place
+  kSwappedOut,
+  kSwappedIn,
+  kPurged,      // the contents were dropped
+};
+
+class DeviceHooks {
+ public:
+  virtual ~DeviceHooks() = default;
+
+  // Something happened to `bo`, which is already in its new state.
+  virtual void Notify(const BufferObject& bo, BoEvent event);
+  // Where `bo` may go when it is evicted from the fixed memory it is in, best
+  // first; the list must outlive the call. Default: (NONE, SYSTEM).
+  virtual PlacementList EvictTo(const BufferObject& bo);
+  // The third place a move must pass through. Default: none.
+  virtual std::optional<Placement> Hop(const BufferObject& bo,
+                                       const Placement& to);
+  // Copies contents. An error makes the move fail, with the bo where it was.
+  // Default: the device's copy engine.
+  virtual absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                                     absl::Span<const Fence> dependencies);
+};
+
+}  // namespace twostep
+
+#endif  // BO_DEVICE_HOOKS_H_

@@ -1,0 +1,102 @@
+#include "twostep/bo/error.h"
+
+#include <algorithm>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "twostep/machine/types.h"
+
+namespace twostep {
+namespace {
+
+constexpr absl::string_view kKindUrl = "type.twostep/error-kind";
+
+absl::StatusCode CodeOf(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kNone:
+      return absl::StatusCode::kUnknown;
+    case ErrorKind::kCannotFit:
+      return absl::StatusCode::kResourceExhausted;
+    case ErrorKind::kNeverFits:
+      return absl::StatusCode::kOutOfRange;
+    case ErrorKind::kBusy:
+      return absl::StatusCode::kUnavailable;
+    case ErrorKind::kWrongPlace:
+      return absl::StatusCode::kInvalidArgument;
+    case ErrorKind::kPinned:
+    case ErrorKind::kMisuse:
+      return absl::StatusCode::kFailedPrecondition;
+  }
+  return absl::StatusCode::kUnknown;
+}
+
+std::string KiB(uint64_t pages) {
+  return absl::StrCat(PagesToBytes(pages) / kKiB, " KiB");
+}
+
+std::string Describe(const Obstacle& obstacle) {
+  std::string text = absl::StrCat(obstacle.place, ": ", obstacle.what);
+  const Shortage& shortage = obstacle.shortage;
+  switch (shortage.kind) {
+    case Shortage::Kind::kNone:
+      break;
+    case Shortage::Kind::kFull:
+      absl::StrAppend(&text, " is full (", KiB(obstacle.wanted_pages),
+                      " wanted, ", KiB(shortage.free), " free)");
+      break;
+    case Shortage::Kind::kFragmented:
+      absl::StrAppend(&text, " is fragmented (", KiB(obstacle.wanted_pages),
+                      " wanted, ", KiB(shortage.free), " free, largest hole ",
+                      KiB(shortage.largest_hole), ")");
+      break;
+    case Shortage::Kind::kNeverFits:
+      absl::StrAppend(&text, " can never hold ", KiB(obstacle.wanted_pages));
+      break;
+    case Shortage::Kind::kNotInUse:
+      absl::StrAppend(&text, " is out of use");
+      break;
+  }
+  if (obstacle.pinned_pages != 0) {
+    absl::StrAppend(&text, ", ", KiB(obstacle.pinned_pages), " pinned");
+  }
+  if (obstacle.held_pages != 0) {
+    absl::StrAppend(&text, ", ", KiB(obstacle.held_pages), " reserved or waiting for a fence");
+  }
+  if (!obstacle.detail.empty()) absl::StrAppend(&text, ", ", obstacle.detail);
+  return text;
+}
+
+}  // namespace
+
+ErrorKind KindOf(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kKindUrl);
+  if (!payload.has_value() || payload->size() != 1) return ErrorKind::kNone;
+  return static_cast<ErrorKind>((*payload)[0]);
+}
+
+absl::Status MakeError(ErrorKind kind, absl::string_view message) {
+  absl::Status status(CodeOf(kind), message);
+  const char byte = static_cast<char>(kind);
+  status.SetPayload(kKindUrl, absl::Cord(absl::string_view(&byte, 1)));
+  return status;
+}
+
+absl::Status NoPlacement(absl::string_view bo,
+                         const std::vector<Obstacle>& obstacles, bool busy) {
+  std::string message = absl::StrCat(bo, " fits nowhere");
+  for (const Obstacle& obstacle : obstacles) {
+    absl::StrAppend(&message, "; ", Describe(obstacle));
+  }
+  const bool never = !obstacles.empty() &&
+                     std::all_of(obstacles.begin(), obstacles.end(),
+                                 [](const Obstacle& obstacle) {
+                                   return obstacle.shortage.kind ==
+                                          Shortage::Kind::kNeverFits;
+                                 });
+  return MakeError(busy    ? ErrorKind::kBusy
+                   : never ? ErrorKind::kNeverFits
+                           : ErrorKind::kCannotFit,
+                   message);
+}
+
+}  // namespace twostep

@@ -1,0 +1,50 @@
+#ifndef BO_ERROR_H_
+#define BO_ERROR_H_
+
+// What an error means for the caller, made and asked for in one place. Each is
+// an absl::Status with a kind attached, since one status code can stand for
+// causes that call for different actions.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "twostep/machine/space.h"
+
+namespace twostep {
+
+enum class ErrorKind : uint8_t {
+  kNone,         // no error of ours
+  kCannotFit,    // kResourceExhausted: give up, or free or unpin something
+  kNeverFits,    // kOutOfRange: change the request
+  kBusy,         // kUnavailable: call again
+  kWrongPlace,   // kInvalidArgument: the device has no such type
+  kPinned,       // kFailedPrecondition: unpin it first
+  kMisuse,       // kFailedPrecondition: a bug in the caller
+};
+
+ErrorKind KindOf(const absl::Status& status);
+absl::Status MakeError(ErrorKind kind, absl::string_view message);
+
+// What stood in the way of one placement.
+struct Obstacle {
+  std::string place;  // "dynamic + tt"
+  std::string what;   // the resource that is short: "vram", "iova space"
+  Shortage shortage;  // in pages
+  uint64_t wanted_pages = 0;
+  uint64_t pinned_pages = 0;
+  uint64_t held_pages = 0;  // in use and not pinned, yet not to be had
+  std::string detail;       // anything else worth saying
+};
+
+// The error for a bo that none of its placements would take: kBusy when one
+// failed only because waiting was forbidden, kNeverFits when none could ever
+// take it, kCannotFit otherwise. The message has one clause an obstacle.
+absl::Status NoPlacement(absl::string_view bo,
+                         const std::vector<Obstacle>& obstacles, bool busy);
+
+}  // namespace twostep
+
+#endif  // BO_ERROR_H_

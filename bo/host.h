@@ -1,0 +1,128 @@
+#ifndef BO_HOST_H_
+#define BO_HOST_H_
+
+// The bos of one machine and what all its devices share: the built-in DMA
+// binders, the SYSTEM memory type, storage that waits for its fences, counts.
+// Devices and bos must go before their host. Thread-safe.
+
+#include <array>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "twostep/bo/bo_slab.h"
+#include "twostep/bo/buffer_object.h"
+#include "twostep/dma_types/dma_binder.h"
+#include "twostep/machine/machine.h"
+#include "twostep/placement/placement.h"
+
+namespace twostep {
+
+// A bug of the caller's, found by the library.
+struct Misuse {
+  enum class Kind : uint8_t {
+    kKernelMapOfDynamic,  // CPU access to pages that are the device's
+    kDeviceUseOfKernelMapped,
+    kLiveAtTeardown,
+  };
+  Kind kind;
+  std::string message;
+};
+
+struct HostOptions {
+  // The order of every memory type and DMA binder; see EvictionPolicies().
+  std::string eviction_policy = "lru";
+  // Told of every misuse. Default: print it and stop the process.
+  std::function<void(const Misuse&)> misuse_handler;
+};
+
+// Counts since the host was made, in bytes or events.
+struct MoveStats {
+  Atomic<uint64_t> to_fixed_bytes{0};
+  Atomic<uint64_t> from_fixed_bytes{0};
+  Atomic<uint64_t> swap_out_bytes{0};
+  Atomic<uint64_t> swap_in_bytes{0};
+  Atomic<uint64_t> cpu_faults{0};
+  Atomic<uint64_t> purges{0};
+};
+
+class Host {
+ public:
+  // kNotFound when the eviction policy is not known.
+  static absl::StatusOr<std::unique_ptr<Host>> Create(
+      Machine& machine, const HostOptions& options);
+  // Bos that are still alive are reported as misuse, one by one.
+  ~Host();
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  Machine& machine() { return machine_; }
+  MoveStats& stats() { return stats_; }
+
+  // A fresh bo: in SYSTEM, no contents (they read as zero), bound to nothing.
+  // The size rounds up to pages. kOutOfRange for 0 bytes or 2^32 - 1 pages up.
+  absl::StatusOr<BoRef> CreateBo(uint64_t size_bytes);
+  // Live bos.
+  size_t bo_count() const { return slab_.size(); }
+
+  // The binder of a built-in DMA type.
+  DmaBinder& binder(DmaType type) {
+    return *binders_[static_cast<size_t>(type)];
+  }
+  MemoryManager& system_manager() { return *system_manager_; }
+  std::unique_ptr<EvictionPolicy> MakePolicy() const;
+  // Those of all devices.
+  std::vector<MemoryManager*> ApertureManagers() const;
+
+  // Gives up storage whose fences have signalled. With kWait and none ready,
+  // waits for the storage that has waited longest. False when none was given up.
+  bool ReapGhosts(const WaitLimit& limit);
+
+  void ReportMisuse(Misuse::Kind kind, std::string message);
+
+ private:
+  friend class Audit;
+  friend class Device;
+  friend class Mover;
+  friend void intrusive_ptr_release(BufferObject* bo);
+
+  // Storage that left its bo while device work may still use it.
+  struct Ghost {
+    explicit Ghost(BufferObject& bo);
+    void Release(Machine& machine);
+
+    Pages pages;
+    std::unique_ptr<DmaBinding> binding;
+    DmaBinder* binder = nullptr;
+    MemoryManager* manager = nullptr;  // null: no space to give up
+    SpaceBlock block;
+    FenceSet fences;
+  };
+
+  Host(Machine& machine, HostOptions options);
+  void AddDevice(Device& device);
+  void RemoveDevice(Device& device);
+  // The last reference is gone.
+  void Retire(BufferObject& bo);
+  // Takes over what `bo` holds, leaving it without contents; gives it up now if
+  // nothing is pending, else once its fences have signalled.
+  void DiscardStorage(BufferObject& bo);
+  void AddGhost(std::unique_ptr<Ghost> ghost);
+
+  Machine& machine_;
+  const HostOptions options_;
+  MoveStats stats_;
+  std::unique_ptr<MemoryManager> system_manager_;
+  std::array<std::unique_ptr<DmaBinder>, 4> binders_;
+  BoSlab slab_;
+  mutable Mutex mutex_;
+  std::list<std::unique_ptr<Ghost>> ghosts_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace twostep
+
+#endif  // BO_HOST_H_

@@ -1,0 +1,417 @@
+#include "twostep/bo/mover.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/cpu_mapping.h"
+
+namespace twostep {
+namespace {
+
+SpaceRequest RequestFor(const Placement& placement, PageCount pages) {
+  return SpaceRequest{
+      .size = pages,
+      .first = placement.first_page,
+      .end = placement.end_page == 0 ? ~uint64_t{0} : placement.end_page,
+      .direction = placement.direction,
+      .contiguous = placement.contiguous};
+}
+
+}  // namespace
+
+Mover::~Mover() {
+  for (BufferObject* bo : unmovable_) bo->lock_.Unlock();
+}
+
+void Mover::Notify(BufferObject& bo, BoEvent event) {
+  if (bo.device_ != nullptr) bo.device_->hooks().Notify(bo, event);
+}
+
+Mover::Result Mover::Fail(absl::Status status) {
+  failure_ = std::move(status);
+  return Result::kFailed;
+}
+
+absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
+  switch (result) {
+    case Result::kDone:
+      return absl::OkStatus();
+    case Result::kShort:
+      return MakeError(ErrorKind::kCannotFit,
+                       absl::StrCat(bo.DebugName(),
+                                    ": the host is out of page frames, and no "
+                                    "bo's can be swapped out"));
+    case Result::kBusy:
+      return MakeError(ErrorKind::kBusy,
+                       absl::StrCat(bo.DebugName(), " is busy"));
+    case Result::kFailed:
+      return failure_;
+  }
+  return absl::InternalError("no such result");
+}
+
+absl::Status Mover::Validate(BufferObject& bo, Device& device,
+                             PlacementList placements) {
+  if (bo.pinned()) {
+    return MakeError(ErrorKind::kPinned,
+                     absl::StrCat(bo.DebugName(), " is pinned in ",
+                                  bo.manager_->name(),
+                                  ": unpin it before it moves"));
+  }
+  if (placements.empty()) {
+    Drop(bo);
+    return absl::OkStatus();
+  }
+  if (bo.device_ != nullptr && bo.device_ != &device) {
+    absl::Status left = LeaveDevice(bo);
+    if (!left.ok()) return left;
+  }
+  bo.device_ = &device;
+  std::vector<Obstacle> obstacles;
+  for (const Evicting evicting : {Evicting::kNo, Evicting::kYes}) {
+    const Placement::Use skipped = evicting == Evicting::kNo
+                                       ? Placement::Use::kFallback
+                                       : Placement::Use::kDesired;
+    for (const Placement& placement : placements) {
+      if (placement.use == skipped) continue;
+      const Result result = Place(bo, device, placement, evicting);
+      if (result == Result::kDone) return absl::OkStatus();
+      if (result == Result::kBusy) met_busy_ = true;
+      if (evicting == Evicting::kYes ||
+          placement.use == Placement::Use::kDesired) {
+        obstacles.push_back(Describe(bo, device, placement));
+      }
+    }
+  }
+  if (!failure_.ok()) return failure_;
+  return NoPlacement(bo.DebugName(), obstacles, met_busy_);
+}
+
+Obstacle Mover::Describe(const BufferObject& bo, Device& device,
+                         const Placement& placement) const {
+  const MemoryManager& manager = *device.manager(placement.memory);
+  const DmaBinder* binder = device.binder(placement.dma);
+  const PageCount pages = bo.page_count();
+  Obstacle obstacle;
+  obstacle.wanted_pages = pages;
+  obstacle.place = manager.fixed()
+                       ? manager.name()
+                       : absl::StrCat(binder->name(), " + ", manager.name());
+  const Shortage space = manager.Describe(RequestFor(placement, pages));
+  if (space.kind != Shortage::Kind::kNone) {
+    obstacle.what = manager.name();
+    obstacle.shortage = space;
+    obstacle.pinned_pages = manager.pinned_pages_now();
+    obstacle.held_pages = manager.used_pages() - obstacle.pinned_pages;
+    return obstacle;
+  }
+  switch (dma_outcome_.scarce) {
+    case BindOutcome::Scarce::kNothing:
+      obstacle.what = "nothing is short now";
+      break;
+    case BindOutcome::Scarce::kUnit:
+      obstacle.what = absl::StrCat(binder->name(), " memory");
+      break;
+    case BindOutcome::Scarce::kIova:
+      obstacle.what =
+          absl::StrCat("IOVA space of ", device.port().domain().name());
+      break;
+    case BindOutcome::Scarce::kHostFrames:
+      obstacle.what = "the host's page frames";
+      break;
+    case BindOutcome::Scarce::kRefused:
+      obstacle.what = absl::StrCat("DMA type ", binder->name());
+      obstacle.detail = dma_outcome_.reason;
+      break;
+  }
+  if (dma_outcome_.ok()) return obstacle;
+  obstacle.shortage =
+      binder->Describe(pages, device.port(), dma_outcome_.scarce);
+  obstacle.shortage.kind = dma_outcome_.kind;
+  obstacle.pinned_pages = binder->pinned_pages_now();
+  return obstacle;
+}
+
+Mover::Result Mover::Place(BufferObject& bo, Device& device,
+                           const Placement& placement, Evicting evicting) {
+  dma_outcome_ = BindOutcome{};
+  if (device.manager(placement.memory)->fixed()) {
+    return MoveToFixed(bo, device, placement, evicting);
+  }
+  if (!bo.manager_->fixed()) return Rebind(bo, device, placement, evicting);
+  const std::optional<Placement> hop = device.hooks().Hop(bo, placement);
+  if (!hop.has_value()) return MoveFromFixed(bo, device, placement, evicting);
+  const Result hopped = MoveFromFixed(bo, device, *hop, evicting);
+  return hopped == Result::kDone ? Rebind(bo, device, placement, evicting)
+                                 : hopped;
+}
+
+Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
+                                 const Placement& placement,
+                                 Evicting evicting) {
+  MemoryManager& to = *device.manager(placement.memory);
+  const PageCount pages = bo.page_count();
+  SpaceBlock block;
+  FenceSet space_fences;
+  Result result = TakeSpace(to, RequestFor(placement, pages), evicting, &block,
+                            &space_fences);
+  if (result != Result::kDone) return result;
+
+  if (const auto hop = device.hooks().Hop(bo, placement); hop.has_value()) {
+    result = bo.manager_->fixed() ? MoveFromFixed(bo, device, *hop, evicting)
+                                  : Rebind(bo, device, *hop, evicting);
+  }
+  if (result == Result::kDone && bo.pages_.home() == Pages::Home::kSwapped) {
+    result = SwapIn(bo);
+  }
+  if (result == Result::kDone && (bo.flags_ & BufferObject::kCpuOwnsPages)) {
+    absl::Status taken = TakePagesFromCpu(bo);
+    if (!taken.ok()) result = Fail(std::move(taken));
+  }
+  Fence moved;
+  if (result == Result::kDone) {
+    KillMappings(bo, PageRange{0, pages});
+    CopySide from = bo.manager_->fixed()
+                        ? FixedSide(*bo.manager_, bo.block(), pages,
+                                    device.copy_engine())
+                        : PagesSide(bo, device.copy_engine());
+    result = Copy(bo, device, std::move(from),
+                  FixedSide(to, block, pages, device.copy_engine()),
+                  space_fences, &moved);
+  }
+  if (result != Result::kDone) {
+    to.Free(block, pages);
+    return result;
+  }
+  bo.LeaveOrders();
+  // The copy waits for all that was pending: it alone stands for it now.
+  bo.fences_.Clear();
+  bo.fences_.Add(moved, FenceUse::kMove);
+  host_.DiscardStorage(bo);
+  bo.fences_.Add(moved, FenceUse::kMove);
+  bo.manager_ = &to;
+  bo.start_ = static_cast<PageCount>(block.start);
+  bo.node_ = block.node;
+  bo.JoinOrders();
+  Notify(bo, BoEvent::kMoved);
+  return Result::kDone;
+}
+
+Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
+                                   const Placement& placement,
+                                   Evicting evicting) {
+  MemoryManager& to = *device.manager(placement.memory);
+  const bool aperture = to.kind() == MemoryManager::Kind::kAperture;
+  const PageCount pages = bo.page_count();
+  SpaceBlock block;
+  FenceSet no_fences;
+  Result result =
+      aperture ? TakeSpace(to, RequestFor(placement, pages), evicting, &block,
+                           &no_fences)
+               : Result::kDone;
+  if (result != Result::kDone) return result;
+
+  const bool bind = aperture || placement.dma != DmaType::kNone;
+  result = bind ? DmaBind(bo, device, *device.binder(placement.dma),
+                          DmaBinder::Contents::kDrop, evicting)
+                : TakeFrames(bo, kNoFrame - 1, PhysicalMemory::Zero::kNo);
+  Fence moved;
+  if (result == Result::kDone) {
+    result = Copy(bo, device,
+                  FixedSide(*bo.manager_, bo.block(), pages,
+                            device.copy_engine()),
+                  PagesSide(bo, device.copy_engine()), no_fences, &moved);
+    if (result != Result::kDone) {
+      if (bind) DmaUnbind(bo, DmaBinder::Contents::kDrop);
+      bo.pages_.Release(host_.machine().memory(), host_.machine().swap());
+    }
+  }
+  if (result != Result::kDone) {
+    if (aperture) to.Free(block, pages);
+    return result;
+  }
+  bo.LeaveMemoryOrder();
+  KillMappings(bo, PageRange{0, pages});
+  bo.fences_.Clear();
+  bo.fences_.Add(moved, FenceUse::kMove);
+  bo.manager_->FreeAfter(bo.block(), pages, bo.fences_);
+  bo.manager_ = &host_.system_manager();
+  if (aperture) ShowInAperture(bo, to, block);
+  bo.JoinOrders();
+  Notify(bo, BoEvent::kMoved);
+  return Result::kDone;
+}
+
+Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
+                            const Placement& placement, Evicting evicting) {
+  MemoryManager& to = *device.manager(placement.memory);
+  const bool aperture = to.kind() == MemoryManager::Kind::kAperture;
+  DmaBinder* const want = aperture || placement.dma != DmaType::kNone
+                              ? device.binder(placement.dma)
+                              : nullptr;
+  const PageCount pages = bo.page_count();
+  const SpaceRequest request = RequestFor(placement, pages);
+  const bool keeps_block = aperture && bo.manager_ == &to &&
+                           bo.start_ >= request.first &&
+                           uint64_t{bo.start_} + pages <= request.end;
+  SpaceBlock block;
+  FenceSet no_fences;
+  Result result = aperture && !keeps_block
+                      ? TakeSpace(to, request, evicting, &block, &no_fences)
+                      : Result::kDone;
+  if (result != Result::kDone) return result;
+
+  if (bo.pages_.home() == Pages::Home::kSwapped) result = SwapIn(bo);
+  // What the GPU or the copy engine still does with the pages comes first.
+  if (result == Result::kDone &&
+      (bo.binder_ != want ||
+       (!keeps_block &&
+        bo.manager_->kind() == MemoryManager::Kind::kAperture))) {
+    result = WaitIdle(bo);
+  }
+  if (result == Result::kDone && bo.binder_ != want) {
+    result = SwitchBinder(bo, device, want, evicting);
+  } else if (result == Result::kDone &&
+             (bo.flags_ & BufferObject::kCpuOwnsPages)) {
+    absl::Status taken = TakePagesFromCpu(bo);
+    if (!taken.ok()) result = Fail(std::move(taken));
+  }
+  if (result != Result::kDone) {
+    if (aperture && !keeps_block) to.Free(block, pages);
+    return result;
+  }
+  if (!keeps_block) {
+    bo.LeaveMemoryOrder();
+    if (bo.manager_->kind() == MemoryManager::Kind::kAperture) {
+      HideFromAperture(bo);
+    }
+    if (aperture) ShowInAperture(bo, to, block);
+  }
+  bo.JoinOrders();
+  return Result::kDone;
+}
+
+// REQUIRES: idle. On failure the old binding is there again, and shown again
+// where it was shown.
+Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
+                                  DmaBinder* to, Evicting evicting) {
+  DmaBinder* const from = bo.binder_;
+  const bool shown = bo.manager_->kind() == MemoryManager::Kind::kAperture;
+  if (from != nullptr && to != nullptr &&
+      to->Describe(bo.page_count(), device.port(), BindOutcome::Scarce::kUnit)
+              .kind == Shortage::Kind::kNeverFits) {
+    dma_outcome_ = BindOutcome{BindOutcome::Scarce::kUnit,
+                               Shortage::Kind::kNeverFits};
+    return Result::kShort;
+  }
+  const bool had_pages = bo.pages_.present();
+  KillMappings(bo, PageRange{0, bo.page_count()});
+  bo.LeaveOrders();
+  if (shown) {
+    bo.manager_->Unbind(bo.block(), bo.page_count());
+    Notify(bo, BoEvent::kGpuUnbound);
+  }
+  Result result = Result::kDone;
+  if (from != nullptr) result = DmaUnbind(bo, DmaBinder::Contents::kKeep);
+  if (result == Result::kDone && to != nullptr) {
+    result = DmaBind(bo, device, *to, DmaBinder::Contents::kKeep, evicting);
+    if (result != Result::kDone && from != nullptr) {
+      const BindOutcome why = dma_outcome_;
+      // What was given up a moment ago is enough to take it back.
+      const Result back = DmaBind(bo, device, *from,
+                                  DmaBinder::Contents::kKeep, Evicting::kYes);
+      dma_outcome_ = why;
+      if (back != Result::kDone && shown) HideFromAperture(bo);
+    }
+  }
+  if (result != Result::kDone && !had_pages && bo.binder_ == nullptr) {
+    bo.pages_.Release(host_.machine().memory(), host_.machine().swap());
+  }
+  if (bo.manager_->kind() == MemoryManager::Kind::kAperture &&
+      bo.binder_ != nullptr) {
+    ShowInAperture(bo, *bo.manager_, bo.block());
+  }
+  bo.JoinOrders();
+  return result;
+}
+
+absl::Status Mover::MakePresent(BufferObject& bo) {
+  if (bo.manager_->fixed() || bo.pages_.present()) return absl::OkStatus();
+  const Result result =
+      bo.pages_.home() == Pages::Home::kSwapped
+          ? SwapIn(bo)
+          : TakeFrames(bo, kNoFrame - 1, PhysicalMemory::Zero::kYes);
+  if (result == Result::kDone) bo.JoinOrders();
+  return ToStatus(bo, result);
+}
+
+absl::Status Mover::LeaveDevice(BufferObject& bo) {
+  if (bo.manager_->fixed()) {
+    // Through the device that it is leaving.
+    const Placement anonymous;
+    return ToStatus(bo, Place(bo, *bo.device_, anonymous, Evicting::kNo));
+  }
+  return ToStatus(bo, EvictDma(bo));
+}
+
+absl::Status Mover::SwapOut(BufferObject& bo) {
+  absl::Status left = LeaveDevice(bo);
+  if (!left.ok() || bo.pages_.home() != Pages::Home::kMemory) return left;
+  Result result = WaitIdle(bo);
+  if (result == Result::kDone) {
+    KillMappings(bo, PageRange{0, bo.page_count()});
+    Machine& machine = host_.machine();
+    if (bo.pages_.SwapOut(machine.memory(), machine.swap()) !=
+        Shortage::Kind::kNone) {
+      return MakeError(ErrorKind::kCannotFit,
+                       absl::StrCat("the swap store is full: ",
+                                    PagesToBytes(machine.swap().pages()) / kKiB,
+                                    " KiB"));
+    }
+    bo.LeaveOrders();
+    const uint64_t bytes = bo.size_bytes();
+    machine.clock().Charge(machine.cost().swap_latency_ns +
+                           TransferNs(bytes, machine.cost().swap_mib_per_s));
+    host_.stats().swap_out_bytes += bytes;
+    Notify(bo, BoEvent::kSwappedOut);
+  }
+  return ToStatus(bo, result);
+}
+
+void Mover::Drop(BufferObject& bo) {
+  bo.LeaveOrders();
+  KillMappings(bo, PageRange{0, bo.page_count()});
+  host_.DiscardStorage(bo);
+  Notify(bo, BoEvent::kPurged);
+}
+
+absl::Status Mover::TakePagesFromCpu(BufferObject& bo) {
+  if (bo.kernel_maps_ != 0) {
+    std::string message = absl::StrCat(
+        bo.DebugName(), " is to be used by a device while a kernel mapping has ",
+        bo.binding_->cpu_owned_pages, " pages: unmap it first");
+    bo.host().ReportMisuse(Misuse::Kind::kDeviceUseOfKernelMapped, message);
+    return MakeError(ErrorKind::kMisuse, message);
+  }
+  const PageCount pages = bo.page_count();
+  for (PageCount page = 0; page < pages;) {
+    const PageCount first = page;
+    for (; page < pages && bo.binding_->CpuOwns(page); ++page) {
+    }
+    if (page > first) KillMappings(bo, PageRange{first, page - first});
+    if (page == first) ++page;
+  }
+  bo.binder_->SyncForDevice(bo.pages_, *bo.binding_, PageRange{0, pages});
+  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
+  return absl::OkStatus();
+}
+
+void Mover::KillMappings(BufferObject& bo, PageRange range) {
+  for (CpuMapping* mapping = bo.mappings_; mapping != nullptr;
+       mapping = mapping->next()) {
+    mapping->Kill(range);
+  }
+}
+
+}  // namespace twostep

@@ -1,0 +1,132 @@
+#ifndef BO_MOVER_H_
+#define BO_MOVER_H_
+
+// Carries one validation, eviction or swap-out through: both steps, the room
+// they need, the contents, the roll-back. Lives for one call; what it could not
+// evict stays reserved until it goes, so that no victim is tried twice.
+//
+// Private to the library. All calls REQUIRE the bo reserved by this thread.
+
+#include <optional>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "twostep/bo/buffer_object.h"
+#include "twostep/bo/device.h"
+#include "twostep/bo/error.h"
+#include "twostep/bo/host.h"
+#include "twostep/bo/victim_search.h"
+
+namespace twostep {
+
+class Mover {
+ public:
+  Mover(Host& host, const WaitLimit& wait) : host_(host), wait_(wait) {}
+  ~Mover();
+  Mover(const Mover&) = delete;
+  Mover& operator=(const Mover&) = delete;
+
+  // Device::Validate's slow path: `bo` is in none of the places.
+  absl::Status Validate(BufferObject& bo, Device& device,
+                        PlacementList placements);
+  // Brings the contents to frames that the CPU can reach, zeroed if there were
+  // none; leaves a bo in fixed memory alone.
+  absl::Status MakePresent(BufferObject& bo);
+  // Undoes both steps; the contents end up in ordinary frames.
+  absl::Status LeaveDevice(BufferObject& bo);
+  // LeaveDevice, then out to the swap store.
+  absl::Status SwapOut(BufferObject& bo);
+  // Gives the contents up, at once as far as others are concerned.
+  void Drop(BufferObject& bo);
+
+  uint64_t bytes_moved() const { return bytes_moved_; }
+
+  // Hands the CPU's pages of a bo back to the device: kills the user mappings
+  // of exactly those and syncs them.
+  static absl::Status TakePagesFromCpu(BufferObject& bo);
+  static void KillMappings(BufferObject& bo, PageRange range);
+
+ private:
+  enum class Evicting : uint8_t { kNo, kYes };
+  enum class Result : uint8_t {
+    kDone,
+    kShort,   // no room
+    kBusy,    // room, had waiting been allowed
+    kFailed,  // failure_ says why
+  };
+  // Evicting into a full place evicts there, and so on, this deep.
+  static constexpr int kMaxDepth = 4;
+
+  // Both steps for one placement. Unless kDone, the bo is as before.
+  Result Place(BufferObject& bo, Device& device, const Placement& placement,
+               Evicting evicting);
+  Result MoveToFixed(BufferObject& bo, Device& device,
+                     const Placement& placement, Evicting evicting);
+  Result MoveFromFixed(BufferObject& bo, Device& device,
+                       const Placement& placement, Evicting evicting);
+  Result Rebind(BufferObject& bo, Device& device, const Placement& placement,
+                Evicting evicting);
+  Result SwitchBinder(BufferObject& bo, Device& device, DmaBinder* to,
+                      Evicting evicting);
+
+  // Step 1 and its undoing.
+  Result DmaBind(BufferObject& bo, Device& device, DmaBinder& binder,
+                 DmaBinder::Contents contents, Evicting evicting);
+  Result DmaUnbind(BufferObject& bo, DmaBinder::Contents contents);
+  // Step 2 of an aperture and its undoing.
+  void ShowInAperture(BufferObject& bo, MemoryManager& manager,
+                      const SpaceBlock& block);
+  void HideFromAperture(BufferObject& bo);
+
+  // Room.
+  Result TakeSpace(MemoryManager& manager, const SpaceRequest& request,
+                   Evicting evicting, SpaceBlock* block, FenceSet* fences);
+  bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
+  bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
+                   PageCount pages, Device& device);
+  bool EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
+                    BindOutcome::Scarce scarce, PageCount pages,
+                    DmaPort& port);
+  bool MakeFrames();
+  bool SwapOutOneOf(MemoryManager& manager);
+  Result TakeFrames(BufferObject& bo, FrameNumber highest,
+                    PhysicalMemory::Zero zero);
+
+  // Eviction.
+  Result EvictGpu(BufferObject& victim);
+  Result EvictDma(BufferObject& victim);
+  // Unreserves a victim that is evicted; keeps one that could not be. Whether
+  // it is worth trying again: one is gone, or one fewer is to be tried.
+  void Settle(BufferObject& victim, Result result);
+
+  // Contents.
+  CopySide FixedSide(const MemoryManager& manager, const SpaceBlock& block,
+                     PageCount pages, const CopyEngine& engine) const;
+  CopySide PagesSide(const BufferObject& bo, const CopyEngine& engine) const;
+  Result Copy(BufferObject& bo, Device& device, CopySide from, CopySide to,
+              const FenceSet& space_fences, Fence* fence);
+  Result WaitIdle(BufferObject& bo);
+  Result SwapIn(BufferObject& bo);
+
+  Result Fail(absl::Status status);
+  Result Short() const;
+  absl::Status ToStatus(BufferObject& bo, Result result);
+  Obstacle Describe(const BufferObject& bo, Device& device,
+                    const Placement& placement) const;
+  static void Notify(BufferObject& bo, BoEvent event);
+
+  Host& host_;
+  const WaitLimit wait_;
+  uint64_t bytes_moved_ = 0;
+  int depth_ = 0;
+  // Whether anything was passed over only because waiting was forbidden.
+  bool met_busy_ = false;
+  absl::Status failure_;
+  // What step 1 of the last placement tried ran out of.
+  BindOutcome dma_outcome_;
+  absl::InlinedVector<BufferObject*, 4> unmovable_;
+};
+
+}  // namespace twostep
+
+#endif  // BO_MOVER_H_

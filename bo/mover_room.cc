@@ -1,0 +1,358 @@
+// The half of Mover that makes room: space in memory types, DMA resources,
+// frames, and the evictions behind them.
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/mover.h"
+
+namespace twostep {
+
+Mover::Result Mover::Short() const {
+  return met_busy_ ? Result::kBusy : Result::kShort;
+}
+
+Mover::Result Mover::WaitIdle(BufferObject& bo) {
+  if (bo.fences_.empty()) return Result::kDone;
+  absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
+  if (status.ok()) return Result::kDone;
+  if (status.code() != absl::StatusCode::kUnavailable) {
+    return Fail(std::move(status));
+  }
+  met_busy_ = true;
+  return Result::kBusy;
+}
+
+void Mover::Settle(BufferObject& victim, Result result) {
+  if (result == Result::kDone) {
+    victim.lock_.Unlock();
+  } else {
+    unmovable_.push_back(&victim);
+  }
+}
+
+// --- Step 2: space in a memory type ---
+
+Mover::Result Mover::TakeSpace(MemoryManager& manager,
+                               const SpaceRequest& request, Evicting evicting,
+                               SpaceBlock* block, FenceSet* fences) {
+  for (;;) {
+    const Shortage::Kind kind = manager.Allocate(request, block);
+    if (kind == Shortage::Kind::kNone) {
+      if (manager.fixed() && manager.AppendFreedFences(fences) &&
+          wait_.mode == WaitLimit::Mode::kNoWait) {
+        manager.Free(*block, static_cast<PageCount>(request.size));
+        return Result::kBusy;
+      }
+      return Result::kDone;
+    }
+    if (kind == Shortage::Kind::kNeverFits ||
+        kind == Shortage::Kind::kNotInUse) {
+      return Result::kShort;
+    }
+    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+    if (evicting == Evicting::kNo) return Result::kShort;
+    if (EvictForSpace(manager, request)) continue;
+    if (host_.ReapGhosts(wait_)) continue;
+    return Short();
+  }
+}
+
+// Whether there is a point in asking for the space again.
+bool Mover::EvictForSpace(MemoryManager& manager, const SpaceRequest& request) {
+  if (depth_ >= kMaxDepth) return false;
+  VictimSearch search(manager.order(), VictimSearch::Order::kMemory);
+  VictimSearch::Victims victims;
+  const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
+    victims = search.ForHole(
+        space, request, [](const BufferObject& bo) { return bo.node_; });
+  });
+  if (!by_position) victims = search.First();
+  for (BufferObject* victim : victims) Settle(*victim, EvictGpu(*victim));
+  return !victims.empty();
+}
+
+Mover::Result Mover::EvictGpu(BufferObject& victim) {
+  MemoryManager& from = *victim.manager_;
+  if (victim.worthless()) {
+    victim.flags_ |= BufferObject::kPurged;
+    Drop(victim);
+    ++host_.stats().purges;
+    return Result::kDone;
+  }
+  Result result = Result::kShort;
+  if (from.fixed()) {
+    ++depth_;
+    const BindOutcome outcome = dma_outcome_;
+    Device& device = *victim.device_;
+    for (const Placement& placement : device.hooks().EvictTo(victim)) {
+      result = Place(victim, device, placement,
+                     depth_ < kMaxDepth ? Evicting::kYes : Evicting::kNo);
+      if (result == Result::kDone) break;
+    }
+    dma_outcome_ = outcome;
+    --depth_;
+  } else {
+    result = WaitIdle(victim);
+    if (result == Result::kDone) {
+      victim.LeaveMemoryOrder();
+      HideFromAperture(victim);
+      victim.JoinOrders();
+    }
+  }
+  if (result == Result::kDone) ++from.evictions();
+  return result;
+}
+
+void Mover::ShowInAperture(BufferObject& bo, MemoryManager& manager,
+                           const SpaceBlock& block) {
+  absl::InlinedVector<DmaAddress, 64> addresses(bo.page_count());
+  for (PageCount i = 0; i < bo.page_count(); ++i) {
+    addresses[i] = bo.binding_->Address(bo.pages_, i);
+  }
+  manager.Bind(block, addresses);
+  bo.manager_ = &manager;
+  bo.start_ = static_cast<PageCount>(block.start);
+  bo.node_ = block.node;
+  Notify(bo, BoEvent::kGpuBound);
+}
+
+void Mover::HideFromAperture(BufferObject& bo) {
+  bo.manager_->Unbind(bo.block(), bo.page_count());
+  bo.manager_->Free(bo.block(), bo.page_count());
+  bo.manager_ = &host_.system_manager();
+  Notify(bo, BoEvent::kGpuUnbound);
+}
+
+// --- Step 1: DMA resources ---
+
+Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
+                             DmaBinder& binder, DmaBinder::Contents contents,
+                             Evicting evicting) {
+  auto binding = std::make_unique<DmaBinding>();
+  for (;;) {
+    const BindOutcome outcome =
+        binder.Bind(bo.pages_, device.port(), contents, binding.get());
+    if (outcome.ok()) break;
+    dma_outcome_ = outcome;
+    if (outcome.scarce == BindOutcome::Scarce::kRefused ||
+        outcome.kind == Shortage::Kind::kNeverFits) {
+      return Result::kShort;
+    }
+    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+    if (outcome.scarce == BindOutcome::Scarce::kHostFrames) {
+      if (MakeFrames()) continue;
+    } else if (evicting == Evicting::kNo) {
+      return Result::kShort;
+    } else if (EvictForDma(binder, outcome.scarce, bo.page_count(), device)) {
+      continue;
+    }
+    if (!host_.ReapGhosts(wait_)) return Short();
+  }
+  bo.binding_ = std::move(binding);
+  bo.binder_ = &binder;
+  Notify(bo, BoEvent::kDmaBound);
+  return Result::kDone;
+}
+
+Mover::Result Mover::DmaUnbind(BufferObject& bo,
+                               DmaBinder::Contents contents) {
+  while (!bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()) {
+    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+    if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
+      bo.flags_ |= bo.binding_->cpu_owned_pages != 0
+                       ? BufferObject::kCpuOwnsPages
+                       : 0;
+      return Short();
+    }
+  }
+  bo.binding_.reset();
+  bo.binder_ = nullptr;
+  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
+  Notify(bo, BoEvent::kDmaUnbound);
+  return Result::kDone;
+}
+
+bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
+                        PageCount pages, Device& device) {
+  if (depth_ >= kMaxDepth) return false;
+  if (EvictDmaFrom(binder, binder, scarce, pages, device.port())) return true;
+  if (scarce != BindOutcome::Scarce::kIova) return false;
+  // Other DMA types use IOVAs of the same domain.
+  for (int type = 0; type < kMaxDmaTypes; ++type) {
+    DmaBinder* other = device.binder(static_cast<DmaType>(type));
+    if (other == nullptr || other == &binder) continue;
+    if (EvictDmaFrom(*other, binder, scarce, pages, device.port())) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Mover::EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
+                         BindOutcome::Scarce scarce, PageCount pages,
+                         DmaPort& port) {
+  VictimSearch search(victims_of.order(), VictimSearch::Order::kDma);
+  VictimSearch::Victims victims;
+  const bool by_position = binder.WithSpace(
+      scarce, pages, port,
+      [&](RangeAllocator& space, const SpaceRequest& request) {
+        victims = search.ForHole(
+            space, request, [&](const BufferObject& bo) -> uint32_t {
+              const DmaBinding& binding = *bo.binding_;
+              if (scarce == BindOutcome::Scarce::kUnit) {
+                return binding.storage.node;
+              }
+              return binding.addressing == DmaBinding::Addressing::kIova &&
+                             &binding.port->domain() == &port.domain()
+                         ? binding.iova.node
+                         : 0;
+            });
+      });
+  if (!by_position) victims = search.First();
+  for (BufferObject* victim : victims) Settle(*victim, EvictDma(*victim));
+  return !victims.empty();
+}
+
+// Also for a bo that is not DMA-bound: nothing to do then.
+Mover::Result Mover::EvictDma(BufferObject& victim) {
+  if (victim.worthless()) return EvictGpu(victim);
+  Result result = WaitIdle(victim);
+  if (result == Result::kDone &&
+      victim.manager_->kind() == MemoryManager::Kind::kAperture) {
+    result = EvictGpu(victim);
+  }
+  if (result != Result::kDone || victim.binder_ == nullptr) return result;
+  DmaBinder& from = *victim.binder_;
+  KillMappings(victim, PageRange{0, victim.page_count()});
+  victim.LeaveOrders();
+  ++depth_;
+  result = DmaUnbind(victim, DmaBinder::Contents::kKeep);
+  --depth_;
+  victim.JoinOrders();
+  if (result == Result::kDone) ++from.stats().evictions;
+  return result;
+}
+
+// --- Frames ---
+
+Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
+                                PhysicalMemory::Zero zero) {
+  Machine& machine = host_.machine();
+  while (bo.pages_.Populate(machine.memory(), highest, zero) !=
+         Shortage::Kind::kNone) {
+    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+    if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
+      dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames,
+                                 Shortage::Kind::kFull};
+      return Short();
+    }
+  }
+  machine.clock().Charge(bo.page_count() * machine.cost().page_alloc_ns);
+  return Result::kDone;
+}
+
+Mover::Result Mover::SwapIn(BufferObject& bo) {
+  Machine& machine = host_.machine();
+  while (bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1) !=
+         Shortage::Kind::kNone) {
+    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+    if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
+      dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames,
+                                 Shortage::Kind::kFull};
+      return Short();
+    }
+  }
+  const uint64_t bytes = bo.size_bytes();
+  machine.clock().Charge(machine.cost().swap_latency_ns +
+                         TransferNs(bytes, machine.cost().swap_mib_per_s));
+  host_.stats().swap_in_bytes += bytes;
+  bo.JoinOrders();
+  Notify(bo, BoEvent::kSwappedIn);
+  return Result::kDone;
+}
+
+// Swaps one bo out: first of those that no GPU sees, then of the apertures'.
+bool Mover::MakeFrames() {
+  if (depth_ >= kMaxDepth) return false;
+  ++depth_;
+  bool made = SwapOutOneOf(host_.system_manager());
+  for (MemoryManager* manager : host_.ApertureManagers()) {
+    if (made) break;
+    made = SwapOutOneOf(*manager);
+  }
+  --depth_;
+  return made;
+}
+
+bool Mover::SwapOutOneOf(MemoryManager& manager) {
+  for (;;) {
+    VictimSearch search(manager.order(), VictimSearch::Order::kMemory);
+    const VictimSearch::Victims victims =
+        search.First([](const BufferObject& bo) {
+          return bo.pages_.home() == Pages::Home::kMemory;
+        });
+    if (victims.empty()) return false;
+    BufferObject& victim = *victims[0];
+    if (victim.worthless()) {
+      Settle(victim, EvictGpu(victim));
+      return true;
+    }
+    const bool swapped = SwapOut(victim).ok();
+    Settle(victim, swapped ? Result::kDone : Result::kFailed);
+    if (swapped) return true;
+  }
+}
+
+// --- Contents ---
+
+CopySide Mover::FixedSide(const MemoryManager& manager, const SpaceBlock& block,
+                          PageCount pages, const CopyEngine& engine) const {
+  CopySide side{CopySide::Kind::kVram, {}};
+  if (!engine.executes()) return side;
+  side.pages.reserve(pages);
+  manager.ForEachSegment(block, pages, [&](uint64_t start, uint64_t count) {
+    for (uint64_t i = 0; i < count; ++i) side.pages.push_back(start + i);
+  });
+  return side;
+}
+
+CopySide Mover::PagesSide(const BufferObject& bo,
+                          const CopyEngine& engine) const {
+  if (!bo.pages_.present()) return CopySide{};
+  CopySide side{bo.binder_ != nullptr ? CopySide::Kind::kDma
+                                      : CopySide::Kind::kFrames,
+                {}};
+  if (!engine.executes()) return side;
+  side.pages.reserve(bo.page_count());
+  for (PageCount i = 0; i < bo.page_count(); ++i) {
+    side.pages.push_back(bo.binder_ != nullptr
+                             ? bo.binding_->Address(bo.pages_, i) >> kPageShift
+                             : bo.pages_.frames()[i]);
+  }
+  return side;
+}
+
+Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
+                          CopySide to, const FenceSet& space_fences,
+                          Fence* fence) {
+  absl::InlinedVector<Fence, 4> dependencies;
+  bo.fences_.AppendDependencies(FenceUse::kWrite, &dependencies);
+  space_fences.AppendDependencies(FenceUse::kWrite, &dependencies);
+  const bool counts = from.kind != CopySide::Kind::kZero;
+  const bool from_fixed = from.kind == CopySide::Kind::kVram;
+  const bool to_fixed = to.kind == CopySide::Kind::kVram;
+  absl::StatusOr<Fence> copied = device.hooks().Copy(
+      device.copy_engine(),
+      CopyJob{std::move(from), std::move(to), bo.page_count()}, dependencies);
+  if (!copied.ok()) return Fail(copied.status());
+  *fence = *copied;
+  if (counts) {
+    bytes_moved_ += bo.size_bytes();
+    if (from_fixed) host_.stats().from_fixed_bytes += bo.size_bytes();
+    if (to_fixed) host_.stats().to_fixed_bytes += bo.size_bytes();
+  }
+  return Result::kDone;
+}
+
+}  // namespace twostep

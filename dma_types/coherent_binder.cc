@@ -1,0 +1,42 @@
+#include <utility>
+
+#include "twostep/dma_types/binders.h"
+#include "twostep/dma_types/own_memory_binder.h"
+
+namespace twostep {
+namespace {
+
+class CoherentBinder final : public OwnMemoryBinder {
+ public:
+  CoherentBinder(Machine& machine, std::unique_ptr<EvictionPolicy> policy)
+      : OwnMemoryBinder("coherent", machine, std::move(policy)) {}
+
+ private:
+  FramePool& pool() const { return machine().coherent_pool(); }
+  Shortage::Kind TakeFrames(std::span<FrameNumber> frames,
+                            DmaBinding*) override {
+    return pool().Allocate(frames);
+  }
+  void ReturnFrames(std::span<const FrameNumber> frames,
+                    const DmaBinding&) override {
+    pool().Free(frames);
+  }
+  FrameNumber highest_own_frame() const override {
+    return pool().end_frame() - 1;
+  }
+  Shortage DoDescribe(PageCount pages, const DmaPort& port,
+                      BindOutcome::Scarce scarce) const override {
+    return scarce == BindOutcome::Scarce::kIova
+               ? port.domain().Describe(pages, port.highest())
+               : pool().Describe(pages);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<DmaBinder> MakeCoherentBinder(
+    Machine& machine, std::unique_ptr<EvictionPolicy> policy) {
+  return std::make_unique<CoherentBinder>(machine, std::move(policy));
+}
+
+}  // namespace twostep

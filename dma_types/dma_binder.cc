@@ -1,0 +1,168 @@
+#include "twostep/dma_types/dma_binder.h"
+
+#include <cstring>
+#include <utility>
+
+#include "twostep/machine/check.h"
+
+namespace twostep {
+namespace {
+
+void Add(Atomic<uint64_t>& counter, uint64_t amount) {
+  counter.fetch_add(amount, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+DmaBinder::DmaBinder(std::string name, Machine& machine, Sharing sharing,
+                     CanRunOut can_run_out,
+                     std::unique_ptr<EvictionPolicy> policy)
+    : name_(std::move(name)),
+      machine_(machine),
+      sharing_(sharing),
+      can_run_out_(can_run_out),
+      order_(std::move(policy)) {}
+
+BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
+                            DmaBinding* binding) {
+  TWOSTEP_CHECK(binding->port == nullptr);
+  TWOSTEP_CHECK(pages.home() == Pages::Home::kNone ||
+                pages.home() == Pages::Home::kMemory);
+  BindOutcome outcome = DoBind(pages, port, contents, binding);
+  if (!outcome.ok()) {
+    *binding = DmaBinding{};
+    return outcome;
+  }
+  binding->port = &port;
+  if (hands_over(port) && contents == Contents::kKeep) {
+    DoSync(pages, *binding, PageRange{0, pages.count()}, Sync::kForDevice);
+    Add(stats_.pages_synced_for_device, pages.count());
+  }
+  Add(stats_.binds, 1);
+  Add(stats_.bound_pages, pages.count());
+  return outcome;
+}
+
+BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
+                              Contents contents) {
+  TWOSTEP_CHECK(binding.port != nullptr);
+  if (contents == Contents::kKeep) {
+    SyncForCpu(pages, binding, PageRange{0, pages.count()});
+  }
+  BindOutcome outcome = DoUnbind(pages, binding, contents);
+  if (!outcome.ok()) return outcome;
+  binding = DmaBinding{};
+  stats_.bound_pages.fetch_sub(pages.count(), std::memory_order_relaxed);
+  return outcome;
+}
+
+void DmaBinder::SyncForDevice(Pages& pages, DmaBinding& binding,
+                              PageRange range) {
+  HandOver(pages, binding, range, Sync::kForDevice);
+}
+
+void DmaBinder::SyncForCpu(Pages& pages, DmaBinding& binding,
+                           PageRange range) {
+  HandOver(pages, binding, range, Sync::kForCpu);
+}
+
+void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
+                         Sync direction) {
+  if (!hands_over(*binding.port)) return;
+  const bool to_cpu = direction == Sync::kForCpu;
+  if (!to_cpu && binding.cpu_owned_pages == 0) return;
+  if (binding.cpu_owned == nullptr) {
+    binding.cpu_owned = std::make_unique<uint64_t[]>((pages.count() + 63) / 64);
+  }
+  const PageCount end = range.first + range.count;
+  for (PageCount page = range.first; page < end;) {
+    if (binding.CpuOwns(page) == to_cpu) {
+      ++page;
+      continue;
+    }
+    const PageCount first = page;
+    for (; page < end && binding.CpuOwns(page) != to_cpu; ++page) {
+    }
+    DoSync(pages, binding, PageRange{first, page - first}, direction);
+    for (PageCount p = first; p < page; ++p) {
+      binding.cpu_owned[p / 64] ^= uint64_t{1} << (p % 64);
+    }
+    if (to_cpu) {
+      binding.cpu_owned_pages += page - first;
+      Add(stats_.pages_synced_for_cpu, page - first);
+    } else {
+      binding.cpu_owned_pages -= page - first;
+      Add(stats_.pages_synced_for_device, page - first);
+    }
+  }
+}
+
+void DmaBinder::DoSync(Pages& pages, DmaBinding& binding, PageRange range,
+                       Sync direction) {
+  if (binding.port->coherent()) return;
+  PhysicalMemory& memory = machine_.memory();
+  for (PageCount i = 0; i < range.count; ++i) {
+    const FrameNumber frame = pages.frames()[range.first + i];
+    if (direction == Sync::kForDevice) {
+      memory.CleanForDevice(frame);
+    } else {
+      memory.InvalidateForCpu(frame);
+    }
+  }
+  machine_.clock().Charge(range.count * machine_.cost().cache_sync_page_ns);
+}
+
+BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
+                                 DmaPort& port, DmaBinding* binding) {
+  const CostModel& cost = machine_.cost();
+  machine_.clock().Charge(cost.map_ns + frames.size() * cost.map_page_ns);
+  DmaDomain& domain = port.domain();
+  if (!domain.translated()) {
+    domain.MapDirect(frames);
+    binding->addressing = DmaBinding::Addressing::kFrames;
+    return {};
+  }
+  const Shortage::Kind kind =
+      domain.Map(frames, port.highest(), &binding->iova);
+  if (kind != Shortage::Kind::kNone) {
+    return {BindOutcome::Scarce::kIova, kind};
+  }
+  binding->addressing = DmaBinding::Addressing::kIova;
+  return {};
+}
+
+void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
+                            DmaBinding& binding) {
+  const CostModel& cost = machine_.cost();
+  machine_.clock().Charge(cost.unmap_ns + frames.size() * cost.unmap_page_ns);
+  DmaDomain& domain = binding.port->domain();
+  if (binding.addressing == DmaBinding::Addressing::kIova) {
+    domain.Unmap(binding.iova, static_cast<PageCount>(frames.size()));
+  } else {
+    domain.UnmapDirect(frames);
+  }
+}
+
+void DmaBinder::CopyFrames(std::span<const FrameNumber> from,
+                           std::span<const FrameNumber> to) {
+  TWOSTEP_CHECK(from.size() == to.size());
+  PhysicalMemory& memory = machine_.memory();
+  machine_.clock().Charge(
+      TransferNs(PagesToBytes(from.size()), machine_.cost().cpu_copy_mib_per_s));
+  if (!memory.backed()) return;
+  for (size_t i = 0; i < from.size(); ++i) {
+    std::memcpy(memory.CpuBytes(to[i]), memory.CpuBytes(from[i]), kPageSize);
+  }
+}
+
+bool DmaBinder::DoWithSpace(
+    BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
+    absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)> use) {
+  if (scarce != BindOutcome::Scarce::kIova) return false;
+  DmaDomain& domain = port.domain();
+  SpinLockHolder hold(domain.space_lock());
+  use(domain.space(), domain.RequestFor(pages, port.highest()));
+  return true;
+}
+
+}  // namespace twostep

@@ -1,0 +1,153 @@
+#ifndef DMA_TYPES_DMA_BINDER_H_
+#define DMA_TYPES_DMA_BINDER_H_
+
+// Step 1. A binder carries out one DMA type: it makes pages reachable for a
+// device, takes that back, and hands pages over between CPU and device. It
+// keeps the order in which the bos bound through it are evicted. Knows pages
+// and ports, not bos, and nothing of step 2.
+//
+// To add a type, derive and override the private virtuals; the public calls
+// keep the rules (ownership, syncing, accounts) around them. A binder is
+// thread-safe; Pages and DmaBinding are guarded by the caller.
+
+#include <string>
+
+#include "twostep/dma_types/dma_binding.h"
+#include "twostep/eviction/eviction_order.h"
+#include "twostep/machine/machine.h"
+
+namespace twostep {
+
+class RangeAllocator;
+
+// Why a bind or an unbind did not happen.
+struct BindOutcome {
+  enum class Scarce : uint8_t {
+    kNothing,     // it happened
+    kUnit,        // the binder's own memory, window or bounce pages
+    kIova,        // the IOVA space of the device's domain
+    kHostFrames,  // ordinary frames within the device's reach
+    kRefused,     // this device can never be served; `reason` says why
+  };
+  Scarce scarce = Scarce::kNothing;
+  Shortage::Kind kind = Shortage::Kind::kNone;
+  const char* reason = "";
+
+  bool ok() const { return scarce == Scarce::kNothing; }
+};
+
+class DmaBinder {
+ public:
+  // Whether CPU and device may touch the pages at the same time.
+  enum class Sharing : uint8_t {
+    kShared,           // always: they see the same bytes
+    kSharedIfCoherent,  // shared by coherent devices, handed over by others
+    kHandedOver,       // never: each page is the device's or the CPU's
+  };
+  enum class CanRunOut : uint8_t { kNo, kYes };
+  // Whether the bytes of the pages matter.
+  enum class Contents : uint8_t { kKeep, kDrop };
+  enum class Sync : uint8_t { kForDevice, kForCpu };
+
+  struct Stats {
+    Atomic<uint64_t> binds{0};
+    Atomic<uint64_t> evictions{0};
+    Atomic<uint64_t> pages_synced_for_device{0};
+    Atomic<uint64_t> pages_synced_for_cpu{0};
+    Atomic<uint64_t> bounced_bytes{0};
+    Atomic<uint64_t> copied_back_bytes{0};  // by unbinding
+    Atomic<uint64_t> bound_pages{0};        // now
+    Atomic<uint64_t> pinned_pages{0};       // now
+  };
+
+  DmaBinder(std::string name, Machine& machine, Sharing sharing,
+            CanRunOut can_run_out, std::unique_ptr<EvictionPolicy> policy);
+  virtual ~DmaBinder() = default;
+  DmaBinder(const DmaBinder&) = delete;
+  DmaBinder& operator=(const DmaBinder&) = delete;
+
+  const std::string& name() const { return name_; }
+  bool can_run_out() const { return can_run_out_ == CanRunOut::kYes; }
+  bool hands_over(const DmaPort& port) const {
+    return sharing_ == Sharing::kHandedOver ||
+           (sharing_ == Sharing::kSharedIfCoherent && !port.coherent());
+  }
+  EvictionOrder& order() { return order_; }
+  Stats& stats() { return stats_; }
+  uint64_t pinned_pages_now() const {
+    return stats_.pinned_pages.load(std::memory_order_relaxed);
+  }
+
+  // Makes `pages` reachable through `port`. Pages that are absent are taken
+  // zeroed; kKeep hands the bytes to the device, kDrop leaves them undefined
+  // there. After an error everything is as before.
+  BindOutcome Bind(Pages& pages, DmaPort& port, Contents contents,
+                   DmaBinding* binding);
+  // Undoes Bind: the device's old addresses fault from here on. With kKeep all
+  // bytes are in ordinary frames afterwards, with kDrop the frames of the
+  // binder's own memory are gone. Only kKeep can fail (kHostFrames), and then
+  // the pages stay bound. REQUIRES: the device is done with them.
+  BindOutcome Unbind(Pages& pages, DmaBinding& binding, Contents contents);
+
+  // Hands those pages of `range` over that are not yet the device's / the CPU's.
+  // REQUIRES: the device is done with them; for the device: no CPU mapping.
+  void SyncForDevice(Pages& pages, DmaBinding& binding, PageRange range);
+  void SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range);
+
+  // What stands in the way of binding `pages` pages: exact figures.
+  Shortage Describe(PageCount pages, const DmaPort& port,
+                    BindOutcome::Scarce scarce) const {
+    return DoDescribe(pages, port, scarce);
+  }
+  // Shows `use` the address space that `scarce` speaks of, with its lock held,
+  // and returns true; false when it has no positions to choose by.
+  bool WithSpace(BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
+                 absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)>
+                     use) {
+    return DoWithSpace(scarce, pages, port, use);
+  }
+
+ protected:
+  Machine& machine() const { return machine_; }
+  // Gives the frames addresses in the port's domain: IOVAs where it translates,
+  // direct ones elsewhere; and takes them back.
+  BindOutcome MapFrames(std::span<const FrameNumber> frames, DmaPort& port,
+                        DmaBinding* binding);
+  void UnmapFrames(std::span<const FrameNumber> frames, DmaBinding& binding);
+  // CPU copies between frames, charged to the clock.
+  void CopyFrames(std::span<const FrameNumber> from,
+                  std::span<const FrameNumber> to);
+
+  // Moves the bytes of pages that change hands. The default cleans and
+  // invalidates caches for devices that are not coherent.
+  virtual void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
+                      Sync direction);
+  // The default knows the IOVA space.
+  virtual bool DoWithSpace(
+      BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
+      absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)> use);
+
+ private:
+  // Fills in addressing and whatever DoUnbind needs; takes frames for absent
+  // pages, zeroed unless `contents` is kDrop. After an error: as before.
+  virtual BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
+                             DmaBinding* binding) = 0;
+  virtual BindOutcome DoUnbind(Pages& pages, DmaBinding& binding,
+                               Contents contents) = 0;
+  virtual Shortage DoDescribe(PageCount pages, const DmaPort& port,
+                              BindOutcome::Scarce scarce) const = 0;
+
+  void HandOver(Pages& pages, DmaBinding& binding, PageRange range,
+                Sync direction);
+
+  const std::string name_;
+  Machine& machine_;
+  const Sharing sharing_;
+  const CanRunOut can_run_out_;
+  EvictionOrder order_;
+  Stats stats_;
+};
+
+}  // namespace twostep
+
+#endif  // DMA_TYPES_DMA_BINDER_H_

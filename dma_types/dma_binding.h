@@ -1,0 +1,58 @@
+#ifndef DMA_TYPES_DMA_BINDING_H_
+#define DMA_TYPES_DMA_BINDING_H_
+
+// What step 1 produced: where a device finds the pages of a bo, and, for types
+// whose pages change hands, who owns each page now. Filled in by a DmaBinder.
+// Thread-compatible.
+
+#include <memory>
+
+#include "twostep/machine/dma_port.h"
+#include "twostep/machine/pages.h"
+#include "twostep/machine/space.h"
+#include "twostep/machine/types.h"
+
+namespace twostep {
+
+struct DmaBinding {
+  // How the address of a page is found.
+  enum class Addressing : uint8_t {
+    kIova,     // contiguous from iova.start on
+    kFrames,   // the frame's physical address
+    kBounced,  // that of bounce[page], or of the frame where that is kNoFrame
+  };
+
+  DmaPort* port = nullptr;
+  Addressing addressing = Addressing::kFrames;
+  // Pages in the hands of the CPU; all others are the device's. Zero bits of a
+  // map that is absent mean the device's, too.
+  PageCount cpu_owned_pages = 0;
+  std::unique_ptr<uint64_t[]> cpu_owned;
+  SpaceBlock iova;     // IOVA page numbers, kIova only
+  SpaceBlock storage;  // a binder's own memory or window
+  std::unique_ptr<FrameNumber[]> bounce;
+
+  // What the device puts on the bus for `page`.
+  DmaAddress Address(const Pages& pages, PageCount page) const {
+    switch (addressing) {
+      case Addressing::kIova:
+        return (iova.start + page) << kPageShift;
+      case Addressing::kBounced:
+        if (bounce[page] != kNoFrame) {
+          return DmaAddress{bounce[page]} << kPageShift;
+        }
+        [[fallthrough]];
+      case Addressing::kFrames:
+        break;
+    }
+    return DmaAddress{pages.frames()[page]} << kPageShift;
+  }
+
+  bool CpuOwns(PageCount page) const {
+    return cpu_owned_pages != 0 && (cpu_owned[page / 64] >> (page % 64) & 1);
+  }
+};
+
+}  // namespace twostep
+
+#endif  // DMA_TYPES_DMA_BINDING_H_

@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "twostep/dma_types/binders.h"
+
+namespace twostep {
+namespace {
+
+class NoneBinder final : public DmaBinder {
+ public:
+  NoneBinder(Machine& machine, std::unique_ptr<EvictionPolicy> policy)
+      : DmaBinder("none", machine, Sharing::kSharedIfCoherent, CanRunOut::kNo,
+                  std::move(policy)) {}
+
+ private:
+  BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
+                     DmaBinding* binding) override {
+    const Shortage::Kind kind = pages.Populate(
+        machine().memory(), port.highest_frame(),
+        contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
+                                    : PhysicalMemory::Zero::kNo);
+    if (kind != Shortage::Kind::kNone || !ReplaceUnreachable(pages, port)) {
+      return {BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
+    }
+    // Physical addresses also where the domain translates: an identity mapping
+    // beside its IOVA space.
+    port.domain().MapDirect(pages.frames());
+    binding->addressing = DmaBinding::Addressing::kFrames;
+    return {};
+  }
+
+  // Copies frames beyond the device's mask to ones below it. False, with
+  // nothing changed, when there are not enough of those.
+  bool ReplaceUnreachable(Pages& pages, const DmaPort& port) {
+    std::vector<FrameNumber> beyond;
+    for (const FrameNumber frame : pages.frames()) {
+      if (frame > port.highest_frame()) beyond.push_back(frame);
+    }
+    if (beyond.empty()) return true;
+    std::vector<FrameNumber> within(beyond.size());
+    PhysicalMemory& memory = machine().memory();
+    if (memory.Allocate(within, port.highest_frame(),
+                        PhysicalMemory::Zero::kNo) != Shortage::Kind::kNone) {
+      return false;
+    }
+    CopyFrames(beyond, within);
+    auto next = within.begin();
+    for (FrameNumber& frame : pages.frames()) {
+      if (frame > port.highest_frame()) frame = *next++;
+    }
+    memory.Free(beyond);
+    return true;
+  }
+
+  BindOutcome DoUnbind(Pages& pages, DmaBinding& binding, Contents) override {
+    binding.port->domain().UnmapDirect(pages.frames());
+    return {};
+  }
+
+  Shortage DoDescribe(PageCount pages, const DmaPort& port,
+                      BindOutcome::Scarce) const override {
+    const uint64_t free = machine().memory().free_frames(port.highest_frame());
+    return Shortage{
+        free < pages ? Shortage::Kind::kFull : Shortage::Kind::kNone, free,
+        free};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<DmaBinder> MakeNoneBinder(
+    Machine& machine, std::unique_ptr<EvictionPolicy> policy) {
+  return std::make_unique<NoneBinder>(machine, std::move(policy));
+}
+
+}  // namespace twostep

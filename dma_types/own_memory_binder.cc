@@ -1,0 +1,64 @@
+#include "twostep/dma_types/own_memory_binder.h"
+
+#include <cstring>
+#include <utility>
+
+namespace twostep {
+
+OwnMemoryBinder::OwnMemoryBinder(std::string name, Machine& machine,
+                                 std::unique_ptr<EvictionPolicy> policy)
+    : DmaBinder(std::move(name), machine, Sharing::kShared, CanRunOut::kYes,
+                std::move(policy)) {}
+
+BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
+                                    Contents contents, DmaBinding* binding) {
+  if (highest_own_frame() > port.highest_frame()) {
+    return {BindOutcome::Scarce::kRefused, Shortage::Kind::kNeverFits,
+            "its memory is beyond the device's DMA mask"};
+  }
+  auto own = std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
+  const std::span<FrameNumber> own_frames(own.get(), pages.count());
+  const Shortage::Kind kind = TakeFrames(own_frames, binding);
+  if (kind != Shortage::Kind::kNone) return {BindOutcome::Scarce::kUnit, kind};
+  const BindOutcome mapped = MapFrames(own_frames, port, binding);
+  if (!mapped.ok()) {
+    ReturnFrames(own_frames, *binding);
+    return mapped;
+  }
+  PhysicalMemory& memory = machine().memory();
+  if (pages.present()) {
+    if (contents == Contents::kKeep) CopyFrames(pages.frames(), own_frames);
+    memory.Free(pages.frames());
+  } else if (contents == Contents::kKeep && memory.backed()) {
+    for (const FrameNumber frame : own_frames) {
+      std::memset(memory.CpuBytes(frame), 0, kPageSize);
+    }
+  }
+  pages.Adopt(std::move(own), Pages::Home::kBinder);
+  return {};
+}
+
+BindOutcome OwnMemoryBinder::DoUnbind(Pages& pages, DmaBinding& binding,
+                                      Contents contents) {
+  std::unique_ptr<FrameNumber[]> ordinary;
+  if (contents == Contents::kKeep) {
+    ordinary = std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
+    const std::span<FrameNumber> frames(ordinary.get(), pages.count());
+    const Shortage::Kind kind = machine().memory().Allocate(
+        frames, kNoFrame - 1, PhysicalMemory::Zero::kNo);
+    if (kind != Shortage::Kind::kNone) {
+      return {BindOutcome::Scarce::kHostFrames, kind};
+    }
+    CopyFrames(pages.frames(), frames);
+    stats().copied_back_bytes.fetch_add(PagesToBytes(pages.count()),
+                                        std::memory_order_relaxed);
+  }
+  UnmapFrames(pages.frames(), binding);
+  ReturnFrames(pages.frames(), binding);
+  const Pages::Home home =
+      ordinary == nullptr ? Pages::Home::kNone : Pages::Home::kMemory;
+  pages.Adopt(std::move(ordinary), home);
+  return {};
+}
+
+}  // namespace twostep

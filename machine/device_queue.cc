@@ -1,0 +1,77 @@
+#include "twostep/machine/device_queue.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "twostep/machine/check.h"
+
+namespace twostep {
+
+DeviceQueue::DeviceQueue(Timeline& timeline, Clock& clock, Execution execution)
+    : timeline_(timeline),
+      clock_(clock),
+      execution_(execution),
+      thread_(execution == Execution::kThread ? Thread([this] { Run(); })
+                                              : Thread()) {}
+
+DeviceQueue::~DeviceQueue() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  thread_.Join();
+}
+
+uint64_t DeviceQueue::idle_at_ns() const {
+  MutexLock lock(mutex_);
+  return idle_at_ns_;
+}
+
+uint64_t DeviceQueue::StartNs(absl::Span<const Fence> dependencies) const {
+  uint64_t start_ns = std::max(clock_.now_ns(), idle_at_ns());
+  for (const Fence& fence : dependencies) {
+    if (fence.timeline == nullptr) continue;
+    start_ns = std::max(start_ns, fence.timeline->DueNs(fence.point));
+  }
+  return start_ns;
+}
+
+Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
+                          uint64_t cost_ns, Work work) {
+  const uint64_t due_ns =
+      clock_.is_virtual() ? StartNs(dependencies) + cost_ns : 0;
+  MutexLock lock(mutex_);
+  // Another submitter may have been faster since StartNs looked.
+  idle_at_ns_ = std::max(idle_at_ns_, due_ns);
+  const Fence fence = timeline_.Emit(idle_at_ns_);
+  if (execution_ == Execution::kTimeOnly) {
+    timeline_.Complete(fence.point);
+    return fence;
+  }
+  jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
+                      std::move(work),
+                      fence.point});
+  changed_.NotifyAll();
+  return fence;
+}
+
+void DeviceQueue::Run() {
+  for (;;) {
+    Job job;
+    {
+      MutexLock lock(mutex_);
+      while (jobs_.empty() && !stopping_) changed_.Wait(mutex_);
+      if (jobs_.empty()) return;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    for (const Fence& fence : job.dependencies) {
+      if (fence.timeline != nullptr) fence.timeline->WaitExecuted(fence.point);
+    }
+    job.work();
+    timeline_.Complete(job.point);
+  }
+}
+
+}  // namespace twostep

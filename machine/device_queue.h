@@ -1,0 +1,66 @@
+#ifndef MACHINE_DEVICE_QUEUE_H_
+#define MACHINE_DEVICE_QUEUE_H_
+
+// A queue of device work, done in order, each job after the fences it depends
+// on. With a thread the work is real; without (an unbacked machine) only its
+// time passes. Knows nothing of what a job does. Thread-safe.
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/types/span.h"
+#include "twostep/machine/sync.h"
+#include "twostep/machine/timeline.h"
+
+namespace twostep {
+
+class DeviceQueue {
+ public:
+  using Work = absl::AnyInvocable<void()>;
+
+  enum class Execution : uint8_t { kThread, kTimeOnly };
+
+  DeviceQueue(Timeline& timeline, Clock& clock, Execution execution);
+  // Finishes all that was submitted.
+  ~DeviceQueue();
+  DeviceQueue(const DeviceQueue&) = delete;
+  DeviceQueue& operator=(const DeviceQueue&) = delete;
+
+  // Queues `work`, to start after `dependencies`, taking `cost_ns` of virtual
+  // time. `work` is dropped unseen where nothing executes. The fence signals
+  // when it is done.
+  Fence Submit(absl::Span<const Fence> dependencies, uint64_t cost_ns,
+               Work work);
+
+  // When the last job submitted ends, in virtual time.
+  uint64_t idle_at_ns() const;
+  // When a job with these dependencies could start, in virtual time.
+  uint64_t StartNs(absl::Span<const Fence> dependencies) const;
+  const std::string& name() const { return timeline_.name(); }
+  Execution execution() const { return execution_; }
+
+ private:
+  struct Job {
+    absl::InlinedVector<Fence, 4> dependencies;
+    Work work;
+    uint64_t point;
+  };
+  void Run();
+
+  Timeline& timeline_;
+  Clock& clock_;
+  const Execution execution_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t idle_at_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  Thread thread_;
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_DEVICE_QUEUE_H_

@@ -1,0 +1,92 @@
+#ifndef MACHINE_DMA_DOMAIN_H_
+#define MACHINE_DMA_DOMAIN_H_
+
+// The DMA addresses that the devices of one IOMMU domain may use, and the frame
+// behind each. Every device access is translated here; what is not mapped
+// faults, also on a machine without an IOMMU, where addresses are physical and
+// only the permission is checked. Knows frames, not bos.
+//
+// IOVAs come from a space that fills and fragments. Direct addresses (DMA
+// address = physical address) are an identity mapping beside it and never run
+// out. Thread-safe; translation takes no lock.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "twostep/machine/machine_config.h"
+#include "twostep/machine/range_allocator.h"
+#include "twostep/machine/space.h"
+#include "twostep/machine/sync.h"
+#include "twostep/machine/types.h"
+
+namespace twostep {
+
+class DmaDomain {
+ public:
+  DmaDomain(std::string name, const IommuConfig& config);
+  ~DmaDomain();
+  DmaDomain(const DmaDomain&) = delete;
+  DmaDomain& operator=(const DmaDomain&) = delete;
+
+  const std::string& name() const { return name_; }
+  bool translated() const { return mode_ == IommuMode::kTranslated; }
+
+  // Maps `frames` at contiguous IOVAs of at most `highest` (an address).
+  // REQUIRES: translated(). On shortage nothing is mapped.
+  Shortage::Kind Map(std::span<const FrameNumber> frames, DmaAddress highest,
+                     SpaceBlock* iova);
+  // `iova.start` is an IOVA page number.
+  void Unmap(const SpaceBlock& iova, PageCount pages);
+  // Lets the devices use the physical addresses of the frames.
+  void MapDirect(std::span<const FrameNumber> frames);
+  void UnmapDirect(std::span<const FrameNumber> frames);
+
+  // The frame that a device reaches at `address`; kNoFrame: it faults.
+  FrameNumber Translate(DmaAddress address) const;
+
+  // Full or fragmented, and by how much, for a mapping of `pages`.
+  Shortage Describe(PageCount pages, DmaAddress highest) const;
+  uint64_t iova_pages() const { return iova_pages_; }
+  uint64_t used_iova_pages() const;
+  // Direct mappings alive, for audits.
+  uint64_t direct_pages() const {
+    return direct_pages_.load(std::memory_order_relaxed);
+  }
+  // For choosing victims by position: call with space_lock() held.
+  SpinLock& space_lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
+  RangeAllocator& space() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return space_;
+  }
+  SpaceRequest RequestFor(PageCount pages, DmaAddress highest) const;
+
+ private:
+  // Page tables have two levels; leaves appear when first used and stay.
+  static constexpr uint64_t kLeafEntries = 1024;
+  struct Leaf {
+    Atomic<FrameNumber> frames[kLeafEntries];
+  };
+  // One bit a frame.
+  struct DirectLeaf {
+    static constexpr uint64_t kFrames = 64 * kLeafEntries;
+    Atomic<uint64_t> bits[kLeafEntries];
+  };
+
+  Atomic<FrameNumber>& EntryFor(uint64_t iova_page);
+  void SetDirect(FrameNumber frame, bool mapped);
+
+  const std::string name_;
+  const IommuMode mode_;
+  const uint64_t iova_base_page_;
+  const uint64_t iova_pages_;
+  mutable SpinLock lock_;
+  RangeAllocator space_ ABSL_GUARDED_BY(lock_);
+  std::vector<Atomic<Leaf*>> leaves_;
+  std::vector<Atomic<DirectLeaf*>> direct_leaves_;
+  Atomic<uint64_t> direct_pages_{0};
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_DMA_DOMAIN_H_

@@ -1,0 +1,65 @@
+#include "twostep/machine/fence_set.h"
+
+#include <algorithm>
+
+namespace twostep {
+
+void FenceSet::Add(const Fence& fence, FenceUse use) {
+  if (fence.timeline == nullptr) return;
+  const Entry entry{fence.timeline, fence.point, static_cast<uint64_t>(use)};
+  for (Entry& old : entries_) {
+    if (old.timeline == entry.timeline && old.use == entry.use) {
+      old.point = std::max<uint64_t>(old.point, entry.point);
+      return;
+    }
+  }
+  for (Entry& old : entries_) {
+    if (old.fence().Signalled()) {
+      old = entry;
+      return;
+    }
+  }
+  entries_.push_back(entry);
+}
+
+void FenceSet::AddAll(const FenceSet& other, FenceUse use) {
+  for (const Entry& entry : other.entries_) Add(entry.fence(), use);
+}
+
+bool FenceSet::Signalled(FenceUse weakest) {
+  bool all = true;
+  for (size_t i = 0; i < entries_.size();) {
+    if (entries_[i].fence().Signalled()) {
+      entries_[i] = entries_.back();
+      entries_.pop_back();
+      continue;
+    }
+    if (entries_[i].use <= static_cast<uint64_t>(weakest)) all = false;
+    ++i;
+  }
+  return all;
+}
+
+absl::Status FenceSet::Wait(FenceUse weakest, const WaitLimit& limit) {
+  for (const Entry& entry : entries_) {
+    if (entry.use > static_cast<uint64_t>(weakest)) continue;
+    absl::Status status = WaitFor(entry.fence(), limit);
+    if (!status.ok()) return status;
+  }
+  Signalled(weakest);
+  return absl::OkStatus();
+}
+
+void FenceSet::AppendDependencies(
+    FenceUse use, absl::InlinedVector<Fence, 4>* dependencies) const {
+  for (const Entry& entry : entries_) {
+    // Readers do not wait for readers.
+    if (use == FenceUse::kRead &&
+        entry.use == static_cast<uint64_t>(FenceUse::kRead)) {
+      continue;
+    }
+    if (!entry.fence().Signalled()) dependencies->push_back(entry.fence());
+  }
+}
+
+}  // namespace twostep

@@ -1,0 +1,53 @@
+#ifndef MACHINE_FENCE_SET_H_
+#define MACHINE_FENCE_SET_H_
+
+// The fences a bo, or freed space, still has to wait for: the latest point of
+// each timeline and use. One fits without an allocation. Thread-compatible.
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "twostep/machine/timeline.h"
+
+namespace twostep {
+
+// What the work behind a fence does to the bo, strongest first.
+enum class FenceUse : uint8_t {
+  kMove,   // brings the contents to where they are: everybody waits
+  kWrite,  // writes the contents: readers wait
+  kRead,   // reads them: only writers wait
+};
+
+class FenceSet {
+ public:
+  // Replaces an earlier point of the same timeline and use, or one that has
+  // signalled. A null fence adds nothing.
+  void Add(const Fence& fence, FenceUse use);
+  void AddAll(const FenceSet& other, FenceUse use);
+  void Clear() { entries_.clear(); }
+
+  bool empty() const { return entries_.empty(); }
+  // Whether everything of `weakest` use or stronger has signalled; forgets what
+  // has.
+  bool Signalled(FenceUse weakest = FenceUse::kRead);
+  // Waits for the same; kUnavailable or kDeadlineExceeded as WaitFor says.
+  absl::Status Wait(FenceUse weakest, const WaitLimit& limit);
+  // Appends what whoever does `use` next must wait for.
+  void AppendDependencies(FenceUse use,
+                          absl::InlinedVector<Fence, 4>* dependencies) const;
+
+ private:
+  struct Entry {
+    Timeline* timeline;
+    uint64_t point : 62;
+    uint64_t use : 2;
+
+    Fence fence() const { return Fence{timeline, point}; }
+  };
+  static_assert(sizeof(Entry) == 16);
+
+  absl::InlinedVector<Entry, 1> entries_;
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_FENCE_SET_H_

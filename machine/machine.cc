@@ -1,0 +1,76 @@
+#include "twostep/machine/machine.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace twostep {
+namespace {
+
+absl::Status CheckPools(const MachineConfig& config) {
+  for (const auto& [field, bytes] :
+       {std::pair<const char*, uint64_t>{"coherent_bytes",
+                                         config.coherent_bytes},
+        {"cma_bytes", config.cma_bytes},
+        {"swiotlb.bytes", config.swiotlb.bytes},
+        {"iommu.iova_base", config.iommu.iova_base},
+        {"iommu.iova_bytes", config.iommu.iova_bytes}}) {
+    if (bytes % kPageSize != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          field, ": ", bytes, " is no multiple of ", kPageSize, " bytes"));
+    }
+  }
+  if (config.iommu.mode != IommuMode::kTranslated) return absl::OkStatus();
+  if (config.iommu.iova_bytes == 0 ||
+      config.iommu.iova_bytes > ~uint64_t{0} - config.iommu.iova_base) {
+    return absl::InvalidArgumentError(
+        "iommu.iova_bytes: the IOVA space is empty or ends beyond 64 bits");
+  }
+  // Direct addresses live beside the IOVAs: the two must not meet.
+  const uint64_t memory_end =
+      config.normal_bytes == 0 ? config.dma32_bytes
+                               : 4 * kGiB + config.normal_bytes;
+  if (config.iommu.iova_base < memory_end) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "iommu.iova_base: ", config.iommu.iova_base,
+        " is inside physical memory, which ends at ", memory_end));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Machine::Machine(const MachineConfig& config, const MachineOptions& options)
+    : config_(config), clock_(options.clock) {}
+
+absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
+    const MachineConfig& config, const MachineOptions& options) {
+  absl::Status pools = CheckPools(config);
+  if (!pools.ok()) return pools;
+  auto machine = std::unique_ptr<Machine>(new Machine(config, options));
+
+  auto memory = PhysicalMemory::Create(config, options.backing);
+  if (!memory.ok()) return memory.status();
+  machine->memory_ = *std::move(memory);
+  auto bounce = FramePool::Create(config.swiotlb.bytes, *machine->memory_);
+  if (!bounce.ok()) return bounce.status();
+  machine->bounce_pool_ = *std::move(bounce);
+  auto coherent = FramePool::Create(config.coherent_bytes, *machine->memory_);
+  if (!coherent.ok()) return coherent.status();
+  machine->coherent_pool_ = *std::move(coherent);
+  auto cma = CmaArea::Create(config.cma_bytes, *machine->memory_);
+  if (!cma.ok()) return cma.status();
+  machine->cma_ = *std::move(cma);
+  auto swap = SwapStore::Create(config.swap_bytes, *machine->memory_);
+  if (!swap.ok()) return swap.status();
+  machine->swap_ = *std::move(swap);
+  machine->domain_ = std::make_unique<DmaDomain>("iommu0", config.iommu);
+  return machine;
+}
+
+Timeline& Machine::NewTimeline(std::string name) {
+  MutexLock lock(mutex_);
+  return timelines_.emplace_back(std::move(name), clock_);
+}
+
+}  // namespace twostep

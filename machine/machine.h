@@ -1,0 +1,69 @@
+#ifndef MACHINE_MACHINE_H_
+#define MACHINE_MACHINE_H_
+
+// The host under the devices: memory, pools, the IOMMU domain, swap and the
+// clock, put together from a MachineConfig. Owns the timelines, which outlive
+// every fence on them. Knows nothing of bos. Thread-safe once created.
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "twostep/machine/clock.h"
+#include "twostep/machine/cma_area.h"
+#include "twostep/machine/dma_domain.h"
+#include "twostep/machine/frame_pool.h"
+#include "twostep/machine/machine_config.h"
+#include "twostep/machine/memory.h"
+#include "twostep/machine/swap_store.h"
+#include "twostep/machine/timeline.h"
+
+namespace twostep {
+
+struct MachineOptions {
+  Backing backing = Backing::kBacked;
+  Clock::Kind clock = Clock::Kind::kReal;
+};
+
+class Machine {
+ public:
+  // kInvalidArgument naming the field that is wrong; kResourceExhausted when
+  // this process cannot have that much address space.
+  static absl::StatusOr<std::unique_ptr<Machine>> Create(
+      const MachineConfig& config, const MachineOptions& options);
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  const MachineConfig& config() const { return config_; }
+  const CostModel& cost() const { return config_.cost; }
+  Clock& clock() { return clock_; }
+  PhysicalMemory& memory() { return *memory_; }
+  DmaDomain& domain() { return *domain_; }
+  // Bounce pages; of no frames when the machine has none.
+  FramePool& bounce_pool() { return *bounce_pool_; }
+  FramePool& coherent_pool() { return *coherent_pool_; }
+  CmaArea& cma() { return *cma_; }
+  SwapStore& swap() { return *swap_; }
+
+  // A timeline that lives as long as the machine.
+  Timeline& NewTimeline(std::string name);
+
+ private:
+  Machine(const MachineConfig& config, const MachineOptions& options);
+
+  const MachineConfig config_;
+  Clock clock_;
+  std::unique_ptr<PhysicalMemory> memory_;
+  std::unique_ptr<DmaDomain> domain_;
+  std::unique_ptr<FramePool> bounce_pool_;
+  std::unique_ptr<FramePool> coherent_pool_;
+  std::unique_ptr<CmaArea> cma_;
+  std::unique_ptr<SwapStore> swap_;
+  Mutex mutex_;
+  std::deque<Timeline> timelines_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_MACHINE_H_

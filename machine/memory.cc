@@ -1,0 +1,185 @@
+#include "twostep/machine/memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/machine/check.h"
+
+namespace twostep {
+namespace {
+
+absl::Status HostRefused(const char* what, uint64_t bytes) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the host refused ", what, " of ", bytes,
+                   " bytes: ", std::strerror(errno)));
+}
+
+std::byte* MapShared(int fd, uint64_t bytes) {
+  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_NORESERVE, fd, 0);
+  return at == MAP_FAILED ? nullptr : static_cast<std::byte*>(at);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<PhysicalMemory>> PhysicalMemory::Create(
+    const MachineConfig& config, Backing backing) {
+  for (const auto& [field, bytes] :
+       {std::pair<const char*, uint64_t>{"dma32_bytes", config.dma32_bytes},
+        {"normal_bytes", config.normal_bytes}}) {
+    if (bytes % kPageSize != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          field, ": ", bytes, " is no multiple of ", kPageSize, " bytes"));
+    }
+  }
+  if (config.dma32_bytes == 0 || config.dma32_bytes > 4 * kGiB) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dma32_bytes: ", config.dma32_bytes,
+                     " is not between one page and 4 GiB"));
+  }
+  // Frame numbers are 32 bits, the last one means none.
+  if (config.normal_bytes > 12 * 1024 * kGiB) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "normal_bytes: ", config.normal_bytes, " is above 12 TiB"));
+  }
+  auto memory = std::unique_ptr<PhysicalMemory>(new PhysicalMemory());
+  memory->zones_[0].frames = config.dma32_bytes >> kPageShift;
+  memory->zones_[1].first = kNormalZoneFirstFrame;
+  memory->zones_[1].frames = config.normal_bytes >> kPageShift;
+  memory->zones_[1].untouched = kNormalZoneFirstFrame;
+  memory->bytes_ = config.dma32_bytes + config.normal_bytes;
+  if (backing == Backing::kUnbacked) return memory;
+
+  memory->fd_ = memfd_create("twostep-memory", MFD_CLOEXEC);
+  if (memory->fd_ < 0 ||
+      ftruncate(memory->fd_, static_cast<off_t>(memory->bytes_)) != 0) {
+    return HostRefused("a memory file", memory->bytes_);
+  }
+  memory->cpu_view_ = MapShared(memory->fd_, memory->bytes_);
+  if (memory->cpu_view_ == nullptr) {
+    return HostRefused("a mapping", memory->bytes_);
+  }
+  return memory;
+}
+
+PhysicalMemory::~PhysicalMemory() {
+  if (device_view_ != nullptr) munmap(device_view_, bytes_);
+  if (cpu_view_ != nullptr) munmap(cpu_view_, bytes_);
+  if (fd_ >= 0) close(fd_);
+}
+
+absl::Status PhysicalMemory::SeparateDeviceView() {
+  if (!backed() || device_view_ != nullptr) return absl::OkStatus();
+  void* at = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return HostRefused("a device view", bytes_);
+  device_view_ = static_cast<std::byte*>(at);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FrameNumber> PhysicalMemory::Carve(uint64_t frames) {
+  SpinLockHolder hold(lock_);
+  ZoneState& zone = zones_[0];
+  TWOSTEP_CHECK(zone.untouched == zone.carved);  // only during set-up
+  if (frames > zone.free()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "zone DMA32 has ", zone.free(), " frames left, a pool needs ", frames,
+        ": make dma32_bytes larger or the pools smaller"));
+  }
+  const auto first = static_cast<FrameNumber>(zone.carved);
+  zone.carved += frames;
+  zone.untouched = zone.carved;
+  return first;
+}
+
+FrameNumber PhysicalMemory::Take(ZoneState& zone, FrameNumber highest) {
+  // Returned frames first, the last one out is the warmest in the cache.
+  for (auto it = zone.returned.rbegin(); it != zone.returned.rend(); ++it) {
+    if (*it > highest) continue;
+    std::swap(*it, zone.returned.back());
+    const FrameNumber frame = zone.returned.back();
+    zone.returned.pop_back();
+    ++zone.used;
+    return frame;
+  }
+  if (zone.untouched < zone.first + zone.frames && zone.untouched <= highest) {
+    ++zone.used;
+    return static_cast<FrameNumber>(zone.untouched++);
+  }
+  return kNoFrame;
+}
+
+uint64_t PhysicalMemory::FreeUpTo(const ZoneState& zone, FrameNumber highest) {
+  const uint64_t end = zone.first + zone.frames;
+  if (highest + uint64_t{1} >= end) return zone.free();
+  const uint64_t untouched =
+      highest + uint64_t{1} > zone.untouched
+          ? highest + uint64_t{1} - zone.untouched
+          : 0;
+  return untouched +
+         std::count_if(zone.returned.begin(), zone.returned.end(),
+                       [=](FrameNumber frame) { return frame <= highest; });
+}
+
+Shortage::Kind PhysicalMemory::Allocate(std::span<FrameNumber> out,
+                                        FrameNumber highest, Zero zero) {
+  {
+    SpinLockHolder hold(lock_);
+    if (FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest) <
+        out.size()) {
+      return Shortage::Kind::kFull;
+    }
+    for (FrameNumber& frame : out) {
+      frame = Take(zones_[1], highest);
+      if (frame == kNoFrame) frame = Take(zones_[0], highest);
+    }
+  }
+  if (zero == Zero::kYes && backed()) {
+    for (const FrameNumber frame : out) {
+      std::memset(CpuBytes(frame), 0, kPageSize);
+    }
+  }
+  return Shortage::Kind::kNone;
+}
+
+void PhysicalMemory::Free(std::span<const FrameNumber> frames) {
+  SpinLockHolder hold(lock_);
+  for (const FrameNumber frame : frames) {
+    ZoneState& zone = zones_[static_cast<int>(ZoneOf(frame))];
+    TWOSTEP_DCHECK(frame < zone.untouched && zone.used > 0);
+    --zone.used;
+    zone.returned.push_back(frame);
+  }
+}
+
+uint64_t PhysicalMemory::used_frames(Zone zone) const {
+  SpinLockHolder hold(lock_);
+  return zones_[static_cast<int>(zone)].used;
+}
+
+uint64_t PhysicalMemory::free_frames(FrameNumber highest) const {
+  SpinLockHolder hold(lock_);
+  return FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest);
+}
+
+uint64_t PhysicalMemory::frames(Zone zone) const {
+  return zones_[static_cast<int>(zone)].frames;
+}
+
+void PhysicalMemory::CleanForDevice(FrameNumber frame) {
+  if (device_view_ == nullptr || InPool(frame)) return;
+  std::memcpy(DeviceBytes(frame), CpuBytes(frame), kPageSize);
+}
+
+void PhysicalMemory::InvalidateForCpu(FrameNumber frame) {
+  if (device_view_ == nullptr || InPool(frame)) return;
+  std::memcpy(CpuBytes(frame), DeviceBytes(frame), kPageSize);
+}
+
+}  // namespace twostep

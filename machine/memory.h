@@ -1,0 +1,116 @@
+#ifndef MACHINE_MEMORY_H_
+#define MACHINE_MEMORY_H_
+
+// The page frames of a machine, in two zones: DMA32 below 4 GiB and NORMAL
+// above. Backed, every frame is a page of one memfd, so that it can be mapped;
+// unbacked, only the accounts exist. Knows who may have frames, not what for.
+//
+// A non-coherent device has a view of ordinary frames of its own: bytes travel
+// between the CPU's view and the device's only by CleanForDevice and
+// InvalidateForCpu, so a forgotten sync shows as wrong bytes. Frames carved out
+// for pools are mapped uncached there: one view.
+//
+// Thread-safe, but for the bytes themselves.
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "twostep/machine/machine_config.h"
+#include "twostep/machine/space.h"
+#include "twostep/machine/sync.h"
+#include "twostep/machine/types.h"
+
+namespace twostep {
+
+enum class Backing : uint8_t { kUnbacked, kBacked };
+enum class Zone : uint8_t { kDma32, kNormal };
+inline constexpr FrameNumber kNormalZoneFirstFrame = FrameNumber{1} << 20;
+
+class PhysicalMemory {
+ public:
+  enum class Zero : uint8_t { kNo, kYes };
+
+  // kInvalidArgument naming the field; kResourceExhausted when the host has no
+  // address space for it.
+  static absl::StatusOr<std::unique_ptr<PhysicalMemory>> Create(
+      const MachineConfig& config, Backing backing);
+  ~PhysicalMemory();
+  PhysicalMemory(const PhysicalMemory&) = delete;
+  PhysicalMemory& operator=(const PhysicalMemory&) = delete;
+
+  // Takes `frames` contiguous frames of DMA32 away for a pool, for good, while
+  // the machine is set up. kResourceExhausted when the zone is too small.
+  absl::StatusOr<FrameNumber> Carve(uint64_t frames);
+
+  // Fills all of `out` with frames at most `highest`, from NORMAL as long as
+  // there are any, or none: on shortage nothing is taken.
+  Shortage::Kind Allocate(std::span<FrameNumber> out, FrameNumber highest,
+                          Zero zero);
+  void Free(std::span<const FrameNumber> frames);
+
+  uint64_t used_frames(Zone zone) const;
+  uint64_t free_frames(FrameNumber highest) const;
+  uint64_t frames(Zone zone) const;
+  static Zone ZoneOf(FrameNumber frame) {
+    return frame < kNormalZoneFirstFrame ? Zone::kDma32 : Zone::kNormal;
+  }
+
+  bool backed() const { return cpu_view_ != nullptr; }
+  // The 4 KiB of a frame as the CPU sees them; null when unbacked.
+  std::byte* CpuBytes(FrameNumber frame) const {
+    return cpu_view_ == nullptr ? nullptr : cpu_view_ + FileOffset(frame);
+  }
+  // As a non-coherent device sees them.
+  std::byte* DeviceBytes(FrameNumber frame) const {
+    if (cpu_view_ == nullptr) return nullptr;
+    if (device_view_ == nullptr || InPool(frame)) return CpuBytes(frame);
+    return device_view_ + FileOffset(frame);
+  }
+  // For mappings: the frame is FileOffset(frame) bytes into fd().
+  int fd() const { return fd_; }
+  uint64_t FileOffset(FrameNumber frame) const {
+    return PagesToBytes(frame < kNormalZoneFirstFrame
+                            ? frame
+                            : frame - kNormalZoneFirstFrame +
+                                  zones_[0].frames);
+  }
+
+  // Gives non-coherent devices their view. Before the first allocation.
+  absl::Status SeparateDeviceView();
+  // Cache maintenance: the device sees what the CPU wrote, and the reverse.
+  void CleanForDevice(FrameNumber frame);
+  void InvalidateForCpu(FrameNumber frame);
+
+ private:
+  struct ZoneState {
+    FrameNumber first = 0;
+    uint64_t frames = 0;
+    uint64_t carved = 0;
+    // Frames at and above this one were never given out.
+    uint64_t untouched = 0;
+    uint64_t used = 0;
+    std::vector<FrameNumber> returned;
+
+    uint64_t free() const { return frames - carved - used; }
+  };
+
+  PhysicalMemory() = default;
+  bool InPool(FrameNumber frame) const { return frame < zones_[0].carved; }
+  // kNoFrame when the zone has none at most `highest`.
+  static FrameNumber Take(ZoneState& zone, FrameNumber highest);
+  static uint64_t FreeUpTo(const ZoneState& zone, FrameNumber highest);
+
+  int fd_ = -1;
+  uint64_t bytes_ = 0;
+  std::byte* cpu_view_ = nullptr;
+  std::byte* device_view_ = nullptr;
+  mutable SpinLock lock_;
+  ZoneState zones_[2];
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_MEMORY_H_

@@ -1,0 +1,104 @@
+#include "twostep/machine/timeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/machine/check.h"
+
+namespace twostep {
+
+Timeline::Timeline(std::string name, Clock& clock)
+    : name_(std::move(name)), clock_(clock) {}
+
+Fence Timeline::Emit(uint64_t due_ns) {
+  MutexLock lock(mutex_);
+  ++emitted_;
+  if (clock_.is_virtual()) {
+    TWOSTEP_DCHECK(due_ns_.empty() || due_ns >= due_ns_.back());
+    // Nobody may ever ask for the points behind: forget them as we go.
+    AdvanceLocked(WaitLimit::Mode::kNoWait);
+    due_ns_.push_back(due_ns);
+  }
+  return Fence{this, emitted_};
+}
+
+void Timeline::Complete(uint64_t point) {
+  MutexLock lock(mutex_);
+  TWOSTEP_CHECK(point <= emitted_);
+  executed_ = std::max(executed_, point);
+  if (!clock_.is_virtual()) {
+    signalled_.store(executed_, std::memory_order_release);
+  }
+  executed_changed_.NotifyAll();
+}
+
+void Timeline::WaitExecutedLocked(uint64_t point) {
+  while (executed_ < point) executed_changed_.Wait(mutex_);
+}
+
+void Timeline::WaitExecuted(uint64_t point) {
+  MutexLock lock(mutex_);
+  WaitExecutedLocked(point);
+}
+
+void Timeline::AdvanceLocked(WaitLimit::Mode mode) {
+  const uint64_t now_ns = clock_.now_ns();
+  uint64_t signalled = signalled_.load(std::memory_order_relaxed);
+  while (!due_ns_.empty() && due_ns_.front() <= now_ns) {
+    if (mode == WaitLimit::Mode::kNoWait && executed_ <= signalled) break;
+    due_ns_.pop_front();
+    ++signalled;
+    // Its virtual time has come: the real work has to be there as well.
+    WaitExecutedLocked(signalled);
+    signalled_.store(signalled, std::memory_order_release);
+  }
+}
+
+bool Timeline::Advance(uint64_t point) {
+  if (!clock_.is_virtual()) return false;
+  MutexLock lock(mutex_);
+  AdvanceLocked(WaitLimit::Mode::kWait);
+  return signalled_.load(std::memory_order_relaxed) >= point;
+}
+
+uint64_t Timeline::DueNs(uint64_t point) {
+  if (!clock_.is_virtual()) return 0;
+  MutexLock lock(mutex_);
+  const uint64_t signalled = signalled_.load(std::memory_order_relaxed);
+  if (point <= signalled) return 0;
+  TWOSTEP_CHECK(point <= emitted_);
+  return due_ns_[point - signalled - 1];
+}
+
+absl::Status Timeline::Pending(uint64_t point, absl::StatusCode code) const {
+  return absl::Status(
+      code, absl::StrCat("busy until fence ", name_, ":", point));
+}
+
+absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
+  if (Signalled(point)) return absl::OkStatus();
+  if (limit.mode == WaitLimit::Mode::kNoWait) {
+    return Pending(point, absl::StatusCode::kUnavailable);
+  }
+  if (clock_.is_virtual()) {
+    clock_.AdvanceTo(DueNs(point));
+    TWOSTEP_CHECK(Advance(point));
+    return absl::OkStatus();
+  }
+  const auto deadline = std::chrono::steady_clock::now() +
+                        std::chrono::nanoseconds(limit.timeout_ns);
+  MutexLock lock(mutex_);
+  while (executed_ < point) {
+    if (limit.timeout_ns == 0) {
+      executed_changed_.Wait(mutex_);
+    } else if (!executed_changed_.WaitUntil(mutex_, deadline) &&
+               executed_ < point) {
+      return Pending(point, absl::StatusCode::kDeadlineExceeded);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace twostep

@@ -1,0 +1,104 @@
+#ifndef MACHINE_TIMELINE_H_
+#define MACHINE_TIMELINE_H_
+
+// Fences. A timeline counts the work of one device queue; a fence is a point on
+// it, and signals once the queue has got there. A fence is a value of two
+// words: it costs nothing to copy, and no allocation. A timeline must outlive
+// every fence on it; the machine owns them.
+//
+//   Emit() / EmitAt(t)          Complete(p)
+//   pending ------------------> executed --(virtual: and now >= t)--> signalled
+//
+// On a virtual clock a point signals when its time has come, whenever the real
+// work was done: decisions then depend on virtual time only, and a run repeats
+// exactly, while whoever sees the signal still waits for the real work.
+
+#include <cstdint>
+#include <deque>
+#include <string>
+
+#include "absl/status/status.h"
+#include "twostep/machine/clock.h"
+#include "twostep/machine/sync.h"
+
+namespace twostep {
+
+class Timeline;
+
+struct Fence {
+  Timeline* timeline = nullptr;  // null: signalled since ever
+  uint64_t point = 0;
+
+  inline bool Signalled() const;
+  friend bool operator==(const Fence&, const Fence&) = default;
+};
+
+// How long a call may wait.
+struct WaitLimit {
+  enum class Mode : uint8_t { kWait, kNoWait };
+  Mode mode = Mode::kWait;
+  // Real nanoseconds from now; 0: as long as it takes.
+  uint64_t timeout_ns = 0;
+};
+
+// Thread-safe.
+class Timeline {
+ public:
+  Timeline(std::string name, Clock& clock);
+  Timeline(const Timeline&) = delete;
+  Timeline& operator=(const Timeline&) = delete;
+
+  const std::string& name() const { return name_; }
+
+  // The next point, pending. On a virtual clock it is due at `due_ns`, not
+  // before the one emitted last; a real clock ignores `due_ns`.
+  Fence Emit(uint64_t due_ns);
+  // The work up to `point` has been done. Never goes back.
+  void Complete(uint64_t point);
+
+  bool Signalled(uint64_t point) {
+    return signalled_.load(std::memory_order_acquire) >= point ||
+           Advance(point);
+  }
+  // When `point` is due on a virtual clock; 0 if it has signalled.
+  uint64_t DueNs(uint64_t point);
+  // kUnavailable naming the fence when it is pending and waiting was forbidden;
+  // kDeadlineExceeded past the limit. A virtual clock advances to the point.
+  absl::Status Wait(uint64_t point, const WaitLimit& limit);
+  // Waits for the real work of `point`, whatever its virtual time: what a queue
+  // does that depends on another.
+  void WaitExecuted(uint64_t point);
+
+ private:
+  bool Advance(uint64_t point);
+  // Signals what is due; with kNoWait only as far as it has been executed.
+  void AdvanceLocked(WaitLimit::Mode mode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WaitExecutedLocked(uint64_t point) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Pending(uint64_t point, absl::StatusCode code) const;
+
+  const std::string name_;
+  Clock& clock_;
+  // All points up to this one have signalled.
+  Atomic<uint64_t> signalled_{0};
+  Mutex mutex_;
+  CondVar executed_changed_;
+  uint64_t emitted_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t executed_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Due times of the points after signalled_ (virtual clocks).
+  std::deque<uint64_t> due_ns_ ABSL_GUARDED_BY(mutex_);
+};
+
+inline bool Fence::Signalled() const {
+  return timeline == nullptr || timeline->Signalled(point);
+}
+
+// Waits for `fence`; see Timeline::Wait.
+inline absl::Status WaitFor(const Fence& fence, const WaitLimit& limit) {
+  if (fence.Signalled()) return absl::OkStatus();
+  return fence.timeline->Wait(fence.point, limit);
+}
+
+}  // namespace twostep
+
+#endif  // MACHINE_TIMELINE_H_
