@@ -269,7 +269,7 @@ TEST(UserMapping, FourThreadsOnOnePageAllGetIt) {
       threads.emplace_back([&, t] {
         for (int round = 0; round < kRounds; ++round) {
           arrived.fetch_add(1, std::memory_order_acq_rel);
-          // The last one to arrive takes the page away from all.
+          // All touch together, then one takes the page away from all.
           while (arrived.load(std::memory_order_acquire) <
                  (2 * round + 1) * kThreads) {
             CpuRelax();
