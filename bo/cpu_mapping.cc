@@ -40,11 +40,10 @@ bool InWindow(const BufferObject& bo, MemoryManager& manager) {
   const Vram* vram = manager.vram();
   if (vram == nullptr) return false;
   bool inside = true;
-  manager.ForEachSegment(bo.block(), bo.page_count(),
-                         [&](uint64_t start, uint64_t count) {
-                           inside &= PagesToBytes(start + count) <=
-                                     vram->visible_bytes();
-                         });
+  manager.ForEachSegment(
+      bo.block(), bo.page_count(), [&](uint64_t start, uint64_t count) {
+        inside &= PagesToBytes(start + count) <= vram->visible_bytes();
+      });
   return inside;
 }
 
@@ -198,9 +197,9 @@ absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(BoRef bo) {
   absl::Cleanup unlock = [&] { bo->lock_.Unlock(); };
   if (bo->binder_ != nullptr &&
       bo->binder_ == &host.binder(DmaType::kDynamic)) {
-    std::string message = absl::StrCat(
-        "kernel mapping of ", bo->DebugName(),
-        ", which is bound to DYNAMIC: its pages are the device's");
+    std::string message =
+        absl::StrCat("kernel mapping of ", bo->DebugName(),
+                     ", which is bound to DYNAMIC: its pages are the device's");
     host.ReportMisuse(Misuse::Kind::kKernelMapOfDynamic, message);
     return MakeError(ErrorKind::kMisuse, message);
   }
@@ -225,8 +224,8 @@ absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(BoRef bo) {
   }
   if (!mapped) {
     if (at != MAP_FAILED) munmap(at, bo->size_bytes());
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the process has no room to map ", bo->DebugName()));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the process has no room to map ", bo->DebugName()));
   }
   if (bo->binder_ != nullptr && bo->binder_->hands_over(*bo->binding_->port)) {
     bo->binder_->SyncForCpu(bo->pages_, *bo->binding_,

@@ -37,9 +37,8 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
     return absl::InvalidArgumentError("name: a device needs one");
   }
   if (config.dma_mask_bits < 24 || config.dma_mask_bits > 64) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("dma_mask_bits: ", config.dma_mask_bits,
-                     " is not between 24 and 64"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "dma_mask_bits: ", config.dma_mask_bits, " is not between 24 and 64"));
   }
   Machine& machine = host.machine();
   if (!config.coherent) {
@@ -168,9 +167,9 @@ absl::Status Device::CheckPlacements(const BufferObject& bo,
     }
     if (managers_[memory]->fixed()) continue;
     if (dma >= binders_.size() || binders_[dma] == nullptr) {
-      return MakeError(ErrorKind::kWrongPlace,
-                       absl::StrCat(bo.DebugName(), ": ", name_,
-                                    " has no DMA type ", dma));
+      return MakeError(
+          ErrorKind::kWrongPlace,
+          absl::StrCat(bo.DebugName(), ": ", name_, " has no DMA type ", dma));
     }
   }
   return absl::OkStatus();

@@ -91,9 +91,8 @@ class Device {
     for (const Placement& placement : placements) {
       if (Satisfies(bo, placement)) {
         context->hit = true;
-        return bo.flags_ & BufferObject::kCpuOwnsPages
-                   ? TakePagesFromCpu(bo)
-                   : absl::OkStatus();
+        return bo.flags_ & BufferObject::kCpuOwnsPages ? TakePagesFromCpu(bo)
+                                                       : absl::OkStatus();
       }
     }
     return ValidateSlow(bo, placements, context);

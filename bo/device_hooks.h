@@ -19,10 +19,10 @@ enum class BoEvent : uint8_t {
   kGpuBound,    // its aperture pages show its addresses
   kGpuUnbound,  // they no longer do
   kDmaUnbound,
-  kMoved,       // the contents are on their way to another place
+  kMoved,  // the contents are on their way to another place
   kSwappedOut,
   kSwappedIn,
-  kPurged,      // the contents were dropped
+  kPurged,  // the contents were dropped
 };
 
 class DeviceHooks {

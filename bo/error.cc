@@ -60,7 +60,8 @@ std::string Describe(const Obstacle& obstacle) {
     absl::StrAppend(&text, ", ", KiB(obstacle.pinned_pages), " pinned");
   }
   if (obstacle.held_pages != 0) {
-    absl::StrAppend(&text, ", ", KiB(obstacle.held_pages), " reserved or waiting for a fence");
+    absl::StrAppend(&text, ", ", KiB(obstacle.held_pages),
+                    " reserved or waiting for a fence");
   }
   if (!obstacle.detail.empty()) absl::StrAppend(&text, ", ", obstacle.detail);
   return text;
@@ -87,12 +88,12 @@ absl::Status NoPlacement(absl::string_view bo,
   for (const Obstacle& obstacle : obstacles) {
     absl::StrAppend(&message, "; ", Describe(obstacle));
   }
-  const bool never = !obstacles.empty() &&
-                     std::all_of(obstacles.begin(), obstacles.end(),
-                                 [](const Obstacle& obstacle) {
-                                   return obstacle.shortage.kind ==
-                                          Shortage::Kind::kNeverFits;
-                                 });
+  const bool never =
+      !obstacles.empty() &&
+      std::all_of(obstacles.begin(), obstacles.end(),
+                  [](const Obstacle& obstacle) {
+                    return obstacle.shortage.kind == Shortage::Kind::kNeverFits;
+                  });
   return MakeError(busy    ? ErrorKind::kBusy
                    : never ? ErrorKind::kNeverFits
                            : ErrorKind::kCannotFit,

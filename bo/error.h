@@ -16,13 +16,13 @@
 namespace twostep {
 
 enum class ErrorKind : uint8_t {
-  kNone,         // no error of ours
-  kCannotFit,    // kResourceExhausted: give up, or free or unpin something
-  kNeverFits,    // kOutOfRange: change the request
-  kBusy,         // kUnavailable: call again
-  kWrongPlace,   // kInvalidArgument: the device has no such type
-  kPinned,       // kFailedPrecondition: unpin it first
-  kMisuse,       // kFailedPrecondition: a bug in the caller
+  kNone,        // no error of ours
+  kCannotFit,   // kResourceExhausted: give up, or free or unpin something
+  kNeverFits,   // kOutOfRange: change the request
+  kBusy,        // kUnavailable: call again
+  kWrongPlace,  // kInvalidArgument: the device has no such type
+  kPinned,      // kFailedPrecondition: unpin it first
+  kMisuse,      // kFailedPrecondition: a bug in the caller
 };
 
 ErrorKind KindOf(const absl::Status& status);

@@ -101,8 +101,7 @@ void Host::DiscardStorage(BufferObject& bo) {
   if (fixed) {
     // Nobody needs to wait for the space but whoever gets it.
     bo.manager_->FreeAfter(bo.block(), bo.page_count(), bo.fences_);
-  } else if (bo.binder_ != nullptr ||
-             bo.pages_.home() != Pages::Home::kNone) {
+  } else if (bo.binder_ != nullptr || bo.pages_.home() != Pages::Home::kNone) {
     AddGhost(std::make_unique<Ghost>(bo));
   }
   bo.fences_.Clear();

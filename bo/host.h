@@ -78,7 +78,8 @@ class Host {
   std::vector<MemoryManager*> ApertureManagers() const;
 
   // Gives up storage whose fences have signalled. With kWait and none ready,
-  // waits for the storage that has waited longest. False when none was given up.
+  // waits for the storage that has waited longest. False when none was given
+  // up.
   bool ReapGhosts(const WaitLimit& limit);
 
   void ReportMisuse(Misuse::Kind kind, std::string message);

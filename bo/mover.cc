@@ -54,10 +54,10 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
 absl::Status Mover::Validate(BufferObject& bo, Device& device,
                              PlacementList placements) {
   if (bo.pinned()) {
-    return MakeError(ErrorKind::kPinned,
-                     absl::StrCat(bo.DebugName(), " is pinned in ",
-                                  bo.manager_->name(),
-                                  ": unpin it before it moves"));
+    return MakeError(
+        ErrorKind::kPinned,
+        absl::StrCat(bo.DebugName(), " is pinned in ", bo.manager_->name(),
+                     ": unpin it before it moves"));
   }
   if (placements.empty()) {
     Drop(bo);
@@ -172,10 +172,10 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
   Fence moved;
   if (result == Result::kDone) {
     KillMappings(bo, PageRange{0, pages});
-    CopySide from = bo.manager_->fixed()
-                        ? FixedSide(*bo.manager_, bo.block(), pages,
-                                    device.copy_engine())
-                        : PagesSide(bo, device.copy_engine());
+    CopySide from =
+        bo.manager_->fixed()
+            ? FixedSide(*bo.manager_, bo.block(), pages, device.copy_engine())
+            : PagesSide(bo, device.copy_engine());
     result = Copy(bo, device, std::move(from),
                   FixedSide(to, block, pages, device.copy_engine()),
                   space_fences, &moved);
@@ -206,10 +206,9 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   const PageCount pages = bo.page_count();
   SpaceBlock block;
   FenceSet no_fences;
-  Result result =
-      aperture ? TakeSpace(to, RequestFor(placement, pages), evicting, &block,
-                           &no_fences)
-               : Result::kDone;
+  Result result = aperture ? TakeSpace(to, RequestFor(placement, pages),
+                                       evicting, &block, &no_fences)
+                           : Result::kDone;
   if (result != Result::kDone) return result;
 
   const bool bind = aperture || placement.dma != DmaType::kNone;
@@ -218,10 +217,10 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
                 : TakeFrames(bo, kNoFrame - 1, PhysicalMemory::Zero::kNo);
   Fence moved;
   if (result == Result::kDone) {
-    result = Copy(bo, device,
-                  FixedSide(*bo.manager_, bo.block(), pages,
-                            device.copy_engine()),
-                  PagesSide(bo, device.copy_engine()), no_fences, &moved);
+    result =
+        Copy(bo, device,
+             FixedSide(*bo.manager_, bo.block(), pages, device.copy_engine()),
+             PagesSide(bo, device.copy_engine()), no_fences, &moved);
     if (result != Result::kDone) {
       if (bind) DmaUnbind(bo, DmaBinder::Contents::kDrop);
       bo.pages_.Release(host_.machine().memory(), host_.machine().swap());
@@ -301,8 +300,8 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
   if (from != nullptr && to != nullptr &&
       to->Describe(bo.page_count(), device.port(), BindOutcome::Scarce::kUnit)
               .kind == Shortage::Kind::kNeverFits) {
-    dma_outcome_ = BindOutcome{BindOutcome::Scarce::kUnit,
-                               Shortage::Kind::kNeverFits};
+    dma_outcome_ =
+        BindOutcome{BindOutcome::Scarce::kUnit, Shortage::Kind::kNeverFits};
     return Result::kShort;
   }
   const bool had_pages = bo.pages_.present();
@@ -319,8 +318,8 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
     if (result != Result::kDone && from != nullptr) {
       const BindOutcome why = dma_outcome_;
       // What was given up a moment ago is enough to take it back.
-      const Result back = DmaBind(bo, device, *from,
-                                  DmaBinder::Contents::kKeep, Evicting::kYes);
+      const Result back = DmaBind(bo, device, *from, DmaBinder::Contents::kKeep,
+                                  Evicting::kYes);
       dma_outcome_ = why;
       if (back != Result::kDone && shown) HideFromAperture(bo);
     }
@@ -364,10 +363,10 @@ absl::Status Mover::SwapOut(BufferObject& bo) {
     Machine& machine = host_.machine();
     if (bo.pages_.SwapOut(machine.memory(), machine.swap()) !=
         Shortage::Kind::kNone) {
-      return MakeError(ErrorKind::kCannotFit,
-                       absl::StrCat("the swap store is full: ",
-                                    PagesToBytes(machine.swap().pages()) / kKiB,
-                                    " KiB"));
+      return MakeError(
+          ErrorKind::kCannotFit,
+          absl::StrCat("the swap store is full: ",
+                       PagesToBytes(machine.swap().pages()) / kKiB, " KiB"));
     }
     bo.LeaveOrders();
     const uint64_t bytes = bo.size_bytes();
@@ -388,9 +387,10 @@ void Mover::Drop(BufferObject& bo) {
 
 absl::Status Mover::TakePagesFromCpu(BufferObject& bo) {
   if (bo.kernel_maps_ != 0) {
-    std::string message = absl::StrCat(
-        bo.DebugName(), " is to be used by a device while a kernel mapping has ",
-        bo.binding_->cpu_owned_pages, " pages: unmap it first");
+    std::string message =
+        absl::StrCat(bo.DebugName(),
+                     " is to be used by a device while a kernel mapping has ",
+                     bo.binding_->cpu_owned_pages, " pages: unmap it first");
     bo.host().ReportMisuse(Misuse::Kind::kDeviceUseOfKernelMapped, message);
     return MakeError(ErrorKind::kMisuse, message);
   }

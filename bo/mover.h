@@ -85,8 +85,7 @@ class Mover {
   bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                    PageCount pages, Device& device);
   bool EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
-                    BindOutcome::Scarce scarce, PageCount pages,
-                    DmaPort& port);
+                    BindOutcome::Scarce scarce, PageCount pages, DmaPort& port);
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,

@@ -64,8 +64,8 @@ bool Mover::EvictForSpace(MemoryManager& manager, const SpaceRequest& request) {
   VictimSearch search(manager.order(), VictimSearch::Order::kMemory);
   VictimSearch::Victims victims;
   const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
-    victims = search.ForHole(
-        space, request, [](const BufferObject& bo) { return bo.node_; });
+    victims = search.ForHole(space, request,
+                             [](const BufferObject& bo) { return bo.node_; });
   });
   if (!by_position) victims = search.First();
   for (BufferObject* victim : victims) Settle(*victim, EvictGpu(*victim));
@@ -155,14 +155,12 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
   return Result::kDone;
 }
 
-Mover::Result Mover::DmaUnbind(BufferObject& bo,
-                               DmaBinder::Contents contents) {
+Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   while (!bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()) {
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
-      bo.flags_ |= bo.binding_->cpu_owned_pages != 0
-                       ? BufferObject::kCpuOwnsPages
-                       : 0;
+      bo.flags_ |=
+          bo.binding_->cpu_owned_pages != 0 ? BufferObject::kCpuOwnsPages : 0;
       return Short();
     }
   }
@@ -243,8 +241,8 @@ Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
          Shortage::Kind::kNone) {
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
-      dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames,
-                                 Shortage::Kind::kFull};
+      dma_outcome_ =
+          BindOutcome{BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
       return Short();
     }
   }
@@ -258,8 +256,8 @@ Mover::Result Mover::SwapIn(BufferObject& bo) {
          Shortage::Kind::kNone) {
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
-      dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames,
-                                 Shortage::Kind::kFull};
+      dma_outcome_ =
+          BindOutcome{BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
       return Short();
     }
   }
@@ -320,9 +318,9 @@ CopySide Mover::FixedSide(const MemoryManager& manager, const SpaceBlock& block,
 CopySide Mover::PagesSide(const BufferObject& bo,
                           const CopyEngine& engine) const {
   if (!bo.pages_.present()) return CopySide{};
-  CopySide side{bo.binder_ != nullptr ? CopySide::Kind::kDma
-                                      : CopySide::Kind::kFrames,
-                {}};
+  CopySide side{
+      bo.binder_ != nullptr ? CopySide::Kind::kDma : CopySide::Kind::kFrames,
+      {}};
   if (!engine.executes()) return side;
   side.pages.reserve(bo.page_count());
   for (PageCount i = 0; i < bo.page_count(); ++i) {

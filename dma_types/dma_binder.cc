@@ -61,8 +61,7 @@ void DmaBinder::SyncForDevice(Pages& pages, DmaBinding& binding,
   HandOver(pages, binding, range, Sync::kForDevice);
 }
 
-void DmaBinder::SyncForCpu(Pages& pages, DmaBinding& binding,
-                           PageRange range) {
+void DmaBinder::SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range) {
   HandOver(pages, binding, range, Sync::kForCpu);
 }
 
@@ -147,8 +146,8 @@ void DmaBinder::CopyFrames(std::span<const FrameNumber> from,
                            std::span<const FrameNumber> to) {
   TWOSTEP_CHECK(from.size() == to.size());
   PhysicalMemory& memory = machine_.memory();
-  machine_.clock().Charge(
-      TransferNs(PagesToBytes(from.size()), machine_.cost().cpu_copy_mib_per_s));
+  machine_.clock().Charge(TransferNs(PagesToBytes(from.size()),
+                                     machine_.cost().cpu_copy_mib_per_s));
   if (!memory.backed()) return;
   for (size_t i = 0; i < from.size(); ++i) {
     std::memcpy(memory.CpuBytes(to[i]), memory.CpuBytes(from[i]), kPageSize);

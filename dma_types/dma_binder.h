@@ -15,10 +15,9 @@
 #include "twostep/dma_types/dma_binding.h"
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/machine.h"
+#include "twostep/machine/range_allocator.h"
 
 namespace twostep {
-
-class RangeAllocator;
 
 // Why a bind or an unbind did not happen.
 struct BindOutcome {
@@ -40,9 +39,9 @@ class DmaBinder {
  public:
   // Whether CPU and device may touch the pages at the same time.
   enum class Sharing : uint8_t {
-    kShared,           // always: they see the same bytes
+    kShared,            // always: they see the same bytes
     kSharedIfCoherent,  // shared by coherent devices, handed over by others
-    kHandedOver,       // never: each page is the device's or the CPU's
+    kHandedOver,        // never: each page is the device's or the CPU's
   };
   enum class CanRunOut : uint8_t { kNo, kYes };
   // Whether the bytes of the pages matter.
@@ -73,7 +72,11 @@ class DmaBinder {
            (sharing_ == Sharing::kSharedIfCoherent && !port.coherent());
   }
   EvictionOrder& order() { return order_; }
+  const EvictionOrder& order() const { return order_; }
   Stats& stats() { return stats_; }
+  uint64_t bound_pages_now() const {
+    return stats_.bound_pages.load(std::memory_order_relaxed);
+  }
   uint64_t pinned_pages_now() const {
     return stats_.pinned_pages.load(std::memory_order_relaxed);
   }
@@ -89,8 +92,9 @@ class DmaBinder {
   // the pages stay bound. REQUIRES: the device is done with them.
   BindOutcome Unbind(Pages& pages, DmaBinding& binding, Contents contents);
 
-  // Hands those pages of `range` over that are not yet the device's / the CPU's.
-  // REQUIRES: the device is done with them; for the device: no CPU mapping.
+  // Hands those pages of `range` over that are not yet the device's / the
+  // CPU's. REQUIRES: the device is done with them; for the device: no CPU
+  // mapping.
   void SyncForDevice(Pages& pages, DmaBinding& binding, PageRange range);
   void SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range);
 
@@ -101,9 +105,9 @@ class DmaBinder {
   }
   // Shows `use` the address space that `scarce` speaks of, with its lock held,
   // and returns true; false when it has no positions to choose by.
-  bool WithSpace(BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
-                 absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)>
-                     use) {
+  bool WithSpace(
+      BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
+      absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)> use) {
     return DoWithSpace(scarce, pages, port, use);
   }
 

@@ -17,17 +17,16 @@ class DynamicBinder final : public DmaBinder {
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
                      DmaBinding* binding) override {
     const bool absent = !pages.present();
-    const Shortage::Kind kind = pages.Populate(
-        machine().memory(), kNoFrame - 1,
-        contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
-                                    : PhysicalMemory::Zero::kNo);
+    const Shortage::Kind kind =
+        pages.Populate(machine().memory(), kNoFrame - 1,
+                       contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
+                                                   : PhysicalMemory::Zero::kNo);
     if (kind != Shortage::Kind::kNone) {
       return {BindOutcome::Scarce::kHostFrames, kind};
     }
-    const BindOutcome outcome =
-        port.domain().translated()
-            ? MapFrames(pages.frames(), port, binding)
-            : MapOrBounce(pages, port, binding);
+    const BindOutcome outcome = port.domain().translated()
+                                    ? MapFrames(pages.frames(), port, binding)
+                                    : MapOrBounce(pages, port, binding);
     if (!outcome.ok() && absent) {
       pages.Release(machine().memory(), machine().swap());
     }

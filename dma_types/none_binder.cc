@@ -16,10 +16,10 @@ class NoneBinder final : public DmaBinder {
  private:
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
                      DmaBinding* binding) override {
-    const Shortage::Kind kind = pages.Populate(
-        machine().memory(), port.highest_frame(),
-        contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
-                                    : PhysicalMemory::Zero::kNo);
+    const Shortage::Kind kind =
+        pages.Populate(machine().memory(), port.highest_frame(),
+                       contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
+                                                   : PhysicalMemory::Zero::kNo);
     if (kind != Shortage::Kind::kNone || !ReplaceUnreachable(pages, port)) {
       return {BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
     }

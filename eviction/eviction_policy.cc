@@ -76,8 +76,8 @@ absl::StatusOr<std::unique_ptr<EvictionPolicy>> MakeEvictionPolicy(
     if (name == policy.name) return policy.make();
     absl::StrAppend(&known, known.empty() ? "" : ", ", policy.name);
   }
-  return absl::NotFoundError(absl::StrCat("no eviction policy is named '",
-                                          name, "'; there are: ", known));
+  return absl::NotFoundError(absl::StrCat("no eviction policy is named '", name,
+                                          "'; there are: ", known));
 }
 
 }  // namespace twostep

@@ -35,10 +35,9 @@ CmaArea::CmaArea(FrameNumber first, uint64_t frames)
       space_(first, std::max<uint64_t>(frames, 1)) {}
 
 SpaceRequest CmaArea::RequestFor(PageCount pages) {
-  return SpaceRequest{
-      .size = pages,
-      .alignment = std::min<uint64_t>(std::bit_ceil(uint64_t{pages}),
-                                      kMaxAlignmentPages)};
+  return SpaceRequest{.size = pages,
+                      .alignment = std::min<uint64_t>(
+                          std::bit_ceil(uint64_t{pages}), kMaxAlignmentPages)};
 }
 
 Shortage::Kind CmaArea::Allocate(PageCount pages, SpaceBlock* block) {

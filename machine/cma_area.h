@@ -2,7 +2,8 @@
 #define MACHINE_CMA_AREA_H_
 
 // The contiguous memory area: runs of neighbouring frames, aligned to their
-// order up to 1 MiB as the kernel does. It fills, and it fragments. Thread-safe.
+// order up to 1 MiB as the kernel does. It fills, and it fragments.
+// Thread-safe.
 
 #include <memory>
 
@@ -29,6 +30,9 @@ class CmaArea {
   uint64_t used_frames() const;
   FrameNumber end_frame() const {
     return first_ + static_cast<FrameNumber>(frames_);
+  }
+  bool Contains(FrameNumber frame) const {
+    return frame >= first_ && frame < end_frame();
   }
   // For choosing victims by position: call with space_lock() held.
   SpinLock& space_lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }

@@ -60,8 +60,7 @@ DmaAddress ApertureTable::Get(uint64_t page) const {
   const Leaf* leaf =
       leaves_[page / kLeafEntries].load(std::memory_order_acquire);
   if (leaf == nullptr) return kNoDmaAddress;
-  return leaf->entries[page % kLeafEntries].load(std::memory_order_acquire) -
-         1;
+  return leaf->entries[page % kLeafEntries].load(std::memory_order_acquire) - 1;
 }
 
 }  // namespace twostep

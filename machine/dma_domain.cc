@@ -30,9 +30,9 @@ Atomic<FrameNumber>& DmaDomain::EntryFor(uint64_t iova_page) {
 
 SpaceRequest DmaDomain::RequestFor(PageCount pages, DmaAddress highest) const {
   const uint64_t past_highest = highest >> kPageShift;
-  return SpaceRequest{.size = pages,
-                      .end = highest == ~DmaAddress{0} ? ~uint64_t{0}
-                                                       : past_highest + 1};
+  return SpaceRequest{
+      .size = pages,
+      .end = highest == ~DmaAddress{0} ? ~uint64_t{0} : past_highest + 1};
 }
 
 // Entries hold frame + 1, so that a leaf starts out with nothing mapped.
@@ -67,9 +67,9 @@ void DmaDomain::SetDirect(FrameNumber frame, bool mapped) {
   DirectLeaf& leaf = LeafAt(direct_leaves_[frame / DirectLeaf::kFrames]);
   Atomic<uint64_t>& word = leaf.bits[frame / 64 % kLeafEntries];
   const uint64_t bit = uint64_t{1} << (frame % 64);
-  const uint64_t before =
-      mapped ? word.fetch_or(bit, std::memory_order_release)
-             : word.fetch_and(~bit, std::memory_order_release);
+  const uint64_t before = mapped
+                              ? word.fetch_or(bit, std::memory_order_release)
+                              : word.fetch_and(~bit, std::memory_order_release);
   // Mapped twice, or unmapped while not mapped: the bookkeeping is broken.
   TWOSTEP_CHECK(((before & bit) != 0) != mapped);
 }
@@ -96,9 +96,8 @@ FrameNumber DmaDomain::Translate(DmaAddress address) const {
            1;
   }
   if (page >= kNoFrame) return kNoFrame;
-  const DirectLeaf* leaf =
-      direct_leaves_[page / DirectLeaf::kFrames].load(
-          std::memory_order_acquire);
+  const DirectLeaf* leaf = direct_leaves_[page / DirectLeaf::kFrames].load(
+      std::memory_order_acquire);
   if (leaf == nullptr) return kNoFrame;
   const uint64_t word =
       leaf->bits[page / 64 % kLeafEntries].load(std::memory_order_acquire);

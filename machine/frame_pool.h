@@ -3,7 +3,8 @@
 
 // A finite stock of page frames handed out one by one: coherent memory, and the
 // bounce pages of the SWIOTLB (two 2 KiB slots each; streaming maps of single
-// pages, as dma_map_page makes them). It fills but cannot fragment. Thread-safe.
+// pages, as dma_map_page makes them). It fills but cannot fragment.
+// Thread-safe.
 
 #include <memory>
 #include <span>
@@ -33,6 +34,9 @@ class FramePool {
   // All frames of the pool are below this one.
   FrameNumber end_frame() const {
     return first_ + static_cast<FrameNumber>(frames_);
+  }
+  bool Contains(FrameNumber frame) const {
+    return frame >= first_ && frame < end_frame();
   }
 
  private:

@@ -27,13 +27,13 @@ absl::Status CheckPools(const MachineConfig& config) {
         "iommu.iova_bytes: the IOVA space is empty or ends beyond 64 bits");
   }
   // Direct addresses live beside the IOVAs: the two must not meet.
-  const uint64_t memory_end =
-      config.normal_bytes == 0 ? config.dma32_bytes
-                               : 4 * kGiB + config.normal_bytes;
+  const uint64_t memory_end = config.normal_bytes == 0
+                                  ? config.dma32_bytes
+                                  : 4 * kGiB + config.normal_bytes;
   if (config.iommu.iova_base < memory_end) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "iommu.iova_base: ", config.iommu.iova_base,
-        " is inside physical memory, which ends at ", memory_end));
+    return absl::InvalidArgumentError(
+        absl::StrCat("iommu.iova_base: ", config.iommu.iova_base,
+                     " is inside physical memory, which ends at ", memory_end));
   }
   return absl::OkStatus();
 }

@@ -41,10 +41,10 @@ class Machine {
   PhysicalMemory& memory() { return *memory_; }
   DmaDomain& domain() { return *domain_; }
   // Bounce pages; of no frames when the machine has none.
-  FramePool& bounce_pool() { return *bounce_pool_; }
-  FramePool& coherent_pool() { return *coherent_pool_; }
-  CmaArea& cma() { return *cma_; }
-  SwapStore& swap() { return *swap_; }
+  FramePool& bounce_pool() const { return *bounce_pool_; }
+  FramePool& coherent_pool() const { return *coherent_pool_; }
+  CmaArea& cma() const { return *cma_; }
+  SwapStore& swap() const { return *swap_; }
 
   // A timeline that lives as long as the machine.
   Timeline& NewTimeline(std::string name);

@@ -118,10 +118,9 @@ FrameNumber PhysicalMemory::Take(ZoneState& zone, FrameNumber highest) {
 uint64_t PhysicalMemory::FreeUpTo(const ZoneState& zone, FrameNumber highest) {
   const uint64_t end = zone.first + zone.frames;
   if (highest + uint64_t{1} >= end) return zone.free();
-  const uint64_t untouched =
-      highest + uint64_t{1} > zone.untouched
-          ? highest + uint64_t{1} - zone.untouched
-          : 0;
+  const uint64_t untouched = highest + uint64_t{1} > zone.untouched
+                                 ? highest + uint64_t{1} - zone.untouched
+                                 : 0;
   return untouched +
          std::count_if(zone.returned.begin(), zone.returned.end(),
                        [=](FrameNumber frame) { return frame <= highest; });

@@ -74,8 +74,7 @@ class PhysicalMemory {
   uint64_t FileOffset(FrameNumber frame) const {
     return PagesToBytes(frame < kNormalZoneFirstFrame
                             ? frame
-                            : frame - kNormalZoneFirstFrame +
-                                  zones_[0].frames);
+                            : frame - kNormalZoneFirstFrame + zones_[0].frames);
   }
 
   // Gives non-coherent devices their view. Before the first allocation.

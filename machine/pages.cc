@@ -57,8 +57,8 @@ Shortage::Kind Pages::SwapIn(PhysicalMemory& memory, SwapStore& swap,
                              FrameNumber highest) {
   TWOSTEP_CHECK(home_ == Home::kSwapped);
   auto entries = std::make_unique_for_overwrite<FrameNumber[]>(count_);
-  const Shortage::Kind kind = memory.Allocate(
-      {entries.get(), count_}, highest, PhysicalMemory::Zero::kNo);
+  const Shortage::Kind kind = memory.Allocate({entries.get(), count_}, highest,
+                                              PhysicalMemory::Zero::kNo);
   if (kind != Shortage::Kind::kNone) return kind;
   swap.Load(frames(), {entries.get(), count_});
   entries_ = std::move(entries);

@@ -20,6 +20,13 @@ struct SpaceRequest {
   bool contiguous = true;  // false: an allocator that can, may split
 };
 
+// A granted request: where it (its first segment) starts, and the allocator's
+// name for it, which is never 0.
+struct SpaceBlock {
+  uint64_t start = 0;
+  uint32_t node = 0;
+};
+
 // Why a request was not served. A plain value: shortage is the hot path of
 // eviction, and an absl::Status would allocate.
 struct Shortage {

@@ -12,13 +12,6 @@
 
 namespace twostep {
 
-// A granted request: where it (its first segment) starts, and the allocator's
-// name for it.
-struct SpaceBlock {
-  uint64_t start;
-  uint32_t node;
-};
-
 namespace internal {
 
 constexpr uint64_t AlignDown(uint64_t value, uint64_t alignment) {

@@ -11,12 +11,12 @@ namespace twostep {
 absl::StatusOr<std::unique_ptr<SwapStore>> SwapStore::Create(
     uint64_t bytes, PhysicalMemory& memory) {
   if (bytes % kPageSize != 0 || bytes > 8 * 1024 * kGiB) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "swap_bytes: ", bytes, " is no multiple of ", kPageSize,
-        " bytes of at most 8 TiB"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("swap_bytes: ", bytes, " is no multiple of ", kPageSize,
+                     " bytes of at most 8 TiB"));
   }
-  auto swap = std::unique_ptr<SwapStore>(
-      new SwapStore(bytes >> kPageShift, memory));
+  auto swap =
+      std::unique_ptr<SwapStore>(new SwapStore(bytes >> kPageShift, memory));
   if (bytes == 0 || !memory.backed()) return swap;
   void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -24,9 +24,9 @@ class SwapStore {
   SwapStore(const SwapStore&) = delete;
   SwapStore& operator=(const SwapStore&) = delete;
 
-  // Writes each frame's bytes to a slot of its own and fills `slots` (same size)
-  // with their numbers; the frames stay the caller's. On kFull nothing has
-  // changed.
+  // Writes each frame's bytes to a slot of its own and fills `slots` (same
+  // size) with their numbers; the frames stay the caller's. On kFull nothing
+  // has changed.
   Shortage::Kind Store(std::span<const FrameNumber> frames,
                        std::span<uint32_t> slots);
   // Reads each slot in `slots` into the frame of `frames` at the same place and

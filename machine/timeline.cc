@@ -73,8 +73,8 @@ uint64_t Timeline::DueNs(uint64_t point) {
 }
 
 absl::Status Timeline::Pending(uint64_t point, absl::StatusCode code) const {
-  return absl::Status(
-      code, absl::StrCat("busy until fence ", name_, ":", point));
+  return absl::Status(code,
+                      absl::StrCat("busy until fence ", name_, ":", point));
 }
 
 absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {

@@ -95,8 +95,7 @@ class VramManager final : public SpaceManager<Allocator> {
   VramManager(std::unique_ptr<Vram> vram,
               std::unique_ptr<EvictionPolicy> policy)
       : SpaceManager<Allocator>("vram", MemoryManager::Kind::kFixed,
-                                vram->bytes() >> kPageShift,
-                                std::move(policy)),
+                                vram->bytes() >> kPageShift, std::move(policy)),
         vram_(std::move(vram)) {}
   Vram* vram() override { return vram_.get(); }
 

@@ -15,13 +15,12 @@
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/device_memory.h"
 #include "twostep/machine/fence_set.h"
+#include "twostep/machine/range_allocator.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/sync.h"
 #include "twostep/machine/types.h"
 
 namespace twostep {
-
-class RangeAllocator;
 
 class MemoryManager {
  public:
@@ -44,6 +43,7 @@ class MemoryManager {
     return used_pages_.load(std::memory_order_relaxed);
   }
   EvictionOrder& order() { return order_; }
+  const EvictionOrder& order() const { return order_; }
   // Bos evicted from here, and the pages that cannot be.
   Atomic<uint64_t>& evictions() { return evictions_; }
   Atomic<uint64_t>& pinned_pages() { return pinned_pages_; }

@@ -1,0 +1,231 @@
+#include "twostep/bo/audit.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/device.h"
+#include "twostep/dma_types/dma_binder.h"
+
+namespace twostep {
+
+// What bos and ghosts hold, to compare with what the owners count.
+struct Audit::Totals {
+  uint64_t memory_frames[2] = {0, 0};
+  uint64_t swap_slots = 0;
+  uint64_t bounce_frames = 0;
+  uint64_t iova_pages = 0;
+  uint64_t direct_pages = 0;
+  uint64_t coherent_frames = 0;
+  uint64_t cma_frames = 0;
+  std::map<const MemoryManager*, uint64_t> memory_type_pages;
+  std::map<const MemoryManager*, uint64_t> in_memory_order;
+  std::map<const DmaBinder*, uint64_t> bound_pages;
+  std::map<const DmaBinder*, uint64_t> in_dma_order;
+};
+
+std::vector<Violation> Audit::Run(Host& host) {
+  Audit audit(host);
+  Totals totals;
+  host.slab_.ForEach([&](BufferObject& bo) { audit.CheckBo(bo, &totals); });
+  {
+    MutexLock lock(host.mutex_);
+    for (const auto& ghost : host.ghosts_) {
+      audit.CountPages(ghost->pages, &totals);
+      if (ghost->manager != nullptr) {
+        totals.memory_type_pages[ghost->manager] += ghost->pages.count();
+      }
+      if (ghost->binder != nullptr) {
+        totals.bound_pages[ghost->binder] += ghost->pages.count();
+        audit.CheckBinding("storage waiting for its fence", ghost->pages,
+                           *ghost->binding, &totals);
+      }
+    }
+  }
+  audit.CheckTotals(totals);
+  return std::move(audit.violations_);
+}
+
+void Audit::Add(const char* rule, std::string what) {
+  violations_.push_back(Violation{rule, std::move(what)});
+}
+
+void Audit::Compare(const char* rule, const std::string& what, uint64_t counted,
+                    uint64_t found) {
+  if (counted == found) return;
+  Add(rule, absl::StrCat(what, ": counted ", counted, ", found ", found));
+}
+
+void Audit::CountPages(const Pages& pages, Totals* totals) {
+  switch (pages.home()) {
+    case Pages::Home::kNone:
+    case Pages::Home::kBinder:
+      break;
+    case Pages::Home::kMemory:
+      for (const FrameNumber frame : pages.frames()) {
+        ++totals
+              ->memory_frames[static_cast<int>(PhysicalMemory::ZoneOf(frame))];
+      }
+      break;
+    case Pages::Home::kSwapped:
+      totals->swap_slots += pages.count();
+      break;
+  }
+}
+
+void Audit::CheckBo(BufferObject& bo, Totals* totals) {
+  const std::string name = bo.DebugName();
+  CountPages(bo.pages_, totals);
+  totals->memory_type_pages[bo.manager_] += bo.page_count();
+  if ((bo.binder_ == nullptr) != (bo.binding_ == nullptr)) {
+    Add("R2", absl::StrCat(name, " is half DMA-bound"));
+    return;
+  }
+  if (bo.binder_ != nullptr) {
+    totals->bound_pages[bo.binder_] += bo.page_count();
+    CheckBinding(name, bo.pages_, *bo.binding_, totals);
+    if (bo.manager_->fixed()) {
+      Add("R2", absl::StrCat(name, " is in fixed memory and DMA-bound"));
+    }
+  }
+  if (bo.manager_->fixed() && bo.pages_.home() != Pages::Home::kNone) {
+    Add("R2", absl::StrCat(name, " is in fixed memory and has pages"));
+  }
+  if (bo.manager_->kind() == MemoryManager::Kind::kAperture) CheckAperture(bo);
+  CheckOrders(bo);
+  totals->in_memory_order[bo.manager_] += bo.memory_hook_.is_linked();
+  totals->in_dma_order[bo.binder_] += bo.dma_hook_.is_linked();
+}
+
+void Audit::CheckAperture(BufferObject& bo) {
+  if (bo.binder_ == nullptr) {
+    Add("R1", absl::StrCat(bo.DebugName(), " is in ", bo.manager_->name(),
+                           " and not DMA-bound"));
+    return;
+  }
+  const ApertureTable* table = bo.manager_->aperture();
+  if (table == nullptr) return;
+  for (PageCount page = 0; page < bo.page_count(); ++page) {
+    const DmaAddress want = bo.binding_->Address(bo.pages_, page);
+    const DmaAddress shown = table->Get(uint64_t{bo.start_} + page);
+    if (shown == want) continue;
+    Add("R1",
+        absl::StrCat(bo.DebugName(), " page ", page, ": ", bo.manager_->name(),
+                     " shows ", shown, ", it is bound at ", want));
+    return;
+  }
+}
+
+void Audit::CheckOrders(BufferObject& bo) {
+  const bool evictable =
+      !bo.pinned() && (bo.manager_->kind() != MemoryManager::Kind::kNowhere ||
+                       bo.pages_.present());
+  if (bo.memory_hook_.is_linked() != evictable) {
+    Add("R3", absl::StrCat(bo.DebugName(),
+                           evictable ? " is missing from" : " stands on",
+                           " the order of ", bo.manager_->name()));
+  }
+  const bool dma_evictable =
+      !bo.pinned() && bo.binder_ != nullptr && bo.binder_->can_run_out();
+  if (bo.dma_hook_.is_linked() != dma_evictable) {
+    Add("R3", absl::StrCat(bo.DebugName(),
+                           dma_evictable ? " is missing from" : " stands on",
+                           " a DMA order"));
+  }
+}
+
+void Audit::CheckBinding(const std::string& name, const Pages& pages,
+                         const DmaBinding& binding, Totals* totals) {
+  const bool iova = binding.addressing == DmaBinding::Addressing::kIova;
+  (iova ? totals->iova_pages : totals->direct_pages) += pages.count();
+  DmaDomain& domain = binding.port->domain();
+  bool reached = true;
+  bool masked = true;
+  for (PageCount page = 0; page < pages.count(); ++page) {
+    FrameNumber frame = pages.frames()[page];
+    if (binding.addressing == DmaBinding::Addressing::kBounced &&
+        binding.bounce[page] != kNoFrame) {
+      frame = binding.bounce[page];
+      ++totals->bounce_frames;
+    }
+    const DmaAddress address = binding.Address(pages, page);
+    reached &= domain.Translate(address) == frame;
+    masked &= address + (kPageSize - 1) <= binding.port->highest();
+  }
+  if (!reached) {
+    Add("R7", absl::StrCat(name, ": an address does not reach its frame"));
+  }
+  if (!masked) {
+    Add("R8", absl::StrCat(name, ": an address is above the device's mask"));
+  }
+  if (pages.home() != Pages::Home::kBinder) return;
+  const Machine& machine = host_.machine_;
+  for (const FrameNumber frame : pages.frames()) {
+    if (machine.coherent_pool().Contains(frame)) ++totals->coherent_frames;
+    if (machine.cma().Contains(frame)) ++totals->cma_frames;
+  }
+}
+
+void Audit::CheckTotals(const Totals& totals) {
+  Machine& machine = host_.machine_;
+  Compare("R13", "frames of DMA32", machine.memory().used_frames(Zone::kDma32),
+          totals.memory_frames[0]);
+  Compare("R13", "frames of NORMAL",
+          machine.memory().used_frames(Zone::kNormal), totals.memory_frames[1]);
+  Compare("R13", "swap slots", machine.swap().used_pages(), totals.swap_slots);
+  Compare("R13", "bounce pages", machine.bounce_pool().used_frames(),
+          totals.bounce_frames);
+  Compare("R13", "coherent frames", machine.coherent_pool().used_frames(),
+          totals.coherent_frames);
+  Compare("R13", "CMA frames", machine.cma().used_frames(), totals.cma_frames);
+  // Anything mapped beyond what bos are bound to could still be reached.
+  if (machine.domain().translated()) {
+    Compare("R7", "IOVA pages", machine.domain().used_iova_pages(),
+            totals.iova_pages);
+  }
+  Compare("R7", "direct mappings", machine.domain().direct_pages(),
+          totals.direct_pages);
+
+  std::vector<const MemoryManager*> managers;
+  std::vector<const DmaBinder*> binders;
+  MutexLock lock(host_.mutex_);
+  for (Device* device : host_.devices_) {
+    for (int type = 0; type < kMaxMemoryTypes; ++type) {
+      managers.push_back(device->manager(static_cast<MemoryType>(type)));
+    }
+    for (int type = 0; type < kMaxDmaTypes; ++type) {
+      binders.push_back(device->binder(static_cast<DmaType>(type)));
+    }
+    if (device->port().faults() != 0) {
+      Add("R7",
+          absl::StrCat(device->name(), ": ", device->port().faults(),
+                       " DMA faults, the last: ", device->port().last_fault()));
+    }
+  }
+  const auto found = [](const auto& map, const auto* key) {
+    const auto it = map.find(key);
+    return it == map.end() ? 0 : it->second;
+  };
+  std::sort(managers.begin(), managers.end());
+  managers.erase(std::unique(managers.begin(), managers.end()), managers.end());
+  for (const MemoryManager* manager : managers) {
+    if (manager == nullptr) continue;
+    Compare("R3", absl::StrCat("entries in the order of ", manager->name()),
+            manager->order().size(), found(totals.in_memory_order, manager));
+    if (manager->kind() == MemoryManager::Kind::kNowhere) continue;
+    Compare("R13", absl::StrCat("pages of ", manager->name()),
+            manager->used_pages(), found(totals.memory_type_pages, manager));
+  }
+  std::sort(binders.begin(), binders.end());
+  binders.erase(std::unique(binders.begin(), binders.end()), binders.end());
+  for (const DmaBinder* binder : binders) {
+    if (binder == nullptr) continue;
+    Compare("R3", absl::StrCat("entries in the order of ", binder->name()),
+            binder->order().size(), found(totals.in_dma_order, binder));
+    Compare("R13", absl::StrCat("pages bound by ", binder->name()),
+            binder->bound_pages_now(), found(totals.bound_pages, binder));
+  }
+}
+
+}  // namespace twostep

@@ -1,0 +1,52 @@
+#ifndef BO_AUDIT_H_
+#define BO_AUDIT_H_
+
+// Checks everything about a host that its state must satisfy:
+//   R1   what an aperture shows is DMA-bound, at the addresses it shows
+//   R2   what was unbound from DMA is seen by no GPU
+//   R3   bound and unpinned: on one order a step; pinned: on none
+//   R7   a device reaches exactly the frames bound for it, nothing else
+//   R8   every address is under the device's mask
+//   R13  what units, memory types and zones count as used is what bos use
+// and that no device access has faulted.
+
+#include <string>
+#include <vector>
+
+#include "twostep/bo/host.h"
+
+namespace twostep {
+
+struct Violation {
+  std::string rule;  // "R3"
+  std::string what;
+};
+
+class Audit {
+ public:
+  // Empty when all is well. REQUIRES: nobody uses the host meanwhile; device
+  // work may be under way.
+  static std::vector<Violation> Run(Host& host);
+
+ private:
+  struct Totals;
+
+  explicit Audit(Host& host) : host_(host) {}
+  void CheckBo(BufferObject& bo, Totals* totals);
+  void CheckBinding(const std::string& name, const Pages& pages,
+                    const DmaBinding& binding, Totals* totals);
+  void CheckAperture(BufferObject& bo);
+  void CheckOrders(BufferObject& bo);
+  void CountPages(const Pages& pages, Totals* totals);
+  void CheckTotals(const Totals& totals);
+  void Add(const char* rule, std::string what);
+  void Compare(const char* rule, const std::string& what, uint64_t counted,
+               uint64_t found);
+
+  Host& host_;
+  std::vector<Violation> violations_;
+};
+
+}  // namespace twostep
+
+#endif  // BO_AUDIT_H_

@@ -1,0 +1,64 @@
+#ifndef BO_EXEC_H_
+#define BO_EXEC_H_
+
+// One submission's bos: reserved together, validated one after the other,
+// fenced together. A bo of an exec is never evicted for another of the same.
+//
+//   Exec exec(device);
+//   exec.Add(bo, placements, FenceUse::kWrite); ...
+//   absl::Status s = exec.Run(&context);      all reserved and in place, or
+//   none Fence f = queue.Submit(exec.dependencies(), ...); exec.Finish(f);
+//   fenced and unreserved
+//
+// Reservations are taken in one order everywhere, so execs on several threads
+// cannot deadlock. Thread-compatible.
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "twostep/bo/buffer_object.h"
+#include "twostep/bo/device.h"
+#include "twostep/machine/fence_set.h"
+#include "twostep/placement/placement.h"
+
+namespace twostep {
+
+class Exec {
+ public:
+  explicit Exec(Device& device) : device_(device) {}
+  // Unreserves what Finish has not.
+  ~Exec();
+  Exec(const Exec&) = delete;
+  Exec& operator=(const Exec&) = delete;
+
+  // `placements` must outlive Run. A bo added twice counts once, with the
+  // stronger use and the first placements.
+  void Add(BufferObject& bo, PlacementList placements, FenceUse use);
+
+  // After an error, which is Device::Validate's of the first bo that failed,
+  // nothing is reserved; bos before it may have moved.
+  absl::Status Run(ValidateContext* context);
+  // What the work must wait for. REQUIRES: Run succeeded.
+  const absl::InlinedVector<Fence, 4>& dependencies() const {
+    return dependencies_;
+  }
+  // Adds `fence` to every bo and unreserves them, the one added last becoming
+  // the one used last.
+  void Finish(const Fence& fence);
+
+ private:
+  struct Entry {
+    BufferObject* bo;
+    PlacementList placements;
+    FenceUse use;
+  };
+  void UnreserveAll();
+
+  Device& device_;
+  absl::InlinedVector<Entry, 16> entries_;
+  absl::InlinedVector<Fence, 4> dependencies_;
+  bool reserved_ = false;
+};
+
+}  // namespace twostep
+
+#endif  // BO_EXEC_H_
