@@ -51,12 +51,18 @@ BuddyAllocator::BuddyAllocator(uint64_t start, uint64_t size)
   ReleaseRun({start_, end_});
 }
 
-void BuddyAllocator::InsertBlock(int order, uint64_t index) {
+// What was an edge between used and free is none once both sides are the same.
+inline void BuddyAllocator::ToggleEdges(Run run) {
+  edges_.Toggle(run.start - base_);
+  edges_.Toggle(run.end - base_);
+}
+
+inline void BuddyAllocator::InsertBlock(int order, uint64_t index) {
   blocks_[order].Insert(index);
   orders_in_use_ |= uint64_t{1} << order;
 }
 
-void BuddyAllocator::EraseBlock(int order, uint64_t index) {
+inline void BuddyAllocator::EraseBlock(int order, uint64_t index) {
   blocks_[order].Erase(index);
   if (blocks_[order].empty()) orders_in_use_ &= ~(uint64_t{1} << order);
 }
@@ -140,12 +146,6 @@ BuddyAllocator::Run BuddyAllocator::BlockRun(int order, uint64_t index) const {
 BuddyAllocator::Run BuddyAllocator::HoleAround(Run part) const {
   return {base_ + edges_.AtOrBefore(part.start - base_),
           base_ + edges_.AtOrAfter(part.end - base_)};
-}
-
-// What was an edge between used and free is none once both sides are the same.
-void BuddyAllocator::ToggleEdges(Run run) {
-  edges_.Toggle(run.start - base_);
-  edges_.Toggle(run.end - base_);
 }
 
 // The hole that contains `address`, else the next one above, else none.
