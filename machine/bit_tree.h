@@ -38,12 +38,12 @@ class BitTree {
     } while (limit > 1);
   }
 
-  bool empty() const { return words_[levels_ - 1][0] == 0; }
   bool Has(uint64_t number) const {
     return ((words_[0][number / 64] >> (number % 64)) & 1) != 0;
   }
   void Insert(uint64_t number) { InsertFrom(0, number); }
-  void Erase(uint64_t number) { EraseFrom(0, number); }
+  // Returns whether the set is empty now.
+  bool Erase(uint64_t number) { return EraseFrom(0, number); }
   void Toggle(uint64_t number) {
     uint64_t& word = words_[0][number / 64];
     const uint64_t bit = uint64_t{1} << (number % 64);
@@ -102,13 +102,14 @@ class BitTree {
       number /= 64;
     }
   }
-  void EraseFrom(int level, uint64_t number) {
+  bool EraseFrom(int level, uint64_t number) {
     for (; level < levels_; ++level) {
       uint64_t& word = words_[level][number / 64];
       word &= ~(uint64_t{1} << (number % 64));
-      if (word != 0) return;
+      if (word != 0) return false;
       number /= 64;
     }
+    return true;
   }
   // From member `number` of `level` down to the first (last) number below it.
   uint64_t DescendFirst(int level, uint64_t number) const {
