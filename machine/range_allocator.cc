@@ -184,6 +184,10 @@ RangeAllocator::Spot RangeAllocator::NearestOf(
 RangeAllocator::Spot RangeAllocator::FindPlaced(
     const SpaceRequest& request) const {
   Spot spot{kBorder, 0};
+  if (request.first >= request.end ||
+      (request.boundary != 0 && request.size > request.boundary)) {
+    return spot;
+  }
   int tries = kTries;
   uint32_t bin = NextBin(BinOf(request.size));
   uint32_t hole = bin == kNoBin ? kBorder : bins_[bin];
