@@ -38,33 +38,20 @@ class BitTree {
     } while (limit > 1);
   }
 
-  bool empty() const { return words_[levels_ - 1][0] == 0; }
   bool Has(uint64_t number) const {
     return ((words_[0][number / 64] >> (number % 64)) & 1) != 0;
   }
-  void Insert(uint64_t number) {
-    for (int level = 0; level < levels_; ++level) {
-      uint64_t& word = words_[level][number / 64];
-      const bool was_empty = word == 0;
-      word |= uint64_t{1} << (number % 64);
-      if (!was_empty) return;
-      number /= 64;
-    }
-  }
-  void Erase(uint64_t number) {
-    for (int level = 0; level < levels_; ++level) {
-      uint64_t& word = words_[level][number / 64];
-      word &= ~(uint64_t{1} << (number % 64));
-      if (word != 0) return;
-      number /= 64;
-    }
-  }
-
+  void Insert(uint64_t number) { InsertFrom(0, number); }
+  // Returns whether the set is empty now.
+  bool Erase(uint64_t number) { return EraseFrom(0, number); }
   void Toggle(uint64_t number) {
-    if (Has(number)) {
-      Erase(number);
-    } else {
-      Insert(number);
+    uint64_t& word = words_[0][number / 64];
+    const uint64_t bit = uint64_t{1} << (number % 64);
+    word ^= bit;
+    if (word == 0) {
+      EraseFrom(1, number / 64);
+    } else if (word == bit) {
+      InsertFrom(1, number / 64);
     }
   }
 
@@ -106,6 +93,24 @@ class BitTree {
   }
 
  private:
+  void InsertFrom(int level, uint64_t number) {
+    for (; level < levels_; ++level) {
+      uint64_t& word = words_[level][number / 64];
+      const bool was_empty = word == 0;
+      word |= uint64_t{1} << (number % 64);
+      if (!was_empty) return;
+      number /= 64;
+    }
+  }
+  bool EraseFrom(int level, uint64_t number) {
+    for (; level < levels_; ++level) {
+      uint64_t& word = words_[level][number / 64];
+      word &= ~(uint64_t{1} << (number % 64));
+      if (word != 0) return false;
+      number /= 64;
+    }
+    return true;
+  }
   // From member `number` of `level` down to the first (last) number below it.
   uint64_t DescendFirst(int level, uint64_t number) const {
     while (level-- > 0) {

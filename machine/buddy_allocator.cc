@@ -51,19 +51,24 @@ BuddyAllocator::BuddyAllocator(uint64_t start, uint64_t size)
   ReleaseRun({start_, end_});
 }
 
-void BuddyAllocator::InsertBlock(int order, uint64_t index) {
+// What was an edge between used and free is none once both sides are the same.
+inline void BuddyAllocator::ToggleEdges(Run run) {
+  edges_.Toggle(run.start - base_);
+  edges_.Toggle(run.end - base_);
+}
+
+inline void BuddyAllocator::InsertBlock(int order, uint64_t index) {
   blocks_[order].Insert(index);
   orders_in_use_ |= uint64_t{1} << order;
 }
 
-void BuddyAllocator::EraseBlock(int order, uint64_t index) {
-  blocks_[order].Erase(index);
-  if (blocks_[order].empty()) orders_in_use_ &= ~(uint64_t{1} << order);
+inline void BuddyAllocator::EraseBlock(int order, uint64_t index) {
+  if (blocks_[order].Erase(index)) orders_in_use_ &= ~(uint64_t{1} << order);
 }
 
 // Makes blocks of [offset, end), part of a block whose rest is not free: thus
 // no piece has a free buddy.
-void BuddyAllocator::InsertPieces(uint64_t offset, uint64_t end) {
+inline void BuddyAllocator::InsertPieces(uint64_t offset, uint64_t end) {
   while (offset != end) {
     const int order =
         std::min(std::countr_zero(offset), FloorOrder(end - offset));
@@ -105,7 +110,7 @@ void BuddyAllocator::ReleaseRun(Run run) {
   }
 }
 
-void BuddyAllocator::TakeRun(const Spot& spot) {
+inline void BuddyAllocator::TakeRun(const Spot& spot) {
   free_ -= spot.run.size();
   ToggleEdges(spot.run);
   const uint64_t start = spot.run.start - base_;
@@ -142,12 +147,6 @@ BuddyAllocator::Run BuddyAllocator::HoleAround(Run part) const {
           base_ + edges_.AtOrAfter(part.end - base_)};
 }
 
-// What was an edge between used and free is none once both sides are the same.
-void BuddyAllocator::ToggleEdges(Run run) {
-  edges_.Toggle(run.start - base_);
-  edges_.Toggle(run.end - base_);
-}
-
 // The hole that contains `address`, else the next one above, else none.
 BuddyAllocator::Run BuddyAllocator::NextHole(uint64_t address) const {
   Run next;
@@ -161,7 +160,7 @@ BuddyAllocator::Run BuddyAllocator::NextHole(uint64_t address) const {
   return next.empty() ? next : HoleAround(next);
 }
 
-SpaceRequest BuddyAllocator::Clamped(const SpaceRequest& request) const {
+inline SpaceRequest BuddyAllocator::Clamped(const SpaceRequest& request) const {
   SpaceRequest clamped = request;
   clamped.first = std::max(request.first, start_);
   clamped.end = std::min(request.end, end_);
@@ -268,7 +267,7 @@ BuddyAllocator::Run BuddyAllocator::FindAround(const SpaceRequest& request,
   return {};
 }
 
-BuddyAllocator::Spot BuddyAllocator::FindRun(
+inline BuddyAllocator::Spot BuddyAllocator::FindRun(
     const SpaceRequest& request) const {
   if (request.first >= request.end ||
       (request.boundary != 0 && request.size > request.boundary)) {
@@ -336,19 +335,17 @@ Shortage::Kind BuddyAllocator::WhyNot(const SpaceRequest& request) const {
                               : Shortage::Kind::kFragmented;
 }
 
-Shortage::Kind BuddyAllocator::Allocate(const SpaceRequest& request,
-                                        SpaceBlock* block) {
-  TWOSTEP_CHECK(internal::IsWellFormed(request));
-  const SpaceRequest clamped = Clamped(request);
-  if (clamped.size > free_ || clamped.first >= clamped.end) {
-    return WhyNot(clamped);
-  }
-  return IsOneRun(clamped) ? AllocateRun(clamped, block)
-                           : AllocatePieces(clamped, block);
+inline uint32_t BuddyAllocator::NewSegment(Run run, State state) {
+  const uint32_t index = segments_.Take();
+  segments_[index] = {.start = run.start,
+                      .size = run.size(),
+                      .next = kNoSegment,
+                      .state = state};
+  return index;
 }
 
-Shortage::Kind BuddyAllocator::AllocateRun(const SpaceRequest& request,
-                                           SpaceBlock* block) {
+inline Shortage::Kind BuddyAllocator::AllocateRun(const SpaceRequest& request,
+                                                  SpaceBlock* block) {
   if (refused_runs_.Covers(request)) return WhyNot(request);
   const Spot spot = FindRun(request);
   if (spot.run.empty()) {
@@ -359,6 +356,17 @@ Shortage::Kind BuddyAllocator::AllocateRun(const SpaceRequest& request,
   block->start = spot.run.start;
   block->node = NewSegment(spot.run, State::kFirst);
   return Shortage::Kind::kNone;
+}
+
+Shortage::Kind BuddyAllocator::Allocate(const SpaceRequest& request,
+                                        SpaceBlock* block) {
+  TWOSTEP_CHECK(internal::IsWellFormed(request));
+  const SpaceRequest clamped = Clamped(request);
+  if (clamped.size > free_ || clamped.first >= clamped.end) {
+    return WhyNot(clamped);
+  }
+  return IsOneRun(clamped) ? AllocateRun(clamped, block)
+                           : AllocatePieces(clamped, block);
 }
 
 Shortage::Kind BuddyAllocator::AllocatePieces(const SpaceRequest& request,
@@ -420,15 +428,6 @@ void BuddyAllocator::Unwind(const Chain& chain) {
     segments_.Return(index);
     index = next;
   }
-}
-
-uint32_t BuddyAllocator::NewSegment(Run run, State state) {
-  const uint32_t index = segments_.Take();
-  segments_[index] = {.start = run.start,
-                      .size = run.size(),
-                      .next = kNoSegment,
-                      .state = state};
-  return index;
 }
 
 bool BuddyAllocator::IsSplitRefused(const SpaceRequest& request) const {

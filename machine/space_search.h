@@ -5,7 +5,6 @@
 // in one hole a request fits, and a memory of requests that were refused.
 
 #include <array>
-#include <bit>
 #include <cstdint>
 
 #include "twostep/machine/space.h"
@@ -22,9 +21,14 @@ constexpr uint64_t AlignUp(uint64_t value, uint64_t alignment) {
   return (value + (alignment - 1)) & ~(alignment - 1);
 }
 
+// std::has_single_bit counts bits, for which baseline x86-64 calls a function.
+constexpr bool IsPowerOfTwo(uint64_t value) {
+  return value != 0 && (value & (value - 1)) == 0;
+}
+
 inline bool IsWellFormed(const SpaceRequest& request) {
-  return request.size > 0 && std::has_single_bit(request.alignment) &&
-         (request.boundary == 0 || std::has_single_bit(request.boundary));
+  return request.size > 0 && IsPowerOfTwo(request.alignment) &&
+         (request.boundary & (request.boundary - 1)) == 0;
 }
 
 // Finds the place for one contiguous run nearest to the end of [start, end)
@@ -73,7 +77,7 @@ class RefusedRequests {
   }
   bool empty() const { return smallest_ == ~uint64_t{0}; }
 
-  void Add(const SpaceRequest& request) {
+  [[gnu::noinline]] void Add(const SpaceRequest& request) {
     // What the newcomer covers it replaces; else the oldest makes room.
     int slot = oldest_;
     for (int i = 0; i < kCount; ++i) {
@@ -98,13 +102,13 @@ class RefusedRequests {
            (than.boundary == 0 ||
             (request.boundary != 0 && request.boundary <= than.boundary));
   }
-  bool Search(const SpaceRequest& request) const {
+  [[gnu::noinline]] bool Search(const SpaceRequest& request) const {
     for (const SpaceRequest& refused : refused_) {
       if (refused.size != 0 && IsHarder(request, refused)) return true;
     }
     return false;
   }
-  void Recheck(uint64_t start, uint64_t end) {
+  [[gnu::noinline]] void Recheck(uint64_t start, uint64_t end) {
     uint64_t place;
     for (SpaceRequest& refused : refused_) {
       if (refused.size != 0 && PlaceInHole(start, end, refused, &place)) {

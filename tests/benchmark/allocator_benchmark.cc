@@ -1,6 +1,7 @@
 // What one block costs in a space at a given occupancy. Sizes are in pages,
 // 4 KiB to 64 MiB log-uniform. Counters: failed_percent, of allocations;
-// hole_share, the largest hole's part of all that is free at the end.
+// hole_share, the largest hole's part of all that is free, sampled
+// afterwards; nodes_per_live, blocks and holes to each live block.
 
 #include <algorithm>
 #include <cmath>
@@ -76,8 +77,14 @@ void BM_Steady(benchmark::State& state) {
   state.counters["failed_percent"] =
       100.0 * static_cast<double>(failed) /
       static_cast<double>(std::max<uint64_t>(draws, 1));
-  state.counters["hole_share"] = static_cast<double>(space.largest_hole()) /
-                                 static_cast<double>(space.free());
+  constexpr int kSamples = 64;
+  double share = 0;
+  for (int sample = 0; sample < kSamples; ++sample) {
+    for (int64_t i = 0; i < state.range(0) / 8; ++i) step();
+    share += static_cast<double>(space.largest_hole()) /
+             static_cast<double>(space.free());
+  }
+  state.counters["hole_share"] = share / kSamples;
   int64_t blocks = 0;
   space.ForEachBlock([&](uint64_t, uint64_t, bool) { ++blocks; });
   state.counters["nodes_per_live"] =
@@ -100,7 +107,7 @@ void BM_Replace(benchmark::State& state) {
   uint64_t chance = 1;
   for (auto _ : state) {
     chance = chance * 6364136223846793005u + 1442695040888963407u;
-    uint32_t& node = live[(chance >> 33) % live.size()];
+    uint32_t& node = live[((chance >> 33) * live.size()) >> 31];
     space.Free(node);
     space.Allocate(request, &block);
     node = block.node;
