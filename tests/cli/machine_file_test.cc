@@ -97,6 +97,11 @@ TEST(MachineFile, EveryFieldGoesWhereItSays) {
   }
 }
 
+TEST(MachineFile, PoolsMayFillDma32ToTheLastPage) {
+  EXPECT_TRUE(Parse("[gpu]\n[memory]\ndma32 = '192 MiB'").ok());
+  EXPECT_FALSE(Parse("[gpu]\n[memory]\ndma32 = '196604 KiB'").ok());
+}
+
 TEST(MachineFile, CommentsMayHoldAnyText) {
   EXPECT_TRUE(Parse("# \xc2\xb5s ..........................................\n"
                     "[memory] # \xef\xbc\x80 \xff\n[gpu]\n")
