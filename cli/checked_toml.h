@@ -37,7 +37,8 @@ struct TomlError {
   std::string why;  // printable ASCII
 };
 
-// Throws nothing, and stays within the stack whatever `text` nests.
+// Throws nothing, and stays within the stack whatever `text` nests. Outside of
+// comments `text` must be ASCII.
 std::variant<toml::table, TomlError> ParseToml(absl::string_view text);
 
 }  // namespace twostep

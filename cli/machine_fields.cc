@@ -284,7 +284,8 @@ std::string MachineFileReference() {
       "MiB\", or a whole\nnumber of bytes. The pools `coherent` and `cma` and "
       "the bounce buffers lie in zone\nDMA32 and must fit there together. "
       "`forced` bouncing needs a pool, the IOVA space\nmust begin within the "
-      "device's mask, and a file has at most 1 MiB.\n\n"
+      "device's mask, and a file has at most 1 MiB,\nof ASCII outside of "
+      "comments.\n\n"
       "<!-- Written by `bazel run //cli:print_machine_reference`. -->\n";
   const MachineFile defaults;
   for (const MachineTable& table : MachineTables()) {

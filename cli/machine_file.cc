@@ -79,7 +79,7 @@ absl::StatusOr<MachineFile> Parser::Parse(absl::string_view text) {
   }
   const std::variant<toml::table, TomlError> top = ParseToml(text);
   if (const auto* const error = std::get_if<TomlError>(&top)) {
-    return Bad(error->line, absl::StrCat("not TOML: ", error->why));
+    return Bad(error->line, error->why);
   }
   absl::Status read = ReadTop(std::get<toml::table>(top));
   if (read.ok()) read = CheckTogether();

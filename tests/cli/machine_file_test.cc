@@ -97,6 +97,17 @@ TEST(MachineFile, EveryFieldGoesWhereItSays) {
   }
 }
 
+TEST(MachineFile, PoolsMayFillDma32ToTheLastPage) {
+  EXPECT_TRUE(Parse("[gpu]\n[memory]\ndma32 = '192 MiB'").ok());
+  EXPECT_FALSE(Parse("[gpu]\n[memory]\ndma32 = '196604 KiB'").ok());
+}
+
+TEST(MachineFile, CommentsMayHoldAnyText) {
+  EXPECT_TRUE(Parse("# \xc2\xb5s ..........................................\n"
+                    "[memory] # \xef\xbc\x80 \xff\n[gpu]\n")
+                  .ok());
+}
+
 TEST(MachineFile, SetsTheStructsItNames) {
   const auto file = Parse(
       "name = 'a'\n[memory]\ndma32 = '300 MiB'\nnormal = 0\ncoherent = 4096\n"
@@ -200,6 +211,9 @@ TEST(MachineFile, SaysFileLineFieldAndWayOut) {
       {both + "vram = 4096\nvram = 4096", "m.toml:4: not TOML: "},
       {both + "[gpu]", "m.toml:3: not TOML: "},
       {both + "vram", "not TOML: "},
+      {both + "name = 'x'\n\xef\xbc\x80 = 1",
+       "m.toml:4: expected ASCII outside"},
+      {"\xef\xbb\xbf" + both, "m.toml:1: expected ASCII"},
       // These break an assertion of the parser.
       {both + "\n[.a]\n", "m.toml:4: not TOML: "},
       {both + "[gpu .. a]", "m.toml:3: not TOML: "},
@@ -301,11 +315,15 @@ TEST(MachineFile, RandomBytesGiveCleanErrors) {
 
 TEST(MachineFile, RandomPiecesOfTomlGiveCleanErrors) {
   const char* const pieces[] = {
-      "[",  "[[",     "]",   "]]",  "a",   "b",          ".",        "=",
-      "\"", "\"\"\"", "'",   "'''", "{",   "}",          ",",        "\n",
-      "#",  "true",   "inf", "nan", "1",   "1979-05-27", "07:32:00", "Z",
-      "0x", "0b",     "0o",  "_",   "-",   "+",          "e",        "\\",
-      " ",  "\\u1",   "f",   "gpu", "= 1", "a = ",       "[gpu]\n",  "\r\n"};
+      "[",   "[[",         "]",        "]]",      "a",
+      "b",   ".",          "=",        "\"",      "\"\"\"",
+      "'",   "'''",        "{",        "}",       ",",
+      "\n",  "#",          "true",     "inf",     "nan",
+      "1",   "1979-05-27", "07:32:00", "Z",       "0x",
+      "0b",  "0o",         "_",        "-",       "+",
+      "e",   "\\",         " ",        "\\u1",    "f",
+      "gpu", "= 1",        "a = ",     "[gpu]\n", "\xef\xbc\x80",
+      "\r\n"};
   std::mt19937_64 random(3);
   for (int i = 0; i < 20000; ++i) {
     std::string text;
