@@ -154,10 +154,10 @@ bool Device::StandsWithin(const BufferObject& bo, const Placement& placement) {
   uint64_t next = bo.start_;
   bo.manager_->ForEachSegment(
       bo.block(), bo.page_count(), [&](uint64_t start, uint64_t pages) {
-        within &= start >= placement.first_page &&
-                  (placement.end_page == 0 ||
-                   start + pages <= placement.end_page) &&
-                  (!placement.contiguous || start == next);
+        within &=
+            start >= placement.first_page &&
+            (placement.end_page == 0 || start + pages <= placement.end_page) &&
+            (!placement.contiguous || start == next);
         next = start + pages;
       });
   return within;

@@ -129,6 +129,8 @@ class ModelGpu {
     return queues_.front()->execution() == DeviceQueue::Execution::kThread;
   }
   int queues() const { return static_cast<int>(queues_.size()); }
+  // REQUIRES: 0 <= index < queues().
+  const DeviceQueue& queue(int index) const { return *queues_[index]; }
 
   // Does `job` after `dependencies`, in the order of its queue; it takes
   // `cost_ns` of virtual time. The fence signals when it is done or has
