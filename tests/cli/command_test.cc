@@ -60,7 +60,7 @@ TEST(Command, TheBundledTraceIsReplayedWhenNoneIsNamed) {
 TEST(Command, JsonHasEveryDocumentedKey) {
   const std::string json = WriteTempFile("out.json", "");
   const Ran ran =
-      Run(absl::StrCat("replay --quiet --audit-every 50 --json ", json, " ",
+      Twostep(absl::StrCat("replay --quiet --audit-every 50 --json ", json, " ",
                        WriteTempFile("b.botrace", Small())));
   EXPECT_EQ(ran.code, 0) << ran.output;
   EXPECT_EQ(ran.output, "");
