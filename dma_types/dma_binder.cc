@@ -56,6 +56,27 @@ BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
   return outcome;
 }
 
+Shortage DmaBinder::Describe(PageCount pages, const DmaPort& port,
+                             BindOutcome::Scarce scarce) const {
+  switch (scarce) {
+    case BindOutcome::Scarce::kNothing:
+      break;
+    case BindOutcome::Scarce::kUnit:
+      return DoDescribe(pages, port, scarce);
+    case BindOutcome::Scarce::kIova:
+      return port.domain().Describe(pages, port.highest());
+    case BindOutcome::Scarce::kHostFrames: {
+      const uint64_t free = machine_.memory().free_frames(HighestFrame(port));
+      return Shortage{
+          free < pages ? Shortage::Kind::kFull : Shortage::Kind::kNone, free,
+          free};
+    }
+    case BindOutcome::Scarce::kRefused:
+      return Shortage{Shortage::Kind::kNeverFits};
+  }
+  return Shortage{};
+}
+
 void DmaBinder::SyncForDevice(Pages& pages, DmaBinding& binding,
                               PageRange range) {
   HandOver(pages, binding, range, Sync::kForDevice);

@@ -100,9 +100,7 @@ class DmaBinder {
 
   // What stands in the way of binding `pages` pages: exact figures.
   Shortage Describe(PageCount pages, const DmaPort& port,
-                    BindOutcome::Scarce scarce) const {
-    return DoDescribe(pages, port, scarce);
-  }
+                    BindOutcome::Scarce scarce) const;
   // Shows `use` the address space that `scarce` speaks of, with its lock held,
   // and returns true; false when it has no positions to choose by.
   bool WithSpace(
@@ -138,8 +136,13 @@ class DmaBinder {
                              DmaBinding* binding) = 0;
   virtual BindOutcome DoUnbind(Pages& pages, DmaBinding& binding,
                                Contents contents) = 0;
+  // Asked for kUnit only.
   virtual Shortage DoDescribe(PageCount pages, const DmaPort& port,
                               BindOutcome::Scarce scarce) const = 0;
+  // The highest ordinary frame that will do for `port`.
+  virtual FrameNumber HighestFrame(const DmaPort&) const {
+    return kNoFrame - 1;
+  }
 
   void HandOver(Pages& pages, DmaBinding& binding, PageRange range,
                 Sync direction);

@@ -94,7 +94,7 @@ struct GpuFault {
   int queue = 0;
   uint64_t tag = 0;  // the job's
   size_t step = 0;   // of the job
-  GpuAddress address;
+  GpuAddress address{};
   Access access = Access::kRead;
   Why why = Why::kBus;
   DmaAddress dma_address = kNoDmaAddress;  // kBus only
