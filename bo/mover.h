@@ -77,6 +77,8 @@ class Mover {
   void ShowInAperture(BufferObject& bo, MemoryManager& manager,
                       const SpaceBlock& block);
   void HideFromAperture(BufferObject& bo);
+  // For a bo that its aperture shows no more: gives up the space.
+  void LeaveAperture(BufferObject& bo);
 
   // Room.
   Result TakeSpace(MemoryManager& manager, const SpaceRequest& request,

@@ -119,9 +119,13 @@ void Mover::ShowInAperture(BufferObject& bo, MemoryManager& manager,
 
 void Mover::HideFromAperture(BufferObject& bo) {
   bo.manager_->Unbind(bo.block(), bo.page_count());
+  LeaveAperture(bo);
+  Notify(bo, BoEvent::kGpuUnbound);
+}
+
+void Mover::LeaveAperture(BufferObject& bo) {
   bo.manager_->Free(bo.block(), bo.page_count());
   bo.manager_ = &host_.system_manager();
-  Notify(bo, BoEvent::kGpuUnbound);
 }
 
 // --- Step 1: DMA resources ---
