@@ -86,8 +86,6 @@ class Mover {
   bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                    PageCount pages, Device& device);
-  bool EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
-                    BindOutcome::Scarce scarce, PageCount pages, DmaPort& port);
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
