@@ -104,6 +104,8 @@ void Host::DiscardStorage(BufferObject& bo) {
   } else if (bo.binder_ != nullptr || bo.pages_.home() != Pages::Home::kNone) {
     AddGhost(std::make_unique<Ghost>(bo));
   }
+  // Whoever had the pages has them no more.
+  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   bo.fences_.Clear();
   bo.manager_ = system_manager_.get();
 }

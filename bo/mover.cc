@@ -332,18 +332,17 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
     if (result != Result::kDone && from != nullptr) {
       const BindOutcome why = dma_outcome_;
       // What was given up a moment ago is enough to take it back.
-      const Result back = DmaBind(bo, device, *from, DmaBinder::Contents::kKeep,
-                                  Evicting::kYes);
+      DmaBind(bo, device, *from, DmaBinder::Contents::kKeep, Evicting::kYes);
       dma_outcome_ = why;
-      if (back != Result::kDone && shown) HideFromAperture(bo);
     }
   }
   if (result != Result::kDone && !had_pages && bo.binder_ == nullptr) {
     bo.pages_.Release(host_.machine().memory(), host_.machine().swap());
   }
-  if (bo.manager_->kind() == MemoryManager::Kind::kAperture &&
-      bo.binder_ != nullptr) {
+  if (shown && bo.binder_ != nullptr) {
     ShowInAperture(bo, *bo.manager_, bo.block());
+  } else if (shown) {
+    LeaveAperture(bo);
   }
   bo.JoinOrders();
   return result;

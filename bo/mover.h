@@ -81,6 +81,8 @@ class Mover {
   void ShowInAperture(BufferObject& bo, MemoryManager& manager,
                       const SpaceBlock& block);
   void HideFromAperture(BufferObject& bo);
+  // For a bo that its aperture shows no more: gives up the space.
+  void LeaveAperture(BufferObject& bo);
 
   // Room.
   Result TakeSpace(MemoryManager& manager, const SpaceRequest& request,
@@ -88,8 +90,6 @@ class Mover {
   bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                    PageCount pages, Device& device);
-  bool EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
-                    BindOutcome::Scarce scarce, PageCount pages, DmaPort& port);
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
