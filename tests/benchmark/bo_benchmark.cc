@@ -7,8 +7,9 @@
 //
 //   bo_benchmark [--iterations=N] [Google Benchmark's flags]
 //
-// N iterations, exactly and once, are for counting instructions of Measure:
-//   valgrind --tool=callgrind --toggle-collect='*Measure*' bo_benchmark ...
+// N iterations, exactly and once, are for counting instructions:
+//   valgrind --tool=callgrind --toggle-collect='*MeasuredLoop*' bo_benchmark
+//   ...
 
 #include <malloc.h>
 #include <time.h>
@@ -39,7 +40,7 @@ constexpr Placement kVram{.memory = MemoryType::kVram};
 constexpr Placement kTt{.dma = DmaType::kDynamic, .memory = MemoryType::kTt};
 
 template <typename Step>
-[[gnu::noinline]] void Measure(benchmark::State& state, Step& step) {
+[[gnu::noinline]] void MeasuredLoop(benchmark::State& state, Step& step) {
   for (auto _ : state) step();
 }
 
@@ -57,7 +58,7 @@ void MeasureRow(benchmark::State& state, double peer_ns, Step step,
                 double units = 1) {
   const uint64_t allocations = AllocationCount();
   const double start_ns = CpuNs();
-  Measure(state, step);
+  MeasuredLoop(state, step);
   const double ns =
       (CpuNs() - start_ns) / static_cast<double>(state.iterations()) / units;
   state.counters["allocations"] =
