@@ -73,6 +73,10 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     const Placement::Use skipped = evicting == Evicting::kNo
                                        ? Placement::Use::kFallback
                                        : Placement::Use::kDesired;
+    if (evicting == Evicting::kYes &&
+        StaysInFallback(bo, device, placements)) {
+      return TakePagesFromCpu(bo);
+    }
     for (const Placement& placement : placements) {
       if (placement.use == skipped) continue;
       const Result result = Place(bo, device, placement, evicting);
@@ -86,6 +90,19 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   }
   if (!failure_.ok()) return failure_;
   return NoPlacement(bo.DebugName(), obstacles, met_busy_);
+}
+
+// Nobody is evicted for a bo that is in an acceptable place already.
+bool Mover::StaysInFallback(BufferObject& bo, Device& device,
+                            PlacementList placements) {
+  for (const Placement& placement : placements) {
+    if (placement.use == Placement::Use::kFallback &&
+        device.Satisfies(bo, placement)) {
+      stayed_ = true;
+      return true;
+    }
+  }
+  return false;
 }
 
 Obstacle Mover::Describe(const BufferObject& bo, Device& device,
@@ -165,7 +182,7 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
   if (result == Result::kDone && bo.pages_.home() == Pages::Home::kSwapped) {
     result = SwapIn(bo);
   }
-  if (result == Result::kDone && (bo.flags_ & BufferObject::kCpuOwnsPages)) {
+  if (result == Result::kDone) {
     absl::Status taken = TakePagesFromCpu(bo);
     if (!taken.ok()) result = Fail(std::move(taken));
   }
@@ -252,8 +269,7 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
   const PageCount pages = bo.page_count();
   const SpaceRequest request = RequestFor(placement, pages);
   const bool keeps_block = aperture && bo.manager_ == &to &&
-                           bo.start_ >= request.first &&
-                           uint64_t{bo.start_} + pages <= request.end;
+                           Device::StandsWithin(bo, placement);
   SpaceBlock block;
   FenceSet no_fences;
   Result result = aperture && !keeps_block
@@ -271,8 +287,7 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
   }
   if (result == Result::kDone && bo.binder_ != want) {
     result = SwitchBinder(bo, device, want, evicting);
-  } else if (result == Result::kDone &&
-             (bo.flags_ & BufferObject::kCpuOwnsPages)) {
+  } else if (result == Result::kDone) {
     absl::Status taken = TakePagesFromCpu(bo);
     if (!taken.ok()) result = Fail(std::move(taken));
   }
@@ -386,6 +401,7 @@ void Mover::Drop(BufferObject& bo) {
 }
 
 absl::Status Mover::TakePagesFromCpu(BufferObject& bo) {
+  if (!(bo.flags_ & BufferObject::kCpuOwnsPages)) return absl::OkStatus();
   if (bo.kernel_maps_ != 0) {
     std::string message =
         absl::StrCat(bo.DebugName(),
