@@ -8,6 +8,12 @@
 #include "twostep/machine/check.h"
 
 namespace twostep {
+namespace {
+
+// A century: what is longer would be past the end of the clock's type.
+constexpr uint64_t kLongestWaitNs = uint64_t{100} * 365 * 86400 * 1'000'000'000;
+
+}  // namespace
 
 Timeline::Timeline(std::string name, Clock& clock)
     : name_(std::move(name)), clock_(clock) {}
@@ -45,14 +51,17 @@ void Timeline::WaitExecuted(uint64_t point) {
 
 void Timeline::AdvanceLocked(WaitLimit::Mode mode) {
   const uint64_t now_ns = clock_.now_ns();
-  uint64_t signalled = signalled_.load(std::memory_order_relaxed);
   while (!due_ns_.empty() && due_ns_.front() <= now_ns) {
-    if (mode == WaitLimit::Mode::kNoWait && executed_ <= signalled) break;
+    const uint64_t next = signalled_.load(std::memory_order_relaxed) + 1;
+    if (executed_ < next) {
+      if (mode == WaitLimit::Mode::kNoWait) return;
+      // Its virtual time has come: the real work has to be there as well.
+      // Waiting lets go of the mutex: another thread may have signalled it.
+      WaitExecutedLocked(next);
+      continue;
+    }
     due_ns_.pop_front();
-    ++signalled;
-    // Its virtual time has come: the real work has to be there as well.
-    WaitExecutedLocked(signalled);
-    signalled_.store(signalled, std::memory_order_release);
+    signalled_.store(next, std::memory_order_release);
   }
 }
 
@@ -87,8 +96,9 @@ absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
     TWOSTEP_CHECK(Advance(point));
     return absl::OkStatus();
   }
-  const auto deadline = std::chrono::steady_clock::now() +
-                        std::chrono::nanoseconds(limit.timeout_ns);
+  const auto deadline =
+      std::chrono::steady_clock::now() +
+      std::chrono::nanoseconds(std::min(limit.timeout_ns, kLongestWaitNs));
   MutexLock lock(mutex_);
   while (executed_ < point) {
     if (limit.timeout_ns == 0) {
