@@ -73,8 +73,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     const Placement::Use skipped = evicting == Evicting::kNo
                                        ? Placement::Use::kFallback
                                        : Placement::Use::kDesired;
-    if (evicting == Evicting::kYes &&
-        StaysInFallback(bo, device, placements)) {
+    if (evicting == Evicting::kYes && StaysInFallback(bo, device, placements)) {
       return TakePagesFromCpu(bo);
     }
     for (const Placement& placement : placements) {
@@ -251,7 +250,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   KillMappings(bo, PageRange{0, pages});
   bo.fences_.Clear();
   bo.fences_.Add(moved, FenceUse::kMove);
-  bo.manager_->FreeAfter(bo.block(), pages, bo.fences_);
+  bo.manager_->FreeAfter(bo.block(), pages, &bo.fences_);
   bo.manager_ = &host_.system_manager();
   if (aperture) ShowInAperture(bo, to, block);
   bo.JoinOrders();
@@ -268,8 +267,8 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
                               : nullptr;
   const PageCount pages = bo.page_count();
   const SpaceRequest request = RequestFor(placement, pages);
-  const bool keeps_block = aperture && bo.manager_ == &to &&
-                           Device::StandsWithin(bo, placement);
+  const bool keeps_block =
+      aperture && bo.manager_ == &to && Device::StandsWithin(bo, placement);
   SpaceBlock block;
   FenceSet no_fences;
   Result result = aperture && !keeps_block
