@@ -250,7 +250,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   KillMappings(bo, PageRange{0, pages});
   bo.fences_.Clear();
   bo.fences_.Add(moved, FenceUse::kMove);
-  bo.manager_->FreeAfter(bo.block(), pages, bo.fences_);
+  bo.manager_->FreeAfter(bo.block(), pages, &bo.fences_);
   bo.manager_ = &host_.system_manager();
   if (aperture) ShowInAperture(bo, to, block);
   bo.JoinOrders();

@@ -13,14 +13,13 @@ Mover::Result Mover::Short() const {
 }
 
 Mover::Result Mover::WaitIdle(BufferObject& bo) {
-  if (bo.fences_.empty()) return Result::kDone;
-  absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
-  if (status.ok()) return Result::kDone;
-  if (status.code() != absl::StatusCode::kUnavailable) {
-    return Fail(std::move(status));
+  if (bo.fences_.Signalled()) return Result::kDone;
+  if (wait_.mode == WaitLimit::Mode::kNoWait) {
+    met_busy_ = true;
+    return Result::kBusy;
   }
-  met_busy_ = true;
-  return Result::kBusy;
+  absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
+  return status.ok() ? Result::kDone : Fail(std::move(status));
 }
 
 void Mover::Settle(BufferObject& victim, Result result) {
@@ -133,7 +132,7 @@ void Mover::LeaveAperture(BufferObject& bo) {
 Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
                              DmaBinder& binder, DmaBinder::Contents contents,
                              Evicting evicting) {
-  auto binding = std::make_unique<DmaBinding>();
+  std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
   for (;;) {
     const BindOutcome outcome =
         binder.Bind(bo.pages_, device.port(), contents, binding.get());
@@ -168,7 +167,7 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
       return Short();
     }
   }
-  bo.binding_.reset();
+  host_.ReturnBinding(std::move(bo.binding_));
   bo.binder_ = nullptr;
   bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   Notify(bo, BoEvent::kDmaUnbound);

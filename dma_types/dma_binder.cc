@@ -46,8 +46,12 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
 BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
                               Contents contents) {
   TWOSTEP_CHECK(binding.port != nullptr);
-  if (contents == Contents::kKeep) {
+  if (contents == Contents::kKeep && binding.cpu_owned_pages != 0) {
     SyncForCpu(pages, binding, PageRange{0, pages.count()});
+  } else if (contents == Contents::kKeep && hands_over(*binding.port)) {
+    // All at once: nobody will ask any more which pages are whose.
+    DoSync(pages, binding, PageRange{0, pages.count()}, Sync::kForCpu);
+    Add(stats_.pages_synced_for_cpu, pages.count());
   }
   BindOutcome outcome = DoUnbind(pages, binding, contents);
   if (!outcome.ok()) return outcome;

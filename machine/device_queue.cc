@@ -44,15 +44,16 @@ uint64_t DeviceQueue::StartNs(absl::Span<const Fence> dependencies) const {
 Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
                           uint64_t cost_ns, Work work) {
   const bool timed = clock_.is_virtual();
+  // Neither work nor time: done.
+  if (execution_ == Execution::kTimeOnly && !timed) return Fence{};
   // Before the lock: it asks other timelines.
   const uint64_t ready_ns = timed ? ReadyNs(dependencies) : 0;
   MutexLock lock(mutex_);
   if (timed) idle_at_ns_ = std::max(idle_at_ns_, ready_ns) + cost_ns;
-  const Fence fence = timeline_.Emit(idle_at_ns_);
   if (execution_ == Execution::kTimeOnly) {
-    timeline_.Complete(fence.point);
-    return fence;
+    return timeline_.EmitComplete(idle_at_ns_);
   }
+  const Fence fence = timeline_.Emit(idle_at_ns_);
   jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
                       std::move(work),
                       fence.point});
