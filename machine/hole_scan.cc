@@ -12,59 +12,65 @@ bool Overlap(uint64_t a_start, uint64_t a_end, uint64_t b_start,
 
 }  // namespace
 
+HoleScan::~HoleScan() {
+  for (const uint32_t node : freed_) space_.SetFarEnd(node, 0);
+}
+
 bool HoleScan::Free(uint32_t node) {
-  const RangeAllocator::Surroundings around = space_.Around(node);
-  freed_.push_back(Extent{around.start, around.end});
-  // A run reaches up to the next block that is in use, so it already holds any
-  // hole between itself and this block.
-  Extent run{around.hole_start, around.hole_end};
-  if (auto it = start_of_run_.find(around.start); it != start_of_run_.end()) {
-    run.start = it->second;
-    end_of_run_.erase(run.start);
-    start_of_run_.erase(it);
+  freed_.push_back(node);
+  const uint32_t before = space_.BlockBefore(node);
+  const uint32_t after = space_.BlockAfter(node);
+  uint32_t first = node;
+  uint32_t last = node;
+  if (before != 0 && space_.far_end(before) != 0) {
+    first = space_.far_end(before);
   }
-  if (auto it = end_of_run_.find(around.end); it != end_of_run_.end()) {
-    run.end = it->second;
-    start_of_run_.erase(run.end);
-    end_of_run_.erase(it);
-  }
+  if (after != 0 && space_.far_end(after) != 0) last = space_.far_end(after);
+  // Inside a run it only has to be marked.
+  space_.SetFarEnd(node, node);
+  space_.SetFarEnd(first, last);
+  space_.SetFarEnd(last, first);
+  const uint64_t start = space_.Around(first).hole_start;
+  const uint64_t end = space_.Around(last).hole_end;
   uint64_t place;
-  if (internal::PlaceInHole(run.start, run.end, request_, &place)) {
-    Choose(run);
-    return true;
+  if (!internal::PlaceInHole(start, end, request_, &place)) return false;
+  if (freed_.size() == 1) {
+    hole_start_ = place;
+    hole_end_ = place + request_.size;
+  } else {
+    Choose(start, end);
   }
-  end_of_run_[run.start] = run.end;
-  start_of_run_[run.end] = run.start;
-  return false;
+  return true;
 }
 
 // The hole could lie at either end of the run: the end that needs fewer blocks.
-void HoleScan::Choose(const Extent& run) {
+void HoleScan::Choose(uint64_t start, uint64_t end) {
   size_t fewest = ~size_t{0};
   for (const Direction direction :
        {Direction::kBottomUp, Direction::kTopDown}) {
     SpaceRequest request = request_;
     request.direction = direction;
     uint64_t place;
-    if (!internal::PlaceInHole(run.start, run.end, request, &place)) continue;
-    const Extent hole{place, place + request.size};
-    const size_t blocks = BlocksIn(hole);
+    if (!internal::PlaceInHole(start, end, request, &place)) continue;
+    const size_t blocks = BlocksIn(place, place + request.size);
     if (blocks < fewest) {
       fewest = blocks;
-      hole_ = hole;
+      hole_start_ = place;
+      hole_end_ = place + request.size;
     }
   }
 }
 
-size_t HoleScan::BlocksIn(const Extent& hole) const {
-  return std::count_if(freed_.begin(), freed_.end(), [&](const Extent& block) {
-    return Overlap(block.start, block.end, hole.start, hole.end);
+size_t HoleScan::BlocksIn(uint64_t start, uint64_t end) const {
+  return std::count_if(freed_.begin(), freed_.end(), [&](uint32_t node) {
+    const RangeAllocator::Surroundings around = space_.Around(node);
+    return Overlap(around.start, around.end, start, end);
   });
 }
 
 bool HoleScan::Needs(uint32_t node) const {
   const RangeAllocator::Surroundings around = space_.Around(node);
-  return Overlap(around.start, around.end, hole_.start, hole_.end);
+  return Overlap(around.start, around.end, hole_start_, hole_end_);
 }
 
 }  // namespace twostep
