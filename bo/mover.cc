@@ -68,8 +68,17 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     if (!left.ok()) return left;
   }
   bo.device_ = &device;
-  std::vector<Obstacle> obstacles;
+  struct Refusal {
+    const Placement* placement;
+    BindOutcome dma;
+  };
+  absl::InlinedVector<Refusal, 4> refusals;
   for (const Evicting evicting : {Evicting::kNo, Evicting::kYes}) {
+    // With one place there is none to prefer to evicting.
+    if (evicting == Evicting::kNo && placements.size() == 1 &&
+        placements[0].use == Placement::Use::kAlways) {
+      continue;
+    }
     const Placement::Use skipped = evicting == Evicting::kNo
                                        ? Placement::Use::kFallback
                                        : Placement::Use::kDesired;
@@ -83,11 +92,16 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
       if (result == Result::kBusy) met_busy_ = true;
       if (evicting == Evicting::kYes ||
           placement.use == Placement::Use::kDesired) {
-        obstacles.push_back(Describe(bo, device, placement));
+        refusals.push_back(Refusal{&placement, dma_outcome_});
       }
     }
   }
   if (!failure_.ok()) return failure_;
+  std::vector<Obstacle> obstacles;
+  for (const Refusal& refusal : refusals) {
+    dma_outcome_ = refusal.dma;
+    obstacles.push_back(Describe(bo, device, *refusal.placement));
+  }
   return NoPlacement(bo.DebugName(), obstacles, met_busy_);
 }
 

@@ -31,7 +31,7 @@ VictimSearch::Victims VictimSearch::First(
 }
 
 VictimSearch::Victims VictimSearch::ForHole(
-    const RangeAllocator& space, const SpaceRequest& request,
+    RangeAllocator& space, const SpaceRequest& request,
     absl::FunctionRef<uint32_t(const BufferObject&)> node_of) {
   Victims candidates;
   HoleScan scan(space, request);

@@ -34,7 +34,7 @@ class VictimSearch {
   // Those, taken in turn, whose leaving makes a hole for `request`, and no
   // other; none when there is no such hole. `node_of` names a bo's block, 0 for
   // a bo that has none there. REQUIRES: the lock of `space` is held.
-  Victims ForHole(const RangeAllocator& space, const SpaceRequest& request,
+  Victims ForHole(RangeAllocator& space, const SpaceRequest& request,
                   absl::FunctionRef<uint32_t(const BufferObject&)> node_of);
 
  private:

@@ -3,12 +3,12 @@
 
 // Which blocks of a space must go so that a request fits: pretends that blocks
 // are free, one by one, until a run of holes and pretended holes is large
-// enough, aligned and in range. Changes nothing. Thread-compatible; the space
-// must not change meanwhile.
+// enough, aligned and in range. Its notes are in the nodes of the space, and
+// gone with it. Thread-compatible; one scan of a space at a time, which must
+// not change meanwhile.
 
 #include <cstdint>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "twostep/machine/range_allocator.h"
 #include "twostep/machine/space.h"
@@ -17,29 +17,29 @@ namespace twostep {
 
 class HoleScan {
  public:
-  HoleScan(const RangeAllocator& space, const SpaceRequest& request)
+  HoleScan(RangeAllocator& space, const SpaceRequest& request)
       : space_(space), request_(request) {}
+  ~HoleScan();
+  HoleScan(const HoleScan&) = delete;
+  HoleScan& operator=(const HoleScan&) = delete;
 
   // Pretends that the block `node` is free. True once the request would fit.
+  // REQUIRES: `node` is not pretended free already.
   bool Free(uint32_t node);
   // REQUIRES: Free returned true. Whether the block stands in the hole.
   bool Needs(uint32_t node) const;
 
  private:
-  struct Extent {
-    uint64_t start;
-    uint64_t end;
-  };
-  void Choose(const Extent& run);
+  // A run is a longest row of freed blocks and holes. Its outermost blocks know
+  // one another, by RangeAllocator::Node::far_end; so a new one joins the runs
+  // on its sides without a search.
+  void Choose(uint64_t start, uint64_t end);
 
-  const RangeAllocator& space_;
+  RangeAllocator& space_;
   const SpaceRequest request_;
-  Extent hole_{0, 0};
-  // What was freed, and the runs it made with the holes beside it: end by
-  // start, start by end.
-  absl::InlinedVector<Extent, 8> freed_;
-  absl::flat_hash_map<uint64_t, uint64_t> end_of_run_;
-  absl::flat_hash_map<uint64_t, uint64_t> start_of_run_;
+  uint64_t hole_start_ = 0;
+  uint64_t hole_end_ = 0;
+  absl::InlinedVector<uint32_t, 8> freed_;
 };
 
 }  // namespace twostep

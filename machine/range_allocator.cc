@@ -301,6 +301,7 @@ inline uint32_t RangeAllocator::Carve(Spot spot, uint64_t size) {
     }
   }
   nodes_[block].previous_hole = kBlock;
+  nodes_[block].far_end = 0;
   return block;
 }
 

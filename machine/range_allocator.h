@@ -70,6 +70,8 @@ class RangeAllocator {
       const;
 
  private:
+  friend class HoleScan;
+
   // A block or a hole. `previous` and `next` are its neighbours by address; no
   // two holes are neighbours. The first and the last are neighbours of kBorder.
   struct Node {
@@ -78,7 +80,10 @@ class RangeAllocator {
     uint32_t previous;
     uint32_t next;
     uint32_t previous_hole;  // in its bin; for others kBlock or kUnused
-    uint32_t next_hole;
+    union {
+      uint32_t next_hole;
+      uint32_t far_end;  // of a block: HoleScan's note, or 0
+    };
   };
   static_assert(sizeof(Node) == 32);
   struct Spot {
@@ -111,6 +116,23 @@ class RangeAllocator {
   Spot FindByAddress(const SpaceRequest& request) const;
   Spot Find(const SpaceRequest& request) const;
   Shortage::Kind WhyNot(const SpaceRequest& request) const;
+
+  // For HoleScan. The nearest blocks beside one, or kBorder.
+  bool IsHole(uint32_t node) const {
+    return nodes_[node].previous_hole < kUnused;
+  }
+  uint32_t BlockBefore(uint32_t node) const {
+    const uint32_t before = nodes_[node].previous;
+    return IsHole(before) ? nodes_[before].previous : before;
+  }
+  uint32_t BlockAfter(uint32_t node) const {
+    const uint32_t after = nodes_[node].next;
+    return IsHole(after) ? nodes_[after].next : after;
+  }
+  uint32_t far_end(uint32_t node) const { return nodes_[node].far_end; }
+  void SetFarEnd(uint32_t node, uint32_t far_end) {
+    nodes_[node].far_end = far_end;
+  }
 
   uint32_t InsertAfter(uint32_t previous, uint64_t start, uint64_t size);
   uint32_t Carve(Spot spot, uint64_t size);
