@@ -149,6 +149,13 @@ bool Device::SatisfiesNowhere(const BufferObject& bo,
   return bo.binder_ == binder(placement.dma) && bo.device_ == this;
 }
 
+bool Device::IsOneRun(const BufferObject& bo) {
+  int runs = 0;
+  bo.manager().ForEachSegment(bo.block(), bo.page_count(),
+                              [&](uint64_t, uint64_t) { ++runs; });
+  return runs == 1;
+}
+
 absl::Status Device::TakePagesFromCpu(BufferObject& bo) {
   return Mover::TakePagesFromCpu(bo);
 }

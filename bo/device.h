@@ -107,7 +107,8 @@ class Device {
     return (manager->fixed() || bo.binder_ == binder(placement.dma)) &&
            bo.start_ >= placement.first_page &&
            (placement.end_page == 0 ||
-            bo.start_ + bo.page_count() <= placement.end_page);
+            bo.start_ + bo.page_count() <= placement.end_page) &&
+           (!placement.contiguous || IsOneRun(bo));
   }
 
  private:
@@ -117,6 +118,7 @@ class Device {
   absl::Status CheckPlacements(const BufferObject& bo,
                                PlacementList placements) const;
   absl::Status TakePagesFromCpu(BufferObject& bo);
+  static bool IsOneRun(const BufferObject& bo);
   bool SatisfiesNowhere(const BufferObject& bo,
                         const Placement& placement) const;
 

@@ -65,6 +65,7 @@ Host::~Host() {
     ReportMisuse(Misuse::Kind::kLiveAtTeardown,
                  absl::StrCat(bo.DebugName(), " outlives its host"));
     bo.LeaveOrders();
+    bo.ForgetPins();
     DiscardStorage(bo);
     slab_.Destroy(bo);
   });
@@ -91,6 +92,7 @@ void Host::Retire(BufferObject& bo) {
   // An evictor may be at work on it; it holds no reference, only this.
   bo.lock_.Lock();
   bo.LeaveOrders();
+  bo.ForgetPins();
   DiscardStorage(bo);
   bo.lock_.Unlock();
   slab_.Destroy(bo);
@@ -117,7 +119,8 @@ void Host::AddGhost(std::unique_ptr<Ghost> ghost) {
   ghosts_.push_back(std::move(ghost));
 }
 
-bool Host::ReapGhosts(const WaitLimit& limit) {
+absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
+                                absl::FunctionRef<bool(const Ghost&)> wanted) {
   std::list<std::unique_ptr<Ghost>> ready;
   {
     MutexLock lock(mutex_);
@@ -126,22 +129,28 @@ bool Host::ReapGhosts(const WaitLimit& limit) {
       if ((*it)->fences.Signalled()) ready.splice(ready.end(), ghosts_, it);
       it = next;
     }
-    if (ready.empty() && !ghosts_.empty() &&
-        limit.mode == WaitLimit::Mode::kWait) {
+    if (ready.empty()) {
+      auto it = std::find_if(ghosts_.begin(), ghosts_.end(),
+                             [&](const auto& ghost) { return wanted(*ghost); });
+      if (it == ghosts_.end()) return absl::NotFoundError("nothing waits");
+      if (limit.mode == WaitLimit::Mode::kNoWait) {
+        absl::Status pending = (*it)->fences.Wait(FenceUse::kRead, limit);
+        if (!pending.ok()) return pending;
+      }
       // Out of the list while it is waited for: it is ours alone.
-      ready.splice(ready.end(), ghosts_, ghosts_.begin());
+      ready.splice(ready.end(), ghosts_, it);
     }
   }
-  if (ready.empty()) return false;
   for (auto& ghost : ready) {
-    if (!ghost->fences.Wait(FenceUse::kRead, limit).ok()) {
+    absl::Status idle = ghost->fences.Wait(FenceUse::kRead, limit);
+    if (!idle.ok()) {
       MutexLock lock(mutex_);
       ghosts_.push_front(std::move(ghost));
-      return false;
+      return idle;
     }
     ghost->Release(machine_);
   }
-  return true;
+  return absl::OkStatus();
 }
 
 std::vector<MemoryManager*> Host::ApertureManagers() const {

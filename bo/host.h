@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
@@ -80,7 +82,9 @@ class Host {
   // Gives up storage whose fences have signalled. With kWait and none ready,
   // waits for the storage that has waited longest. False when none was given
   // up.
-  bool ReapGhosts(const WaitLimit& limit);
+  bool ReapGhosts(const WaitLimit& limit) {
+    return ReapGhostsOf(limit, [](const Ghost&) { return true; }).ok();
+  }
 
   void ReportMisuse(Misuse::Kind kind, std::string message);
 
@@ -112,6 +116,11 @@ class Host {
   // nothing is pending, else once its fences have signalled.
   void DiscardStorage(BufferObject& bo);
   void AddGhost(std::unique_ptr<Ghost> ghost);
+  // ReapGhosts that waits only for storage that `wanted` likes. kNotFound when
+  // there is none of it, kUnavailable naming the fence when waiting is
+  // forbidden, kDeadlineExceeded past the limit.
+  absl::Status ReapGhostsOf(const WaitLimit& limit,
+                            absl::FunctionRef<bool(const Ghost&)> wanted);
 
   Machine& machine_;
   const HostOptions options_;

@@ -8,8 +8,10 @@
 // Private to the library. All calls REQUIRE the bo reserved by this thread.
 
 #include <optional>
+#include <string>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/bo/device.h"
@@ -77,6 +79,8 @@ class Mover {
   void ShowInAperture(BufferObject& bo, MemoryManager& manager,
                       const SpaceBlock& block);
   void HideFromAperture(BufferObject& bo);
+  // The second half of it, for pages that no longer show the bo.
+  void GiveUpAperture(BufferObject& bo);
 
   // Room.
   Result TakeSpace(MemoryManager& manager, const SpaceRequest& request,
@@ -86,6 +90,10 @@ class Mover {
                    PageCount pages, Device& device);
   bool EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
                     BindOutcome::Scarce scarce, PageCount pages, DmaPort& port);
+  // Gives up storage that bos have left behind. If none is idle, waits for some
+  // that `wanted` likes: it costs no copy, so it comes before evicting.
+  bool ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
+  bool ReapGhostFrames();
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -94,9 +102,10 @@ class Mover {
   // Eviction.
   Result EvictGpu(BufferObject& victim);
   Result EvictDma(BufferObject& victim);
-  // Unreserves a victim that is evicted; keeps one that could not be. Whether
-  // it is worth trying again: one is gone, or one fewer is to be tried.
+  // Unreserves a victim that is evicted; keeps one that could not be, so that
+  // there is always one fewer to be tried.
   void Settle(BufferObject& victim, Result result);
+  void NoteStuck();
 
   // Contents.
   CopySide FixedSide(const MemoryManager& manager, const SpaceBlock& block,
@@ -108,18 +117,25 @@ class Mover {
   Result SwapIn(BufferObject& bo);
 
   Result Fail(absl::Status status);
+  Result Busy(absl::Status pending);
   Result Short() const;
   absl::Status ToStatus(BufferObject& bo, Result result);
   Obstacle Describe(const BufferObject& bo, Device& device,
-                    const Placement& placement) const;
+                    const Placement& placement, Evicting evicting) const;
+  void DescribeDma(PageCount pages, Device& device, const Placement& placement,
+                   Obstacle* obstacle) const;
+  std::string SwapRoom() const;
   static void Notify(BufferObject& bo, BoEvent event);
 
   Host& host_;
   const WaitLimit wait_;
   uint64_t bytes_moved_ = 0;
   int depth_ = 0;
-  // Whether anything was passed over only because waiting was forbidden.
-  bool met_busy_ = false;
+  // The first that was passed over only because waiting was forbidden.
+  absl::Status met_busy_;
+  // Why victims could not go, if any could not: what they lacked.
+  enum class Stuck : uint8_t { kNo, kNoRoom, kNoFrames };
+  Stuck stuck_ = Stuck::kNo;
   absl::Status failure_;
   // What step 1 of the last placement tried ran out of.
   BindOutcome dma_outcome_;
