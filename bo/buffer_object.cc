@@ -45,6 +45,16 @@ void BufferObject::Unpin() {
   TWOSTEP_CHECK(pins_ > 0);
   if (--pins_ != 0) return;
   JoinOrders();
+  CountUnpinned();
+}
+
+void BufferObject::ForgetPins() {
+  if (pins_ == 0) return;
+  pins_ = 0;
+  CountUnpinned();
+}
+
+void BufferObject::CountUnpinned() {
   manager_->pinned_pages() -= page_count();
   if (binder_ != nullptr) binder_->stats().pinned_pages -= page_count();
 }

@@ -101,6 +101,9 @@ class alignas(64) BufferObject {
   void JoinOrders();
   void LeaveMemoryOrder();
   void LeaveOrders();
+  // A bo that goes takes its pins along. It stands in no order afterwards.
+  void ForgetPins();
+  void CountUnpinned();
 
   // --- the first cache line: all that a validate hit reads or writes ---
   ReservationLock lock_;

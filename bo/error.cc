@@ -83,10 +83,14 @@ absl::Status MakeError(ErrorKind kind, absl::string_view message) {
 }
 
 absl::Status NoPlacement(absl::string_view bo,
-                         const std::vector<Obstacle>& obstacles, bool busy) {
+                         const std::vector<Obstacle>& obstacles,
+                         absl::string_view busy) {
   std::string message = absl::StrCat(bo, " fits nowhere");
   for (const Obstacle& obstacle : obstacles) {
     absl::StrAppend(&message, "; ", Describe(obstacle));
+  }
+  if (!busy.empty()) {
+    absl::StrAppend(&message, "; waiting was forbidden: ", busy);
   }
   const bool never =
       !obstacles.empty() &&
@@ -94,9 +98,9 @@ absl::Status NoPlacement(absl::string_view bo,
                   [](const Obstacle& obstacle) {
                     return obstacle.shortage.kind == Shortage::Kind::kNeverFits;
                   });
-  return MakeError(busy    ? ErrorKind::kBusy
-                   : never ? ErrorKind::kNeverFits
-                           : ErrorKind::kCannotFit,
+  return MakeError(!busy.empty() ? ErrorKind::kBusy
+                   : never       ? ErrorKind::kNeverFits
+                                 : ErrorKind::kCannotFit,
                    message);
 }
 

@@ -40,10 +40,12 @@ struct Obstacle {
 };
 
 // The error for a bo that none of its placements would take: kBusy when one
-// failed only because waiting was forbidden, kNeverFits when none could ever
-// take it, kCannotFit otherwise. The message has one clause an obstacle.
+// failed only because waiting was forbidden, and then `busy` says for what;
+// kNeverFits when none could ever take it, kCannotFit otherwise. The message
+// has one clause an obstacle.
 absl::Status NoPlacement(absl::string_view bo,
-                         const std::vector<Obstacle>& obstacles, bool busy);
+                         const std::vector<Obstacle>& obstacles,
+                         absl::string_view busy);
 
 }  // namespace twostep
 

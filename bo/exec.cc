@@ -17,6 +17,8 @@ absl::Status Exec::Run(ValidateContext* context) {
   std::stable_sort(
       by_bo.begin(), by_bo.end(),
       [](const Entry* a, const Entry* b) { return a->bo < b->bo; });
+  dependencies_.clear();
+  hits_ = 0;
   Entry* last = nullptr;
   for (Entry* entry : by_bo) {
     if (last != nullptr && last->bo == entry->bo) {

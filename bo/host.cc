@@ -69,6 +69,7 @@ Host::~Host() {
     ReportMisuse(Misuse::Kind::kLiveAtTeardown,
                  absl::StrCat(bo.DebugName(), " outlives its host"));
     bo.LeaveOrders();
+    bo.ForgetPins();
     DiscardStorage(bo);
     slab_.Destroy(bo);
   });
@@ -95,6 +96,7 @@ void Host::Retire(BufferObject& bo) {
   // An evictor may be at work on it; it holds no reference, only this.
   bo.lock_.Lock();
   bo.LeaveOrders();
+  bo.ForgetPins();
   DiscardStorage(bo);
   bo.lock_.Unlock();
   slab_.Destroy(bo);
@@ -127,8 +129,10 @@ void Host::AddGhost(Ghost ghost) {
   any_ghosts_.store(true, std::memory_order_release);
 }
 
-bool Host::ReapGhosts(const WaitLimit& limit) {
-  if (!any_ghosts_.load(std::memory_order_acquire)) return false;
+absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
+                                absl::FunctionRef<bool(const Ghost&)> wanted) {
+  const absl::Status none(absl::StatusCode::kNotFound, "");
+  if (!any_ghosts_.load(std::memory_order_acquire)) return none;
   GhostList ready;
   {
     MutexLock lock(mutex_);
@@ -137,20 +141,26 @@ bool Host::ReapGhosts(const WaitLimit& limit) {
       if ((*it)->fences.Signalled()) ready.splice(ready.end(), ghosts_, it);
       it = next;
     }
-    if (ready.empty() && !ghosts_.empty() &&
-        limit.mode == WaitLimit::Mode::kWait) {
+    if (ready.empty()) {
+      auto it = std::find_if(ghosts_.begin(), ghosts_.end(),
+                             [&](const auto& ghost) { return wanted(*ghost); });
+      if (it == ghosts_.end()) return none;
+      if (limit.mode == WaitLimit::Mode::kNoWait) {
+        absl::Status pending = (*it)->fences.Wait(FenceUse::kRead, limit);
+        if (!pending.ok()) return pending;
+      }
       // Out of the list while it is waited for: it is ours alone.
-      ready.splice(ready.end(), ghosts_, ghosts_.begin());
+      ready.splice(ready.end(), ghosts_, it);
     }
     any_ghosts_.store(!ghosts_.empty(), std::memory_order_release);
   }
-  if (ready.empty()) return false;
   for (auto it = ready.begin(); it != ready.end(); ++it) {
-    if (!(*it)->fences.Wait(FenceUse::kRead, limit).ok()) {
+    absl::Status idle = (*it)->fences.Wait(FenceUse::kRead, limit);
+    if (!idle.ok()) {
       MutexLock lock(mutex_);
       ghosts_.splice(ghosts_.begin(), ready, it);
       any_ghosts_.store(true, std::memory_order_release);
-      return false;
+      return idle;
     }
     (*it)->Release(*this);
     it->reset();
@@ -159,7 +169,7 @@ bool Host::ReapGhosts(const WaitLimit& limit) {
   if (spare_ghosts_.size() < kMaxSpares) {
     spare_ghosts_.splice(spare_ghosts_.end(), ready);
   }
-  return true;
+  return absl::OkStatus();
 }
 
 std::unique_ptr<DmaBinding> Host::TakeBinding() {

@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
@@ -82,7 +84,9 @@ class Host {
   // Gives up storage whose fences have signalled. With kWait and none ready,
   // waits for the storage that has waited longest. False when none was given
   // up.
-  bool ReapGhosts(const WaitLimit& limit);
+  bool ReapGhosts(const WaitLimit& limit) {
+    return ReapGhostsOf(limit, [](const Ghost&) { return true; }).ok();
+  }
 
   void ReportMisuse(Misuse::Kind kind, std::string message);
 
@@ -114,6 +118,11 @@ class Host {
   // nothing is pending, else once its fences have signalled.
   void DiscardStorage(BufferObject& bo);
   void AddGhost(Ghost ghost);
+  // ReapGhosts that waits only for storage that `wanted` likes. kNotFound when
+  // there is none of it, kUnavailable naming the fence when waiting is
+  // forbidden, kDeadlineExceeded past the limit.
+  absl::Status ReapGhostsOf(const WaitLimit& limit,
+                            absl::FunctionRef<bool(const Ghost&)> wanted);
 
   // What step 1 fills in. A few that were given back are kept, so that binding
   // and unbinding in turn allocates nothing.

@@ -1,5 +1,6 @@
 #include "twostep/bo/mover.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -38,13 +39,19 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
     case Result::kDone:
       return absl::OkStatus();
     case Result::kShort:
+      if (dma_outcome_.kind == Shortage::Kind::kNeverFits) {
+        return MakeError(
+            ErrorKind::kNeverFits,
+            absl::StrCat(bo.DebugName(), ": the host has fewer page frames"));
+      }
       return MakeError(ErrorKind::kCannotFit,
                        absl::StrCat(bo.DebugName(),
                                     ": the host is out of page frames, and no "
-                                    "bo's can be swapped out"));
+                                    "bo's can be swapped out, ",
+                                    SwapRoom()));
     case Result::kBusy:
       return MakeError(ErrorKind::kBusy,
-                       absl::StrCat(bo.DebugName(), " is busy"));
+                       absl::StrCat(bo.DebugName(), ": ", met_busy_.message()));
     case Result::kFailed:
       return failure_;
   }
@@ -71,6 +78,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   struct Refusal {
     const Placement* placement;
     BindOutcome dma;
+    Evicting evicting;
   };
   absl::InlinedVector<Refusal, 4> refusals;
   for (const Evicting evicting : {Evicting::kNo, Evicting::kYes}) {
@@ -89,10 +97,9 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
       if (placement.use == skipped) continue;
       const Result result = Place(bo, device, placement, evicting);
       if (result == Result::kDone) return absl::OkStatus();
-      if (result == Result::kBusy) met_busy_ = true;
       if (evicting == Evicting::kYes ||
           placement.use == Placement::Use::kDesired) {
-        refusals.push_back(Refusal{&placement, dma_outcome_});
+        refusals.push_back(Refusal{&placement, dma_outcome_, evicting});
       }
     }
   }
@@ -100,9 +107,17 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   std::vector<Obstacle> obstacles;
   for (const Refusal& refusal : refusals) {
     dma_outcome_ = refusal.dma;
-    obstacles.push_back(Describe(bo, device, *refusal.placement));
+    obstacles.push_back(Describe(bo, device, *refusal.placement, refusal.evicting));
   }
-  return NoPlacement(bo.DebugName(), obstacles, met_busy_);
+  return NoPlacement(bo.DebugName(), obstacles, met_busy_.message());
+}
+
+std::string Mover::SwapRoom() const {
+  const SwapStore& swap = host_.machine().swap();
+  return absl::StrCat("the swap store has ",
+                      PagesToBytes(swap.pages() - swap.used_pages()) / kKiB,
+                      " KiB free of ", PagesToBytes(swap.pages()) / kKiB,
+                      " KiB");
 }
 
 // Nobody is evicted for a bo that is in an acceptable place already.
@@ -119,48 +134,85 @@ bool Mover::StaysInFallback(BufferObject& bo, Device& device,
 }
 
 Obstacle Mover::Describe(const BufferObject& bo, Device& device,
-                         const Placement& placement) const {
+                         const Placement& placement, Evicting evicting) const {
   const MemoryManager& manager = *device.manager(placement.memory);
-  const DmaBinder* binder = device.binder(placement.dma);
   const PageCount pages = bo.page_count();
   Obstacle obstacle;
   obstacle.wanted_pages = pages;
   obstacle.place = manager.fixed()
                        ? manager.name()
-                       : absl::StrCat(binder->name(), " + ", manager.name());
-  const Shortage space = manager.Describe(RequestFor(placement, pages));
-  if (space.kind != Shortage::Kind::kNone) {
+                       : absl::StrCat(device.binder(placement.dma)->name(),
+                                      " + ", manager.name());
+  obstacle.shortage = manager.Describe(RequestFor(placement, pages));
+  if (obstacle.shortage.kind != Shortage::Kind::kNone) {
     obstacle.what = manager.name();
-    obstacle.shortage = space;
     obstacle.pinned_pages = manager.pinned_pages_now();
     obstacle.held_pages = manager.used_pages() - obstacle.pinned_pages;
-    return obstacle;
+  } else {
+    DescribeDma(pages, device, placement, &obstacle);
   }
+  if (evicting == Evicting::kNo) {
+    obstacle.held_pages = 0;
+    const Shortage::Kind kind = obstacle.shortage.kind;
+    if (kind == Shortage::Kind::kFull || kind == Shortage::Kind::kFragmented) {
+      absl::StrAppend(&obstacle.detail, obstacle.detail.empty() ? "" : ", ",
+                      "without evicting");
+    }
+  } else if (stuck_ != Stuck::kNo) {
+    obstacle.held_pages = 0;
+    absl::StrAppend(&obstacle.detail, obstacle.detail.empty() ? "" : ", ",
+                    stuck_ == Stuck::kNoRoom
+                        ? "its bos find no room where they would be evicted to"
+                        : "its bos find no page frames to be evicted to, ",
+                    stuck_ == Stuck::kNoRoom ? "" : SwapRoom());
+  }
+  return obstacle;
+}
+
+void Mover::DescribeDma(PageCount pages, Device& device,
+                        const Placement& placement, Obstacle* obstacle) const {
+  if (dma_outcome_.ok()) {
+    obstacle->what = "has room that is still in use";
+    return;
+  }
+  const DmaBinder& binder = *device.binder(placement.dma);
+  const DmaPort& port = device.port();
+  obstacle->shortage = binder.Describe(pages, port, dma_outcome_.scarce);
   switch (dma_outcome_.scarce) {
     case BindOutcome::Scarce::kNothing:
-      obstacle.what = "nothing is short now";
       break;
     case BindOutcome::Scarce::kUnit:
-      obstacle.what = absl::StrCat(binder->name(), " memory");
+      obstacle->what = absl::StrCat(binder.name(), " memory");
+      obstacle->pinned_pages = binder.pinned_pages_now();
+      obstacle->held_pages = binder.bound_pages_now() - obstacle->pinned_pages;
       break;
-    case BindOutcome::Scarce::kIova:
-      obstacle.what =
-          absl::StrCat("IOVA space of ", device.port().domain().name());
+    case BindOutcome::Scarce::kIova: {
+      obstacle->what = absl::StrCat("IOVA space of ", port.domain().name());
+      // All DMA types that can run out share it.
+      for (int type = 0; type < kMaxDmaTypes; ++type) {
+        const DmaBinder* user = device.binder(static_cast<DmaType>(type));
+        if (user == nullptr || !user->can_run_out()) continue;
+        obstacle->pinned_pages += user->pinned_pages_now();
+      }
+      const uint64_t used = port.domain().used_iova_pages();
+      obstacle->held_pages = used - std::min(used, obstacle->pinned_pages);
       break;
-    case BindOutcome::Scarce::kHostFrames:
-      obstacle.what = "the host's page frames";
+    }
+    case BindOutcome::Scarce::kHostFrames: {
+      obstacle->what = "the host's page frames";
+      const uint64_t free = host_.machine().memory().free_frames(
+          placement.dma == DmaType::kNone ? port.highest_frame()
+                                          : kNoFrame - 1);
+      obstacle->shortage = Shortage{dma_outcome_.kind, free, free};
+      obstacle->detail = SwapRoom();
       break;
+    }
     case BindOutcome::Scarce::kRefused:
-      obstacle.what = absl::StrCat("DMA type ", binder->name());
-      obstacle.detail = dma_outcome_.reason;
+      obstacle->what = absl::StrCat("DMA type ", binder.name());
+      obstacle->detail = dma_outcome_.reason;
       break;
   }
-  if (dma_outcome_.ok()) return obstacle;
-  obstacle.shortage =
-      binder->Describe(pages, device.port(), dma_outcome_.scarce);
-  obstacle.shortage.kind = dma_outcome_.kind;
-  obstacle.pinned_pages = binder->pinned_pages_now();
-  return obstacle;
+  obstacle->shortage.kind = dma_outcome_.kind;
 }
 
 Mover::Result Mover::Place(BufferObject& bo, Device& device,
@@ -382,6 +434,11 @@ absl::Status Mover::LeaveDevice(BufferObject& bo) {
 }
 
 absl::Status Mover::SwapOut(BufferObject& bo) {
+  // Known beforehand, it costs nobody the bindings.
+  const SwapStore& swap = host_.machine().swap();
+  if (swap.pages() - swap.used_pages() < bo.page_count()) {
+    return MakeError(ErrorKind::kCannotFit, SwapRoom());
+  }
   absl::Status left = LeaveDevice(bo);
   if (!left.ok() || bo.pages_.home() != Pages::Home::kMemory) return left;
   Result result = WaitIdle(bo);
@@ -390,10 +447,7 @@ absl::Status Mover::SwapOut(BufferObject& bo) {
     Machine& machine = host_.machine();
     if (bo.pages_.SwapOut(machine.memory(), machine.swap()) !=
         Shortage::Kind::kNone) {
-      return MakeError(
-          ErrorKind::kCannotFit,
-          absl::StrCat("the swap store is full: ",
-                       PagesToBytes(machine.swap().pages()) / kKiB, " KiB"));
+      return MakeError(ErrorKind::kCannotFit, SwapRoom());
     }
     bo.LeaveOrders();
     const uint64_t bytes = bo.size_bytes();
@@ -409,6 +463,7 @@ void Mover::Drop(BufferObject& bo) {
   bo.LeaveOrders();
   KillMappings(bo, PageRange{0, bo.page_count()});
   host_.DiscardStorage(bo);
+  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   Notify(bo, BoEvent::kPurged);
 }
 

@@ -8,8 +8,10 @@
 // Private to the library. All calls REQUIRE the bo reserved by this thread.
 
 #include <optional>
+#include <string>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/bo/device.h"
@@ -90,6 +92,10 @@ class Mover {
   bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                    PageCount pages, Device& device);
+  // Gives up storage that bos have left behind. If none is idle, waits for some
+  // that `wanted` likes: it costs no copy, so it comes before evicting.
+  bool ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
+  bool ReapGhostFrames();
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -98,9 +104,10 @@ class Mover {
   // Eviction.
   Result EvictGpu(BufferObject& victim);
   Result EvictDma(BufferObject& victim);
-  // Unreserves a victim that is evicted; keeps one that could not be. Whether
-  // it is worth trying again: one is gone, or one fewer is to be tried.
+  // Unreserves a victim that is evicted; keeps one that could not be, so that
+  // there is always one fewer to be tried.
   void Settle(BufferObject& victim, Result result);
+  void NoteStuck();
 
   // Contents.
   CopySide FixedSide(const MemoryManager& manager, const SpaceBlock& block,
@@ -112,10 +119,14 @@ class Mover {
   Result SwapIn(BufferObject& bo);
 
   Result Fail(absl::Status status);
+  Result Busy(absl::Status pending);
   Result Short() const;
   absl::Status ToStatus(BufferObject& bo, Result result);
   Obstacle Describe(const BufferObject& bo, Device& device,
-                    const Placement& placement) const;
+                    const Placement& placement, Evicting evicting) const;
+  void DescribeDma(PageCount pages, Device& device, const Placement& placement,
+                   Obstacle* obstacle) const;
+  std::string SwapRoom() const;
   static void Notify(BufferObject& bo, BoEvent event);
 
   Host& host_;
@@ -123,8 +134,11 @@ class Mover {
   uint64_t bytes_moved_ = 0;
   int depth_ = 0;
   bool stayed_ = false;
-  // Whether anything was passed over only because waiting was forbidden.
-  bool met_busy_ = false;
+  // The first that was passed over only because waiting was forbidden.
+  absl::Status met_busy_;
+  // Why victims could not go, if any could not: what they lacked.
+  enum class Stuck : uint8_t { kNo, kNoRoom, kNoFrames };
+  Stuck stuck_ = Stuck::kNo;
   absl::Status failure_;
   // What step 1 of the last placement tried ran out of.
   BindOutcome dma_outcome_;

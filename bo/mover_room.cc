@@ -9,17 +9,21 @@
 namespace twostep {
 
 Mover::Result Mover::Short() const {
-  return met_busy_ ? Result::kBusy : Result::kShort;
+  return met_busy_.ok() ? Result::kShort : Result::kBusy;
+}
+
+Mover::Result Mover::Busy(absl::Status pending) {
+  if (met_busy_.ok()) met_busy_ = std::move(pending);
+  return Result::kBusy;
 }
 
 Mover::Result Mover::WaitIdle(BufferObject& bo) {
   if (bo.fences_.Signalled()) return Result::kDone;
-  if (wait_.mode == WaitLimit::Mode::kNoWait) {
-    met_busy_ = true;
-    return Result::kBusy;
-  }
   absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
-  return status.ok() ? Result::kDone : Fail(std::move(status));
+  if (status.ok()) return Result::kDone;
+  return status.code() == absl::StatusCode::kUnavailable
+             ? Busy(std::move(status))
+             : Fail(std::move(status));
 }
 
 void Mover::Settle(BufferObject& victim, Result result) {
@@ -38,12 +42,14 @@ Mover::Result Mover::TakeSpace(MemoryManager& manager,
   for (;;) {
     const Shortage::Kind kind = manager.Allocate(request, block);
     if (kind == Shortage::Kind::kNone) {
-      if (manager.fixed() && manager.AppendFreedFences(fences) &&
-          wait_.mode == WaitLimit::Mode::kNoWait) {
-        manager.Free(*block, static_cast<PageCount>(request.size));
-        return Result::kBusy;
+      if (!manager.fixed() || !manager.AppendFreedFences(fences) ||
+          wait_.mode == WaitLimit::Mode::kWait) {
+        return Result::kDone;
       }
-      return Result::kDone;
+      absl::Status pending = fences->Wait(FenceUse::kRead, wait_);
+      if (pending.ok()) return Result::kDone;
+      manager.Free(*block, static_cast<PageCount>(request.size));
+      return Busy(std::move(pending));
     }
     if (kind == Shortage::Kind::kNeverFits ||
         kind == Shortage::Kind::kNotInUse) {
@@ -51,11 +57,44 @@ Mover::Result Mover::TakeSpace(MemoryManager& manager,
     }
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (evicting == Evicting::kNo) return Result::kShort;
+    if (ReapGhosts([&](const Host::Ghost& ghost) {
+          return ghost.manager == &manager;
+        })) {
+      continue;
+    }
     if (EvictForSpace(manager, request)) continue;
-    if (host_.ReapGhosts(wait_)) continue;
     return Short();
   }
 }
+
+bool Mover::ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted) {
+  absl::Status reaped = host_.ReapGhostsOf(wait_, wanted);
+  if (reaped.code() == absl::StatusCode::kUnavailable) {
+    Busy(std::move(reaped));
+    return false;
+  }
+  // Not exhausted: its time ran out.
+  if (reaped.code() == absl::StatusCode::kDeadlineExceeded) failure_ = reaped;
+  return reaped.ok();
+}
+
+namespace {
+
+// Whether a bo's leaving could help a request at all. Asks for the segments
+// under the lock of the order: only managers that do not choose by position,
+// which is the other way round, get here.
+bool StandsIn(const MemoryManager& manager, const BufferObject& bo,
+              const SpaceRequest& request) {
+  if (request.first == 0 && request.end >= manager.pages()) return true;
+  bool stands = false;
+  manager.ForEachSegment(
+      bo.block(), bo.page_count(), [&](uint64_t start, uint64_t pages) {
+        stands |= start < request.end && start + pages > request.first;
+      });
+  return stands;
+}
+
+}  // namespace
 
 // Whether there is a point in asking for the space again.
 bool Mover::EvictForSpace(MemoryManager& manager, const SpaceRequest& request) {
@@ -66,8 +105,15 @@ bool Mover::EvictForSpace(MemoryManager& manager, const SpaceRequest& request) {
     victims = search.ForHole(space, request,
                              [](const BufferObject& bo) { return bo.node_; });
   });
-  if (!by_position) victims = search.First();
-  for (BufferObject* victim : victims) Settle(*victim, EvictGpu(*victim));
+  if (!by_position) {
+    victims = search.First(
+        [&](const BufferObject& bo) { return StandsIn(manager, bo, request); });
+  }
+  for (BufferObject* victim : victims) {
+    const Result result = EvictGpu(*victim);
+    // One that came back to where it was is not to be evicted once more.
+    Settle(*victim, victim->manager_ == &manager ? Result::kShort : result);
+  }
   return !victims.empty();
 }
 
@@ -89,6 +135,7 @@ Mover::Result Mover::EvictGpu(BufferObject& victim) {
                      depth_ < kMaxDepth ? Evicting::kYes : Evicting::kNo);
       if (result == Result::kDone) break;
     }
+    if (result == Result::kShort) NoteStuck();
     dma_outcome_ = outcome;
     --depth_;
   } else {
@@ -129,10 +176,20 @@ void Mover::LeaveAperture(BufferObject& bo) {
 
 // --- Step 1: DMA resources ---
 
+namespace {
+
+bool HasIovaOf(const DmaBinding& binding, const DmaPort& port) {
+  return binding.addressing == DmaBinding::Addressing::kIova &&
+         &binding.port->domain() == &port.domain();
+}
+
+}  // namespace
+
 Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
                              DmaBinder& binder, DmaBinder::Contents contents,
                              Evicting evicting) {
   std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
+  const Pages::Home home = bo.pages_.home();
   for (;;) {
     const BindOutcome outcome =
         binder.Bind(bo.pages_, device.port(), contents, binding.get());
@@ -144,13 +201,26 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
     }
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (outcome.scarce == BindOutcome::Scarce::kHostFrames) {
-      if (MakeFrames()) continue;
-    } else if (evicting == Evicting::kNo) {
-      return Result::kShort;
-    } else if (EvictForDma(binder, outcome.scarce, bo.page_count(), device)) {
+      if (ReapGhostFrames() || MakeFrames()) continue;
+      return Short();
+    }
+    if (evicting == Evicting::kNo) return Result::kShort;
+    if (ReapGhosts([&](const Host::Ghost& ghost) {
+          return outcome.scarce == BindOutcome::Scarce::kUnit
+                     ? ghost.binder == &binder
+                     : ghost.binder != nullptr &&
+                           HasIovaOf(*ghost.binding, device.port());
+        })) {
       continue;
     }
-    if (!host_.ReapGhosts(wait_)) return Short();
+    if (!EvictForDma(binder, outcome.scarce, bo.page_count(), device)) {
+      return Short();
+    }
+  }
+  if (home == Pages::Home::kMemory &&
+      bo.pages_.home() == Pages::Home::kBinder &&
+      contents == DmaBinder::Contents::kKeep) {
+    bytes_moved_ += bo.size_bytes();
   }
   bo.binding_ = std::move(binding);
   bo.binder_ = &binder;
@@ -159,13 +229,17 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
 }
 
 Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
+  const bool own_memory = bo.pages_.home() == Pages::Home::kBinder;
   while (!bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()) {
-    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-    if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
-      bo.flags_ |=
-          bo.binding_->cpu_owned_pages != 0 ? BufferObject::kCpuOwnsPages : 0;
-      return Short();
-    }
+    if (ReapGhostFrames() || MakeFrames()) continue;
+    bo.flags_ |=
+        bo.binding_->cpu_owned_pages != 0 ? BufferObject::kCpuOwnsPages : 0;
+    dma_outcome_ =
+        BindOutcome{BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
+    return Short();
+  }
+  if (own_memory && contents == DmaBinder::Contents::kKeep) {
+    bytes_moved_ += bo.size_bytes();
   }
   host_.ReturnBinding(std::move(bo.binding_));
   bo.binder_ = nullptr;
@@ -198,10 +272,7 @@ bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
               if (scarce == BindOutcome::Scarce::kUnit) {
                 return binding.storage.node;
               }
-              return binding.addressing == DmaBinding::Addressing::kIova &&
-                             &binding.port->domain() == &device.port().domain()
-                         ? binding.iova.node
-                         : 0;
+              return HasIovaOf(binding, device.port()) ? binding.iova.node : 0;
             });
       });
   if (!by_position) {
@@ -213,23 +284,43 @@ bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
   return !victims.empty();
 }
 
-// Also for a bo that is not DMA-bound: nothing to do then.
+void Mover::NoteStuck() {
+  stuck_ = dma_outcome_.scarce == BindOutcome::Scarce::kHostFrames
+               ? Stuck::kNoFrames
+               : Stuck::kNoRoom;
+}
+
+// Also for a bo that is not DMA-bound: nothing to do then. One that cannot be
+// unbound is where it was, also in its orders.
 Mover::Result Mover::EvictDma(BufferObject& victim) {
   if (victim.worthless()) return EvictGpu(victim);
   Result result = WaitIdle(victim);
-  if (result == Result::kDone &&
-      victim.manager_->kind() == MemoryManager::Kind::kAperture) {
-    result = EvictGpu(victim);
-  }
   if (result != Result::kDone || victim.binder_ == nullptr) return result;
+  const bool shown = victim.manager_->kind() == MemoryManager::Kind::kAperture;
   DmaBinder& from = *victim.binder_;
   KillMappings(victim, PageRange{0, victim.page_count()});
-  victim.LeaveOrders();
+  if (shown) {
+    victim.manager_->Unbind(victim.block(), victim.page_count());
+    Notify(victim, BoEvent::kGpuUnbound);
+  }
   ++depth_;
+  const BindOutcome outcome = dma_outcome_;
   result = DmaUnbind(victim, DmaBinder::Contents::kKeep);
+  if (result == Result::kShort) NoteStuck();
+  dma_outcome_ = outcome;
   --depth_;
+  if (result != Result::kDone) {
+    if (shown) ShowInAperture(victim, *victim.manager_, victim.block());
+    return result;
+  }
+  ++from.stats().evictions;
+  if (victim.dma_hook_.is_linked()) from.order().Remove(victim.dma_hook_);
+  if (shown) {
+    ++victim.manager_->evictions();
+    victim.LeaveMemoryOrder();
+    LeaveAperture(victim);
+  }
   victim.JoinOrders();
-  if (result == Result::kDone) ++from.stats().evictions;
   return result;
 }
 
@@ -238,14 +329,16 @@ Mover::Result Mover::EvictDma(BufferObject& victim) {
 Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
                                 PhysicalMemory::Zero zero) {
   Machine& machine = host_.machine();
-  while (bo.pages_.Populate(machine.memory(), highest, zero) !=
-         Shortage::Kind::kNone) {
-    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-    if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
-      dma_outcome_ =
-          BindOutcome{BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
-      return Short();
+  for (;;) {
+    const Shortage::Kind kind =
+        bo.pages_.Populate(machine.memory(), highest, zero);
+    if (kind == Shortage::Kind::kNone) break;
+    if (kind != Shortage::Kind::kNeverFits &&
+        (ReapGhostFrames() || MakeFrames())) {
+      continue;
     }
+    dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames, kind};
+    return kind == Shortage::Kind::kNeverFits ? Result::kShort : Short();
   }
   machine.clock().Charge(bo.page_count() * machine.cost().page_alloc_ns);
   return Result::kDone;
@@ -253,14 +346,16 @@ Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
 
 Mover::Result Mover::SwapIn(BufferObject& bo) {
   Machine& machine = host_.machine();
-  while (bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1) !=
-         Shortage::Kind::kNone) {
-    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-    if (!MakeFrames() && !host_.ReapGhosts(wait_)) {
-      dma_outcome_ =
-          BindOutcome{BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
-      return Short();
+  for (;;) {
+    const Shortage::Kind kind =
+        bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1);
+    if (kind == Shortage::Kind::kNone) break;
+    if (kind != Shortage::Kind::kNeverFits &&
+        (ReapGhostFrames() || MakeFrames())) {
+      continue;
     }
+    dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames, kind};
+    return kind == Shortage::Kind::kNeverFits ? Result::kShort : Short();
   }
   const uint64_t bytes = bo.size_bytes();
   machine.clock().Charge(machine.cost().swap_latency_ns +
@@ -269,6 +364,12 @@ Mover::Result Mover::SwapIn(BufferObject& bo) {
   bo.JoinOrders();
   Notify(bo, BoEvent::kSwappedIn);
   return Result::kDone;
+}
+
+bool Mover::ReapGhostFrames() {
+  return ReapGhosts([](const Host::Ghost& ghost) {
+    return ghost.pages.home() == Pages::Home::kMemory;
+  });
 }
 
 // Swaps one bo out: first of those that no GPU sees, then of the apertures'.

@@ -29,7 +29,8 @@ class CmaBinder final : public OwnMemoryBinder {
     area().Free(binding.storage);
   }
   FrameNumber highest_own_frame() const override {
-    return area().end_frame() - 1;
+    // Of no frames, it is too small, not out of reach.
+    return area().frames() == 0 ? 0 : area().end_frame() - 1;
   }
   Shortage DoDescribe(PageCount pages, const DmaPort&,
                       BindOutcome::Scarce) const override {

@@ -20,7 +20,10 @@ class NoneBinder final : public DmaBinder {
         pages.Populate(machine().memory(), port.highest_frame(),
                        contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
                                                    : PhysicalMemory::Zero::kNo);
-    if (kind != Shortage::Kind::kNone || !ReplaceUnreachable(pages, port)) {
+    if (kind != Shortage::Kind::kNone) {
+      return {BindOutcome::Scarce::kHostFrames, kind};
+    }
+    if (!ReplaceUnreachable(pages, port)) {
       return {BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
     }
     // Physical addresses also where the domain translates: an identity mapping

@@ -27,6 +27,15 @@ bool IsOneRun(const SpaceRequest& request) {
 
 }  // namespace
 
+inline uint32_t BuddyAllocator::NewSegment(Run run, State state) {
+  const uint32_t index = segments_.Take();
+  segments_[index] = {.start = run.start,
+                      .size = run.size(),
+                      .next = kNoSegment,
+                      .state = state};
+  return index;
+}
+
 BuddyAllocator::BuddyAllocator(uint64_t start, uint64_t size)
     : start_(start), end_(start + size), base_(BaseOf(start, size)) {
   TWOSTEP_CHECK(size > 0 && size <= uint64_t{1} << 40);
@@ -48,6 +57,8 @@ BuddyAllocator::BuddyAllocator(uint64_t start, uint64_t size)
     next += internal::BitTree::WordsFor(limit(order));
   }
   edges_.Init(next, limit(0));
+  // No allocation is called 0: see SpaceBlock.
+  NewSegment({}, State::kUnused);
   ReleaseRun({start_, end_});
 }
 
@@ -333,15 +344,6 @@ Shortage::Kind BuddyAllocator::WhyNot(const SpaceRequest& request) const {
   }
   return request.size > free_ ? Shortage::Kind::kFull
                               : Shortage::Kind::kFragmented;
-}
-
-inline uint32_t BuddyAllocator::NewSegment(Run run, State state) {
-  const uint32_t index = segments_.Take();
-  segments_[index] = {.start = run.start,
-                      .size = run.size(),
-                      .next = kNoSegment,
-                      .state = state};
-  return index;
 }
 
 inline Shortage::Kind BuddyAllocator::AllocateRun(const SpaceRequest& request,

@@ -126,10 +126,21 @@ uint64_t PhysicalMemory::FreeUpTo(const ZoneState& zone, FrameNumber highest) {
                        [=](FrameNumber frame) { return frame <= highest; });
 }
 
+uint64_t PhysicalMemory::AllUpTo(const ZoneState& zone, FrameNumber highest) {
+  const uint64_t first = uint64_t{zone.first} + zone.carved;
+  const uint64_t end =
+      std::min(zone.first + zone.frames, highest + uint64_t{1});
+  return end > first ? end - first : 0;
+}
+
 Shortage::Kind PhysicalMemory::Allocate(std::span<FrameNumber> out,
                                         FrameNumber highest, Zero zero) {
   {
     SpinLockHolder hold(lock_);
+    if (AllUpTo(zones_[0], highest) + AllUpTo(zones_[1], highest) <
+        out.size()) {
+      return Shortage::Kind::kNeverFits;
+    }
     if (FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest) <
         out.size()) {
       return Shortage::Kind::kFull;

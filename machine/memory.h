@@ -46,7 +46,8 @@ class PhysicalMemory {
   absl::StatusOr<FrameNumber> Carve(uint64_t frames);
 
   // Fills all of `out` with frames at most `highest`, from NORMAL as long as
-  // there are any, or none: on shortage nothing is taken.
+  // there are any, or none: on shortage nothing is taken. kNeverFits when the
+  // machine does not have that many.
   Shortage::Kind Allocate(std::span<FrameNumber> out, FrameNumber highest,
                           Zero zero);
   void Free(std::span<const FrameNumber> frames);
@@ -101,6 +102,8 @@ class PhysicalMemory {
   // kNoFrame when the zone has none at most `highest`.
   static FrameNumber Take(ZoneState& zone, FrameNumber highest);
   static uint64_t FreeUpTo(const ZoneState& zone, FrameNumber highest);
+  // Free or not, but not a pool's.
+  static uint64_t AllUpTo(const ZoneState& zone, FrameNumber highest);
 
   int fd_ = -1;
   uint64_t bytes_ = 0;

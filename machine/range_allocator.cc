@@ -125,7 +125,7 @@ inline uint32_t RangeAllocator::BestOf(uint32_t bin, uint64_t size,
       const bool nearer = direction == Direction::kBottomUp
                               ? node.start < best_start
                               : node.start > best_start;
-      if (node.size < best_size || nearer) {
+      if (best == kBorder || node.size < best_size || nearer) {
         best = hole;
         best_size = node.size;
         best_start = node.start;

@@ -124,6 +124,10 @@ absl::StatusOr<std::unique_ptr<MemoryManager>> MakeTtManager(
 absl::StatusOr<std::unique_ptr<MemoryManager>> MakeVramManager(
     const VramSizes& sizes, SpaceAllocator allocator, Backing backing,
     std::unique_ptr<EvictionPolicy> policy) {
+  if (sizes.bytes >> kPageShift > ~PageCount{0}) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("vram_bytes: ", sizes.bytes, " is not below 16 TiB"));
+  }
   absl::StatusOr<std::unique_ptr<Vram>> vram =
       Vram::Create(sizes.bytes, sizes.visible_bytes, backing);
   if (!vram.ok()) return vram.status();

@@ -84,6 +84,48 @@ class Rig {
     return Validate(bo, std::vector<Placement>{placement});
   }
 
+  // Makes `bo` the one used last.
+  void Touch(const BoRef& bo) {
+    bo->Reserve();
+    bo->Unreserve();
+  }
+  void Pin(const BoRef& bo) {
+    bo->Reserve();
+    bo->Pin();
+    bo->Unreserve();
+  }
+  void Unpin(const BoRef& bo) {
+    bo->Reserve();
+    bo->Unpin();
+    bo->Unreserve();
+  }
+  bool In(const BoRef& bo, MemoryType memory) {
+    return &bo->manager() == device_->manager(memory);
+  }
+
+  // Device work that ends a virtual second from now, unless told otherwise: its
+  // fence is pending until somebody waits for it.
+  Fence PendingWork(uint64_t ns = 1'000'000'000) {
+    Timeline& timeline = machine_->NewTimeline("work");
+    const Fence fence = timeline.Emit(machine_->clock().now_ns() + ns);
+    timeline.Complete(fence.point);
+    return fence;
+  }
+  // Such work on `bo`.
+  Fence KeepBusy(const BoRef& bo, FenceUse use = FenceUse::kWrite) {
+    const Fence fence = PendingWork();
+    bo->Reserve();
+    bo->fences().Add(fence, use);
+    bo->Unreserve();
+    return fence;
+  }
+  // What whoever writes the bo next has to wait for.
+  absl::InlinedVector<Fence, 4> Dependencies(const BoRef& bo) {
+    absl::InlinedVector<Fence, 4> dependencies;
+    bo->fences().AppendDependencies(FenceUse::kWrite, &dependencies);
+    return dependencies;
+  }
+
   // Byte `i` of the pattern of `seed`.
   static std::byte PatternByte(uint64_t seed, uint64_t i) {
     return static_cast<std::byte>((seed * 0x9e3779b97f4a7c15u + i * 31) >> 3);
