@@ -147,7 +147,8 @@ void Audit::CheckBinding(const std::string& name, const Pages& pages,
     if (binding.addressing == DmaBinding::Addressing::kBounced &&
         binding.bounce[page] != kNoFrame) {
       frame = binding.bounce[page];
-      ++totals->bounce_frames;
+      // Registered DMA types have bounce pages of their own.
+      totals->bounce_frames += host_.machine_.bounce_pool().Contains(frame);
     }
     const DmaAddress address = binding.Address(pages, page);
     reached &= domain.Translate(address) == frame;

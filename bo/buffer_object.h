@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "boost/smart_ptr/intrusive_ptr.hpp"
 #include "twostep/bo/reservation_lock.h"
 #include "twostep/dma_types/dma_binding.h"
@@ -82,6 +83,8 @@ class alignas(64) BufferObject {
   friend class KernelMapping;
   friend class Mover;
   friend class VictimSearch;
+  friend absl::Status WaitForCpu(BufferObject& bo, Access access,
+                                 const WaitLimit& limit);
   friend void intrusive_ptr_add_ref(BufferObject* bo);
   friend void intrusive_ptr_release(BufferObject* bo);
 

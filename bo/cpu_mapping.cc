@@ -60,10 +60,11 @@ FilePage FileOf(const BufferObject& bo, MemoryManager& manager,
 
 absl::Status WaitForCpu(BufferObject& bo, Access access,
                         const WaitLimit& limit) {
-  bo.Reserve();
-  absl::Status status = bo.fences().Wait(
+  bo.lock_.Lock();
+  absl::Status status = bo.fences_.Wait(
       access == Access::kRead ? FenceUse::kWrite : FenceUse::kRead, limit);
-  bo.Unreserve();
+  // No use by a device: the eviction orders stay as they are.
+  bo.lock_.Unlock();
   return status;
 }
 

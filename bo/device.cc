@@ -149,6 +149,20 @@ bool Device::SatisfiesNowhere(const BufferObject& bo,
   return bo.binder_ == binder(placement.dma) && bo.device_ == this;
 }
 
+bool Device::StandsWithin(const BufferObject& bo, const Placement& placement) {
+  bool within = true;
+  uint64_t next = bo.start_;
+  bo.manager_->ForEachSegment(
+      bo.block(), bo.page_count(), [&](uint64_t start, uint64_t pages) {
+        within &=
+            start >= placement.first_page &&
+            (placement.end_page == 0 || start + pages <= placement.end_page) &&
+            (!placement.contiguous || start == next);
+        next = start + pages;
+      });
+  return within;
+}
+
 absl::Status Device::TakePagesFromCpu(BufferObject& bo) {
   return Mover::TakePagesFromCpu(bo);
 }
@@ -183,6 +197,7 @@ absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
   Mover mover(host_, context->wait);
   absl::Status status = mover.Validate(bo, *this, placements);
   context->bytes_moved += mover.bytes_moved();
+  context->hit = mover.stayed();
   return status;
 }
 

@@ -35,7 +35,7 @@ class Host;
 // What a validation may do, and what it did.
 struct ValidateContext {
   WaitLimit wait;
-  // Out: set when the bo was already in one of the places.
+  // Out: whether the bo was already in one of the places, and stays there.
   bool hit = false;
   // Out, added to: contents moved, this bo's and its victims'.
   uint64_t bytes_moved = 0;
@@ -89,7 +89,9 @@ class Device {
                         ValidateContext* context) {
     bo.AssertHeld();
     for (const Placement& placement : placements) {
-      if (Satisfies(bo, placement)) {
+      // A fallback is left for a better place as soon as there is room.
+      if (placement.use != Placement::Use::kFallback &&
+          Satisfies(bo, placement)) {
         context->hit = true;
         return bo.flags_ & BufferObject::kCpuOwnsPages ? TakePagesFromCpu(bo)
                                                        : absl::OkStatus();
@@ -104,13 +106,15 @@ class Device {
     if (manager->kind() == MemoryManager::Kind::kNowhere) {
       return SatisfiesNowhere(bo, placement);
     }
+    const bool anywhere = placement.first_page == 0 &&
+                          placement.end_page == 0 && !placement.contiguous;
     return (manager->fixed() || bo.binder_ == binder(placement.dma)) &&
-           bo.start_ >= placement.first_page &&
-           (placement.end_page == 0 ||
-            bo.start_ + bo.page_count() <= placement.end_page);
+           (anywhere || StandsWithin(bo, placement));
   }
 
  private:
+  friend class Mover;
+
   Device(Host& host, std::string name);
   absl::Status ValidateSlow(BufferObject& bo, PlacementList placements,
                             ValidateContext* context);
@@ -119,6 +123,7 @@ class Device {
   absl::Status TakePagesFromCpu(BufferObject& bo);
   bool SatisfiesNowhere(const BufferObject& bo,
                         const Placement& placement) const;
+  static bool StandsWithin(const BufferObject& bo, const Placement& placement);
 
   Host& host_;
   const std::string name_;

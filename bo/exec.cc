@@ -31,7 +31,6 @@ absl::Status Exec::Run(ValidateContext* context) {
                                 [](const Entry& e) { return e.bo == nullptr; }),
                  entries_.end());
   reserved_ = true;
-  bool all_hit = true;
   for (const Entry& entry : entries_) {
     absl::Status status =
         device_.Validate(*entry.bo, entry.placements, context);
@@ -39,10 +38,10 @@ absl::Status Exec::Run(ValidateContext* context) {
       UnreserveAll();
       return status;
     }
-    all_hit &= context->hit;
+    hits_ += context->hit;
     entry.bo->fences().AppendDependencies(entry.use, &dependencies_);
   }
-  context->hit = all_hit;
+  context->hit = hits_ == entries_.size();
   return absl::OkStatus();
 }
 

@@ -37,6 +37,9 @@ class Exec {
   // After an error, which is Device::Validate's of the first bo that failed,
   // nothing is reserved; bos before it may have moved.
   absl::Status Run(ValidateContext* context);
+  // Bos that were already in place. REQUIRES: Run succeeded.
+  size_t hits() const { return hits_; }
+  size_t size() const { return entries_.size(); }
   // What the work must wait for. REQUIRES: Run succeeded.
   const absl::InlinedVector<Fence, 4>& dependencies() const {
     return dependencies_;
@@ -56,6 +59,7 @@ class Exec {
   Device& device_;
   absl::InlinedVector<Entry, 16> entries_;
   absl::InlinedVector<Fence, 4> dependencies_;
+  size_t hits_ = 0;
   bool reserved_ = false;
 };
 

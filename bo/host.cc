@@ -25,7 +25,8 @@ Host::Ghost::Ghost(BufferObject& bo)
   }
 }
 
-void Host::Ghost::Release(Machine& machine) {
+void Host::Ghost::Release(Host& host) {
+  Machine& machine = host.machine_;
   if (manager != nullptr) {
     if (manager->kind() == MemoryManager::Kind::kAperture) {
       manager->Unbind(block, pages.count());
@@ -36,6 +37,7 @@ void Host::Ghost::Release(Machine& machine) {
     const BindOutcome outcome =
         binder->Unbind(pages, *binding, DmaBinder::Contents::kDrop);
     TWOSTEP_CHECK(outcome.ok());
+    host.ReturnBinding(std::move(binding));
   }
   pages.Release(machine.memory(), machine.swap());
 }
@@ -54,7 +56,9 @@ Host::Host(Machine& machine, HostOptions options)
       binders_{MakeNoneBinder(machine, MakePolicy()),
                MakeDynamicBinder(machine, MakePolicy()),
                MakeCoherentBinder(machine, MakePolicy()),
-               MakeCmaBinder(machine, MakePolicy())} {}
+               MakeCmaBinder(machine, MakePolicy())} {
+  spare_bindings_.reserve(kMaxSpares);
+}
 
 Host::~Host() {
   {
@@ -100,25 +104,32 @@ void Host::DiscardStorage(BufferObject& bo) {
   const bool fixed = bo.manager_->fixed();
   if (fixed) {
     // Nobody needs to wait for the space but whoever gets it.
-    bo.manager_->FreeAfter(bo.block(), bo.page_count(), bo.fences_);
+    bo.manager_->FreeAfter(bo.block(), bo.page_count(), &bo.fences_);
   } else if (bo.binder_ != nullptr || bo.pages_.home() != Pages::Home::kNone) {
-    AddGhost(std::make_unique<Ghost>(bo));
+    Ghost ghost(bo);
+    if (ghost.fences.Signalled()) {
+      ghost.Release(*this);
+    } else {
+      AddGhost(std::move(ghost));
+    }
   }
+  // Whoever had the pages has them no more.
+  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   bo.fences_.Clear();
   bo.manager_ = system_manager_.get();
 }
 
-void Host::AddGhost(std::unique_ptr<Ghost> ghost) {
-  if (ghost->fences.Signalled()) {
-    ghost->Release(machine_);
-    return;
-  }
+void Host::AddGhost(Ghost ghost) {
   MutexLock lock(mutex_);
-  ghosts_.push_back(std::move(ghost));
+  if (spare_ghosts_.empty()) spare_ghosts_.emplace_back();
+  ghosts_.splice(ghosts_.end(), spare_ghosts_, spare_ghosts_.begin());
+  ghosts_.back().emplace(std::move(ghost));
+  any_ghosts_.store(true, std::memory_order_release);
 }
 
 bool Host::ReapGhosts(const WaitLimit& limit) {
-  std::list<std::unique_ptr<Ghost>> ready;
+  if (!any_ghosts_.load(std::memory_order_acquire)) return false;
+  GhostList ready;
   {
     MutexLock lock(mutex_);
     for (auto it = ghosts_.begin(); it != ghosts_.end();) {
@@ -131,21 +142,49 @@ bool Host::ReapGhosts(const WaitLimit& limit) {
       // Out of the list while it is waited for: it is ours alone.
       ready.splice(ready.end(), ghosts_, ghosts_.begin());
     }
+    any_ghosts_.store(!ghosts_.empty(), std::memory_order_release);
   }
   if (ready.empty()) return false;
-  for (auto& ghost : ready) {
-    if (!ghost->fences.Wait(FenceUse::kRead, limit).ok()) {
+  for (auto it = ready.begin(); it != ready.end(); ++it) {
+    if (!(*it)->fences.Wait(FenceUse::kRead, limit).ok()) {
       MutexLock lock(mutex_);
-      ghosts_.push_front(std::move(ghost));
+      ghosts_.splice(ghosts_.begin(), ready, it);
+      any_ghosts_.store(true, std::memory_order_release);
       return false;
     }
-    ghost->Release(machine_);
+    (*it)->Release(*this);
+    it->reset();
+  }
+  MutexLock lock(mutex_);
+  if (spare_ghosts_.size() < kMaxSpares) {
+    spare_ghosts_.splice(spare_ghosts_.end(), ready);
   }
   return true;
 }
 
-std::vector<MemoryManager*> Host::ApertureManagers() const {
-  std::vector<MemoryManager*> apertures;
+std::unique_ptr<DmaBinding> Host::TakeBinding() {
+  {
+    SpinLockHolder hold(binding_lock_);
+    if (!spare_bindings_.empty()) {
+      std::unique_ptr<DmaBinding> binding = std::move(spare_bindings_.back());
+      spare_bindings_.pop_back();
+      return binding;
+    }
+  }
+  return std::make_unique<DmaBinding>();
+}
+
+// An unbound binding is as a fresh one.
+void Host::ReturnBinding(std::unique_ptr<DmaBinding> binding) {
+  TWOSTEP_DCHECK(binding->port == nullptr);
+  SpinLockHolder hold(binding_lock_);
+  if (spare_bindings_.size() < kMaxSpares) {
+    spare_bindings_.push_back(std::move(binding));
+  }
+}
+
+absl::InlinedVector<MemoryManager*, 16> Host::ApertureManagers() const {
+  absl::InlinedVector<MemoryManager*, 16> apertures;
   MutexLock lock(mutex_);
   for (const Device* device : devices_) {
     for (int type = 0; type < kMaxMemoryTypes; ++type) {

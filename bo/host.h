@@ -9,9 +9,11 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
@@ -75,7 +77,7 @@ class Host {
   MemoryManager& system_manager() { return *system_manager_; }
   std::unique_ptr<EvictionPolicy> MakePolicy() const;
   // Those of all devices.
-  std::vector<MemoryManager*> ApertureManagers() const;
+  absl::InlinedVector<MemoryManager*, 16> ApertureManagers() const;
 
   // Gives up storage whose fences have signalled. With kWait and none ready,
   // waits for the storage that has waited longest. False when none was given
@@ -93,7 +95,7 @@ class Host {
   // Storage that left its bo while device work may still use it.
   struct Ghost {
     explicit Ghost(BufferObject& bo);
-    void Release(Machine& machine);
+    void Release(Host& host);
 
     Pages pages;
     std::unique_ptr<DmaBinding> binding;
@@ -111,7 +113,15 @@ class Host {
   // Takes over what `bo` holds, leaving it without contents; gives it up now if
   // nothing is pending, else once its fences have signalled.
   void DiscardStorage(BufferObject& bo);
-  void AddGhost(std::unique_ptr<Ghost> ghost);
+  void AddGhost(Ghost ghost);
+
+  // What step 1 fills in. A few that were given back are kept, so that binding
+  // and unbinding in turn allocates nothing.
+  std::unique_ptr<DmaBinding> TakeBinding();
+  void ReturnBinding(std::unique_ptr<DmaBinding> binding);
+
+  // Storage, bindings: as many as this wait to be used again.
+  static constexpr size_t kMaxSpares = 64;
 
   Machine& machine_;
   const HostOptions options_;
@@ -120,8 +130,16 @@ class Host {
   std::array<std::unique_ptr<DmaBinder>, 4> binders_;
   BoSlab slab_;
   mutable Mutex mutex_;
-  std::list<std::unique_ptr<Ghost>> ghosts_ ABSL_GUARDED_BY(mutex_);
+  // Every one of ghosts_ has a value, none of spare_ghosts_ has.
+  using GhostList = std::list<std::optional<Ghost>>;
+  GhostList ghosts_ ABSL_GUARDED_BY(mutex_);
+  GhostList spare_ghosts_ ABSL_GUARDED_BY(mutex_);
+  // Whether ghosts_ may hold any: spares the lock when not.
+  Atomic<bool> any_ghosts_{false};
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
+  SpinLock binding_lock_;
+  std::vector<std::unique_ptr<DmaBinding>> spare_bindings_
+      ABSL_GUARDED_BY(binding_lock_);
 };
 
 }  // namespace twostep

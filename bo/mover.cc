@@ -73,6 +73,9 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     const Placement::Use skipped = evicting == Evicting::kNo
                                        ? Placement::Use::kFallback
                                        : Placement::Use::kDesired;
+    if (evicting == Evicting::kYes && StaysInFallback(bo, device, placements)) {
+      return TakePagesFromCpu(bo);
+    }
     for (const Placement& placement : placements) {
       if (placement.use == skipped) continue;
       const Result result = Place(bo, device, placement, evicting);
@@ -86,6 +89,19 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   }
   if (!failure_.ok()) return failure_;
   return NoPlacement(bo.DebugName(), obstacles, met_busy_);
+}
+
+// Nobody is evicted for a bo that is in an acceptable place already.
+bool Mover::StaysInFallback(BufferObject& bo, Device& device,
+                            PlacementList placements) {
+  for (const Placement& placement : placements) {
+    if (placement.use == Placement::Use::kFallback &&
+        device.Satisfies(bo, placement)) {
+      stayed_ = true;
+      return true;
+    }
+  }
+  return false;
 }
 
 Obstacle Mover::Describe(const BufferObject& bo, Device& device,
@@ -165,7 +181,7 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
   if (result == Result::kDone && bo.pages_.home() == Pages::Home::kSwapped) {
     result = SwapIn(bo);
   }
-  if (result == Result::kDone && (bo.flags_ & BufferObject::kCpuOwnsPages)) {
+  if (result == Result::kDone) {
     absl::Status taken = TakePagesFromCpu(bo);
     if (!taken.ok()) result = Fail(std::move(taken));
   }
@@ -234,7 +250,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   KillMappings(bo, PageRange{0, pages});
   bo.fences_.Clear();
   bo.fences_.Add(moved, FenceUse::kMove);
-  bo.manager_->FreeAfter(bo.block(), pages, bo.fences_);
+  bo.manager_->FreeAfter(bo.block(), pages, &bo.fences_);
   bo.manager_ = &host_.system_manager();
   if (aperture) ShowInAperture(bo, to, block);
   bo.JoinOrders();
@@ -251,9 +267,8 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
                               : nullptr;
   const PageCount pages = bo.page_count();
   const SpaceRequest request = RequestFor(placement, pages);
-  const bool keeps_block = aperture && bo.manager_ == &to &&
-                           bo.start_ >= request.first &&
-                           uint64_t{bo.start_} + pages <= request.end;
+  const bool keeps_block =
+      aperture && bo.manager_ == &to && Device::StandsWithin(bo, placement);
   SpaceBlock block;
   FenceSet no_fences;
   Result result = aperture && !keeps_block
@@ -271,8 +286,7 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
   }
   if (result == Result::kDone && bo.binder_ != want) {
     result = SwitchBinder(bo, device, want, evicting);
-  } else if (result == Result::kDone &&
-             (bo.flags_ & BufferObject::kCpuOwnsPages)) {
+  } else if (result == Result::kDone) {
     absl::Status taken = TakePagesFromCpu(bo);
     if (!taken.ok()) result = Fail(std::move(taken));
   }
@@ -318,18 +332,17 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
     if (result != Result::kDone && from != nullptr) {
       const BindOutcome why = dma_outcome_;
       // What was given up a moment ago is enough to take it back.
-      const Result back = DmaBind(bo, device, *from, DmaBinder::Contents::kKeep,
-                                  Evicting::kYes);
+      DmaBind(bo, device, *from, DmaBinder::Contents::kKeep, Evicting::kYes);
       dma_outcome_ = why;
-      if (back != Result::kDone && shown) HideFromAperture(bo);
     }
   }
   if (result != Result::kDone && !had_pages && bo.binder_ == nullptr) {
     bo.pages_.Release(host_.machine().memory(), host_.machine().swap());
   }
-  if (bo.manager_->kind() == MemoryManager::Kind::kAperture &&
-      bo.binder_ != nullptr) {
+  if (shown && bo.binder_ != nullptr) {
     ShowInAperture(bo, *bo.manager_, bo.block());
+  } else if (shown) {
+    LeaveAperture(bo);
   }
   bo.JoinOrders();
   return result;
@@ -386,6 +399,7 @@ void Mover::Drop(BufferObject& bo) {
 }
 
 absl::Status Mover::TakePagesFromCpu(BufferObject& bo) {
+  if (!(bo.flags_ & BufferObject::kCpuOwnsPages)) return absl::OkStatus();
   if (bo.kernel_maps_ != 0) {
     std::string message =
         absl::StrCat(bo.DebugName(),

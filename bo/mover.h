@@ -40,6 +40,8 @@ class Mover {
   void Drop(BufferObject& bo);
 
   uint64_t bytes_moved() const { return bytes_moved_; }
+  // Validate left the bo in the fallback where it was.
+  bool stayed() const { return stayed_; }
 
   // Hands the CPU's pages of a bo back to the device: kills the user mappings
   // of exactly those and syncs them.
@@ -57,6 +59,8 @@ class Mover {
   // Evicting into a full place evicts there, and so on, this deep.
   static constexpr int kMaxDepth = 4;
 
+  bool StaysInFallback(BufferObject& bo, Device& device,
+                       PlacementList placements);
   // Both steps for one placement. Unless kDone, the bo is as before.
   Result Place(BufferObject& bo, Device& device, const Placement& placement,
                Evicting evicting);
@@ -77,6 +81,8 @@ class Mover {
   void ShowInAperture(BufferObject& bo, MemoryManager& manager,
                       const SpaceBlock& block);
   void HideFromAperture(BufferObject& bo);
+  // For a bo that its aperture shows no more: gives up the space.
+  void LeaveAperture(BufferObject& bo);
 
   // Room.
   Result TakeSpace(MemoryManager& manager, const SpaceRequest& request,
@@ -84,8 +90,6 @@ class Mover {
   bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                    PageCount pages, Device& device);
-  bool EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
-                    BindOutcome::Scarce scarce, PageCount pages, DmaPort& port);
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -118,6 +122,7 @@ class Mover {
   const WaitLimit wait_;
   uint64_t bytes_moved_ = 0;
   int depth_ = 0;
+  bool stayed_ = false;
   // Whether anything was passed over only because waiting was forbidden.
   bool met_busy_ = false;
   absl::Status failure_;

@@ -13,14 +13,13 @@ Mover::Result Mover::Short() const {
 }
 
 Mover::Result Mover::WaitIdle(BufferObject& bo) {
-  if (bo.fences_.empty()) return Result::kDone;
-  absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
-  if (status.ok()) return Result::kDone;
-  if (status.code() != absl::StatusCode::kUnavailable) {
-    return Fail(std::move(status));
+  if (bo.fences_.Signalled()) return Result::kDone;
+  if (wait_.mode == WaitLimit::Mode::kNoWait) {
+    met_busy_ = true;
+    return Result::kBusy;
   }
-  met_busy_ = true;
-  return Result::kBusy;
+  absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
+  return status.ok() ? Result::kDone : Fail(std::move(status));
 }
 
 void Mover::Settle(BufferObject& victim, Result result) {
@@ -61,7 +60,7 @@ Mover::Result Mover::TakeSpace(MemoryManager& manager,
 // Whether there is a point in asking for the space again.
 bool Mover::EvictForSpace(MemoryManager& manager, const SpaceRequest& request) {
   if (depth_ >= kMaxDepth) return false;
-  VictimSearch search(manager.order(), VictimSearch::Order::kMemory);
+  VictimSearch search({&manager.order()}, VictimSearch::Order::kMemory);
   VictimSearch::Victims victims;
   const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
     victims = search.ForHole(space, request,
@@ -119,9 +118,13 @@ void Mover::ShowInAperture(BufferObject& bo, MemoryManager& manager,
 
 void Mover::HideFromAperture(BufferObject& bo) {
   bo.manager_->Unbind(bo.block(), bo.page_count());
+  LeaveAperture(bo);
+  Notify(bo, BoEvent::kGpuUnbound);
+}
+
+void Mover::LeaveAperture(BufferObject& bo) {
   bo.manager_->Free(bo.block(), bo.page_count());
   bo.manager_ = &host_.system_manager();
-  Notify(bo, BoEvent::kGpuUnbound);
 }
 
 // --- Step 1: DMA resources ---
@@ -129,7 +132,7 @@ void Mover::HideFromAperture(BufferObject& bo) {
 Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
                              DmaBinder& binder, DmaBinder::Contents contents,
                              Evicting evicting) {
-  auto binding = std::make_unique<DmaBinding>();
+  std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
   for (;;) {
     const BindOutcome outcome =
         binder.Bind(bo.pages_, device.port(), contents, binding.get());
@@ -164,7 +167,7 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
       return Short();
     }
   }
-  bo.binding_.reset();
+  host_.ReturnBinding(std::move(bo.binding_));
   bo.binder_ = nullptr;
   bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   Notify(bo, BoEvent::kDmaUnbound);
@@ -174,26 +177,20 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
 bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                         PageCount pages, Device& device) {
   if (depth_ >= kMaxDepth) return false;
-  if (EvictDmaFrom(binder, binder, scarce, pages, device.port())) return true;
-  if (scarce != BindOutcome::Scarce::kIova) return false;
-  // Other DMA types use IOVAs of the same domain.
-  for (int type = 0; type < kMaxDmaTypes; ++type) {
-    DmaBinder* other = device.binder(static_cast<DmaType>(type));
-    if (other == nullptr || other == &binder) continue;
-    if (EvictDmaFrom(*other, binder, scarce, pages, device.port())) {
-      return true;
+  VictimSearch::Orders orders{&binder.order()};
+  if (scarce == BindOutcome::Scarce::kIova) {
+    // Other DMA types use IOVAs of the same domain: they come last.
+    for (int type = 0; type < kMaxDmaTypes; ++type) {
+      DmaBinder* other = device.binder(static_cast<DmaType>(type));
+      if (other != nullptr && other != &binder) {
+        orders.push_back(&other->order());
+      }
     }
   }
-  return false;
-}
-
-bool Mover::EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
-                         BindOutcome::Scarce scarce, PageCount pages,
-                         DmaPort& port) {
-  VictimSearch search(victims_of.order(), VictimSearch::Order::kDma);
+  VictimSearch search(orders, VictimSearch::Order::kDma);
   VictimSearch::Victims victims;
   const bool by_position = binder.WithSpace(
-      scarce, pages, port,
+      scarce, pages, device.port(),
       [&](RangeAllocator& space, const SpaceRequest& request) {
         victims = search.ForHole(
             space, request, [&](const BufferObject& bo) -> uint32_t {
@@ -202,12 +199,16 @@ bool Mover::EvictDmaFrom(DmaBinder& victims_of, DmaBinder& binder,
                 return binding.storage.node;
               }
               return binding.addressing == DmaBinding::Addressing::kIova &&
-                             &binding.port->domain() == &port.domain()
+                             &binding.port->domain() == &device.port().domain()
                          ? binding.iova.node
                          : 0;
             });
       });
-  if (!by_position) victims = search.First();
+  if (!by_position) {
+    victims = search.First([&](const BufferObject& bo) {
+      return bo.binder_->Holds(scarce, *bo.binding_);
+    });
+  }
   for (BufferObject* victim : victims) Settle(*victim, EvictDma(*victim));
   return !victims.empty();
 }
@@ -285,7 +286,7 @@ bool Mover::MakeFrames() {
 
 bool Mover::SwapOutOneOf(MemoryManager& manager) {
   for (;;) {
-    VictimSearch search(manager.order(), VictimSearch::Order::kMemory);
+    VictimSearch search({&manager.order()}, VictimSearch::Order::kMemory);
     const VictimSearch::Victims victims =
         search.First([](const BufferObject& bo) {
           return bo.pages_.home() == Pages::Home::kMemory;

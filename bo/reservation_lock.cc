@@ -2,11 +2,10 @@
 
 namespace twostep {
 
-uint32_t ReservationLock::ThisThread() {
-  static Atomic<uint32_t> next{1};
-  thread_local const uint32_t mine =
-      next.fetch_add(1, std::memory_order_relaxed);
-  return mine;
+uint32_t ReservationLock::NumberThisThread() {
+  static constinit Atomic<uint32_t> next{1};
+  this_thread_ = next.fetch_add(1, std::memory_order_relaxed);
+  return this_thread_;
 }
 
 void ReservationLock::LockSlow() {

@@ -39,9 +39,14 @@ class ReservationLock {
   static constexpr uint32_t kWaiters = uint32_t{1} << 31;
 
   // A number of this thread's own, from 1 on.
-  static uint32_t ThisThread();
+  static uint32_t ThisThread() {
+    return this_thread_ != 0 ? this_thread_ : NumberThisThread();
+  }
+  static uint32_t NumberThisThread();
   void LockSlow();
 
+  // Here and constant-initialized, so that reading it is one load.
+  static inline constinit thread_local uint32_t this_thread_ = 0;
   Atomic<uint32_t> word_{0};
 };
 

@@ -14,16 +14,19 @@ BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
 VictimSearch::Victims VictimSearch::First(
     absl::FunctionRef<bool(const BufferObject&)> accept) {
   Victims victims;
-  order_.Visit([&](EvictionHook& hook) {
-    BufferObject& bo = BoOf(hook);
-    if (!bo.TryReserve()) return true;
-    if (!accept(bo)) {
-      bo.lock_.Unlock();
-      return true;
-    }
-    victims.push_back(&bo);
-    return false;
-  });
+  for (EvictionOrder* order : orders_) {
+    order->Visit([&](EvictionHook& hook) {
+      BufferObject& bo = BoOf(hook);
+      if (!bo.TryReserve()) return true;
+      if (!accept(bo)) {
+        bo.lock_.Unlock();
+        return true;
+      }
+      victims.push_back(&bo);
+      return false;
+    });
+    if (!victims.empty()) break;
+  }
   return victims;
 }
 
@@ -33,18 +36,21 @@ VictimSearch::Victims VictimSearch::ForHole(
   Victims candidates;
   HoleScan scan(space, request);
   bool found = false;
-  order_.Visit([&](EvictionHook& hook) {
-    BufferObject& bo = BoOf(hook);
-    if (!bo.TryReserve()) return true;
-    const uint32_t node = node_of(bo);
-    if (node == 0) {
-      bo.lock_.Unlock();
-      return true;
-    }
-    candidates.push_back(&bo);
-    found = scan.Free(node);
-    return !found;
-  });
+  for (EvictionOrder* order : orders_) {
+    order->Visit([&](EvictionHook& hook) {
+      BufferObject& bo = BoOf(hook);
+      if (!bo.TryReserve()) return true;
+      const uint32_t node = node_of(bo);
+      if (node == 0) {
+        bo.lock_.Unlock();
+        return true;
+      }
+      candidates.push_back(&bo);
+      found = scan.Free(node);
+      return !found;
+    });
+    if (found) break;
+  }
   Victims victims;
   for (BufferObject* bo : candidates) {
     if (found && scan.Needs(node_of(*bo))) {

@@ -6,6 +6,8 @@
 // chosen. Works under leaf locks only: what is done to the victims is done by
 // the caller, outside them.
 
+#include <utility>
+
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "twostep/bo/buffer_object.h"
@@ -19,15 +21,17 @@ class VictimSearch {
   using Victims = absl::InlinedVector<BufferObject*, 8>;
   // Which of a bo's two orders is searched.
   enum class Order : uint8_t { kMemory, kDma };
+  // Searched one after the other; their bos come in that order.
+  using Orders = absl::InlinedVector<EvictionOrder*, 4>;
 
-  VictimSearch(EvictionOrder& order, Order which)
-      : order_(order), which_(which) {}
+  VictimSearch(Orders orders, Order which)
+      : orders_(std::move(orders)), which_(which) {}
 
-  // The first in the order that can be had and that `accept` likes, if any.
+  // The first in the orders that can be had and that `accept` likes, if any.
   // `accept` sees the bo reserved.
   Victims First(absl::FunctionRef<bool(const BufferObject&)> accept =
                     [](const BufferObject&) { return true; });
-  // Those, taken in order, whose leaving makes a hole for `request`, and no
+  // Those, taken in turn, whose leaving makes a hole for `request`, and no
   // other; none when there is no such hole. `node_of` names a bo's block, 0 for
   // a bo that has none there. REQUIRES: the lock of `space` is held.
   Victims ForHole(const RangeAllocator& space, const SpaceRequest& request,
@@ -36,7 +40,7 @@ class VictimSearch {
  private:
   BufferObject& BoOf(EvictionHook& hook) const;
 
-  EvictionOrder& order_;
+  const Orders orders_;
   const Order which_;
 };
 

@@ -31,11 +31,9 @@ class CmaBinder final : public OwnMemoryBinder {
   FrameNumber highest_own_frame() const override {
     return area().end_frame() - 1;
   }
-  Shortage DoDescribe(PageCount pages, const DmaPort& port,
-                      BindOutcome::Scarce scarce) const override {
-    return scarce == BindOutcome::Scarce::kIova
-               ? port.domain().Describe(pages, port.highest())
-               : area().Describe(pages);
+  Shortage DoDescribe(PageCount pages, const DmaPort&,
+                      BindOutcome::Scarce) const override {
+    return area().Describe(pages);
   }
   bool DoWithSpace(BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
                    absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)>

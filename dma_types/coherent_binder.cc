@@ -24,11 +24,9 @@ class CoherentBinder final : public OwnMemoryBinder {
   FrameNumber highest_own_frame() const override {
     return pool().end_frame() - 1;
   }
-  Shortage DoDescribe(PageCount pages, const DmaPort& port,
-                      BindOutcome::Scarce scarce) const override {
-    return scarce == BindOutcome::Scarce::kIova
-               ? port.domain().Describe(pages, port.highest())
-               : pool().Describe(pages);
+  Shortage DoDescribe(PageCount pages, const DmaPort&,
+                      BindOutcome::Scarce) const override {
+    return pool().Describe(pages);
   }
 };
 

@@ -46,14 +46,39 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
 BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
                               Contents contents) {
   TWOSTEP_CHECK(binding.port != nullptr);
-  if (contents == Contents::kKeep) {
+  if (contents == Contents::kKeep && binding.cpu_owned_pages != 0) {
     SyncForCpu(pages, binding, PageRange{0, pages.count()});
+  } else if (contents == Contents::kKeep && hands_over(*binding.port)) {
+    // All at once: nobody will ask any more which pages are whose.
+    DoSync(pages, binding, PageRange{0, pages.count()}, Sync::kForCpu);
+    Add(stats_.pages_synced_for_cpu, pages.count());
   }
   BindOutcome outcome = DoUnbind(pages, binding, contents);
   if (!outcome.ok()) return outcome;
   binding = DmaBinding{};
   stats_.bound_pages.fetch_sub(pages.count(), std::memory_order_relaxed);
   return outcome;
+}
+
+Shortage DmaBinder::Describe(PageCount pages, const DmaPort& port,
+                             BindOutcome::Scarce scarce) const {
+  switch (scarce) {
+    case BindOutcome::Scarce::kNothing:
+      break;
+    case BindOutcome::Scarce::kUnit:
+      return DoDescribe(pages, port, scarce);
+    case BindOutcome::Scarce::kIova:
+      return port.domain().Describe(pages, port.highest());
+    case BindOutcome::Scarce::kHostFrames: {
+      const uint64_t free = machine_.memory().free_frames(HighestFrame(port));
+      return Shortage{
+          free < pages ? Shortage::Kind::kFull : Shortage::Kind::kNone, free,
+          free};
+    }
+    case BindOutcome::Scarce::kRefused:
+      return Shortage{Shortage::Kind::kNeverFits};
+  }
+  return Shortage{};
 }
 
 void DmaBinder::SyncForDevice(Pages& pages, DmaBinding& binding,

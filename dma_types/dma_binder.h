@@ -100,8 +100,11 @@ class DmaBinder {
 
   // What stands in the way of binding `pages` pages: exact figures.
   Shortage Describe(PageCount pages, const DmaPort& port,
-                    BindOutcome::Scarce scarce) const {
-    return DoDescribe(pages, port, scarce);
+                    BindOutcome::Scarce scarce) const;
+  // Whether undoing `binding`, which is one of this binder's, gives back some
+  // of what `scarce` speaks of.
+  bool Holds(BindOutcome::Scarce scarce, const DmaBinding& binding) const {
+    return DoHolds(scarce, binding);
   }
   // Shows `use` the address space that `scarce` speaks of, with its lock held,
   // and returns true; false when it has no positions to choose by.
@@ -126,6 +129,10 @@ class DmaBinder {
   // invalidates caches for devices that are not coherent.
   virtual void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
                       Sync direction);
+  // By default each binding holds some of everything.
+  virtual bool DoHolds(BindOutcome::Scarce, const DmaBinding&) const {
+    return true;
+  }
   // The default knows the IOVA space.
   virtual bool DoWithSpace(
       BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
@@ -138,8 +145,13 @@ class DmaBinder {
                              DmaBinding* binding) = 0;
   virtual BindOutcome DoUnbind(Pages& pages, DmaBinding& binding,
                                Contents contents) = 0;
+  // Asked for kUnit only.
   virtual Shortage DoDescribe(PageCount pages, const DmaPort& port,
                               BindOutcome::Scarce scarce) const = 0;
+  // The highest ordinary frame that will do for `port`.
+  virtual FrameNumber HighestFrame(const DmaPort&) const {
+    return kNoFrame - 1;
+  }
 
   void HandOver(Pages& pages, DmaBinding& binding, PageRange range,
                 Sync direction);

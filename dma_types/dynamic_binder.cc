@@ -117,11 +117,14 @@ class DynamicBinder final : public DmaBinder {
     stats().bounced_bytes.fetch_add(kPageSize, std::memory_order_relaxed);
   }
 
-  Shortage DoDescribe(PageCount pages, const DmaPort& port,
-                      BindOutcome::Scarce scarce) const override {
-    return scarce == BindOutcome::Scarce::kIova
-               ? port.domain().Describe(pages, port.highest())
-               : machine().bounce_pool().Describe(pages);
+  bool DoHolds(BindOutcome::Scarce scarce,
+               const DmaBinding& binding) const override {
+    return scarce != BindOutcome::Scarce::kUnit || binding.bounce != nullptr;
+  }
+
+  Shortage DoDescribe(PageCount pages, const DmaPort&,
+                      BindOutcome::Scarce) const override {
+    return machine().bounce_pool().Describe(pages);
   }
 };
 

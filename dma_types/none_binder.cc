@@ -58,12 +58,13 @@ class NoneBinder final : public DmaBinder {
     return {};
   }
 
-  Shortage DoDescribe(PageCount pages, const DmaPort& port,
+  // It has nothing of its own that could be short.
+  Shortage DoDescribe(PageCount, const DmaPort&,
                       BindOutcome::Scarce) const override {
-    const uint64_t free = machine().memory().free_frames(port.highest_frame());
-    return Shortage{
-        free < pages ? Shortage::Kind::kFull : Shortage::Kind::kNone, free,
-        free};
+    return {};
+  }
+  FrameNumber HighestFrame(const DmaPort& port) const override {
+    return port.highest_frame();
   }
 };
 

@@ -28,27 +28,32 @@ uint64_t DeviceQueue::idle_at_ns() const {
   return idle_at_ns_;
 }
 
-uint64_t DeviceQueue::StartNs(absl::Span<const Fence> dependencies) const {
-  uint64_t start_ns = std::max(clock_.now_ns(), idle_at_ns());
+uint64_t DeviceQueue::ReadyNs(absl::Span<const Fence> dependencies) const {
+  uint64_t ready_ns = clock_.now_ns();
   for (const Fence& fence : dependencies) {
     if (fence.timeline == nullptr) continue;
-    start_ns = std::max(start_ns, fence.timeline->DueNs(fence.point));
+    ready_ns = std::max(ready_ns, fence.timeline->DueNs(fence.point));
   }
-  return start_ns;
+  return ready_ns;
+}
+
+uint64_t DeviceQueue::StartNs(absl::Span<const Fence> dependencies) const {
+  return std::max(ReadyNs(dependencies), idle_at_ns());
 }
 
 Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
                           uint64_t cost_ns, Work work) {
-  const uint64_t due_ns =
-      clock_.is_virtual() ? StartNs(dependencies) + cost_ns : 0;
+  const bool timed = clock_.is_virtual();
+  // Neither work nor time: done.
+  if (execution_ == Execution::kTimeOnly && !timed) return Fence{};
+  // Before the lock: it asks other timelines.
+  const uint64_t ready_ns = timed ? ReadyNs(dependencies) : 0;
   MutexLock lock(mutex_);
-  // Another submitter may have been faster since StartNs looked.
-  idle_at_ns_ = std::max(idle_at_ns_, due_ns);
-  const Fence fence = timeline_.Emit(idle_at_ns_);
+  if (timed) idle_at_ns_ = std::max(idle_at_ns_, ready_ns) + cost_ns;
   if (execution_ == Execution::kTimeOnly) {
-    timeline_.Complete(fence.point);
-    return fence;
+    return timeline_.EmitComplete(idle_at_ns_);
   }
+  const Fence fence = timeline_.Emit(idle_at_ns_);
   jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
                       std::move(work),
                       fence.point});

@@ -48,6 +48,8 @@ class DeviceQueue {
     Work work;
     uint64_t point;
   };
+  // When the last of the dependencies is due, and not before now.
+  uint64_t ReadyNs(absl::Span<const Fence> dependencies) const;
   void Run();
 
   Timeline& timeline_;

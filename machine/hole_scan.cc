@@ -38,28 +38,38 @@ bool HoleScan::Free(uint32_t node) {
   return false;
 }
 
-// The hole could lie at either end of the run: the end that needs fewer blocks.
+// The hole in the run that needs the fewest blocks. Sliding a hole down until
+// it would touch one block more costs nothing, so some best one starts as low
+// as it can behind the start of the run or the end of a block.
 void HoleScan::Choose(const Extent& run) {
+  absl::InlinedVector<Extent, 8> blocks;
+  for (const Extent& block : freed_) {
+    if (block.start >= run.start && block.end <= run.end) {
+      blocks.push_back(block);
+    }
+  }
+  std::sort(blocks.begin(), blocks.end(),
+            [](const Extent& a, const Extent& b) { return a.start < b.start; });
+  SpaceRequest request = request_;
+  request.direction = Direction::kBottomUp;
   size_t fewest = ~size_t{0};
-  for (const Direction direction :
-       {Direction::kBottomUp, Direction::kTopDown}) {
-    SpaceRequest request = request_;
-    request.direction = direction;
+  for (size_t i = 0; i <= blocks.size(); ++i) {
+    const uint64_t low = i == 0 ? run.start : blocks[i - 1].end;
     uint64_t place;
-    if (!internal::PlaceInHole(run.start, run.end, request, &place)) continue;
+    if (!internal::PlaceInHole(low, run.end, request, &place)) break;
     const Extent hole{place, place + request.size};
-    const size_t blocks = BlocksIn(hole);
-    if (blocks < fewest) {
-      fewest = blocks;
+    const auto first = std::partition_point(
+        blocks.begin(), blocks.end(),
+        [&](const Extent& block) { return block.end <= hole.start; });
+    const auto past = std::partition_point(
+        first, blocks.end(),
+        [&](const Extent& block) { return block.start < hole.end; });
+    const auto needed = static_cast<size_t>(past - first);
+    if (needed < fewest) {
+      fewest = needed;
       hole_ = hole;
     }
   }
-}
-
-size_t HoleScan::BlocksIn(const Extent& hole) const {
-  return std::count_if(freed_.begin(), freed_.end(), [&](const Extent& block) {
-    return Overlap(block.start, block.end, hole.start, hole.end);
-  });
 }
 
 bool HoleScan::Needs(uint32_t node) const {

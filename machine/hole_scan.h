@@ -31,7 +31,6 @@ class HoleScan {
     uint64_t end;
   };
   void Choose(const Extent& run);
-  size_t BlocksIn(const Extent& hole) const;
 
   const RangeAllocator& space_;
   const SpaceRequest request_;

@@ -27,13 +27,16 @@ absl::Status CheckPools(const MachineConfig& config) {
         "iommu.iova_bytes: the IOVA space is empty or ends beyond 64 bits");
   }
   // Direct addresses live beside the IOVAs: the two must not meet.
-  const uint64_t memory_end = config.normal_bytes == 0
-                                  ? config.dma32_bytes
-                                  : 4 * kGiB + config.normal_bytes;
-  if (config.iommu.iova_base < memory_end) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("iommu.iova_base: ", config.iommu.iova_base,
-                     " is inside physical memory, which ends at ", memory_end));
+  const uint64_t iova_end = config.iommu.iova_base + config.iommu.iova_bytes;
+  const uint64_t normal_start = PagesToBytes(kNormalZoneFirstFrame);
+  if (config.iommu.iova_base < config.dma32_bytes ||
+      (config.iommu.iova_base < normal_start + config.normal_bytes &&
+       iova_end > normal_start)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "iommu.iova_base: the IOVA space from ", config.iommu.iova_base, " to ",
+        iova_end, " overlaps physical memory: move it between the end of DMA32, ",
+        config.dma32_bytes, ", and 4 GiB, or above ",
+        normal_start + config.normal_bytes));
   }
   return absl::OkStatus();
 }

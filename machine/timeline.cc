@@ -8,24 +8,49 @@
 #include "twostep/machine/check.h"
 
 namespace twostep {
+namespace {
+
+// A century: what is longer would be past the end of the clock's type.
+constexpr uint64_t kLongestWaitNs = uint64_t{100} * 365 * 86400 * 1'000'000'000;
+
+}  // namespace
 
 Timeline::Timeline(std::string name, Clock& clock)
     : name_(std::move(name)), clock_(clock) {}
 
 Fence Timeline::Emit(uint64_t due_ns) {
   MutexLock lock(mutex_);
+  return EmitLocked(due_ns);
+}
+
+Fence Timeline::EmitComplete(uint64_t due_ns) {
+  MutexLock lock(mutex_);
+  const Fence fence = EmitLocked(due_ns);
+  CompleteLocked(fence.point);
+  return fence;
+}
+
+void Timeline::Complete(uint64_t point) {
+  MutexLock lock(mutex_);
+  CompleteLocked(point);
+}
+
+Fence Timeline::EmitLocked(uint64_t due_ns) {
   ++emitted_;
   if (clock_.is_virtual()) {
     TWOSTEP_DCHECK(due_ns_.empty() || due_ns >= due_ns_.back());
     // Nobody may ever ask for the points behind: forget them as we go.
     AdvanceLocked(WaitLimit::Mode::kNoWait);
+    if (2 * first_due_ >= due_ns_.size()) {
+      due_ns_.erase(due_ns_.begin(), due_ns_.begin() + first_due_);
+      first_due_ = 0;
+    }
     due_ns_.push_back(due_ns);
   }
   return Fence{this, emitted_};
 }
 
-void Timeline::Complete(uint64_t point) {
-  MutexLock lock(mutex_);
+void Timeline::CompleteLocked(uint64_t point) {
   TWOSTEP_CHECK(point <= emitted_);
   executed_ = std::max(executed_, point);
   if (!clock_.is_virtual()) {
@@ -45,14 +70,17 @@ void Timeline::WaitExecuted(uint64_t point) {
 
 void Timeline::AdvanceLocked(WaitLimit::Mode mode) {
   const uint64_t now_ns = clock_.now_ns();
-  uint64_t signalled = signalled_.load(std::memory_order_relaxed);
-  while (!due_ns_.empty() && due_ns_.front() <= now_ns) {
-    if (mode == WaitLimit::Mode::kNoWait && executed_ <= signalled) break;
-    due_ns_.pop_front();
-    ++signalled;
-    // Its virtual time has come: the real work has to be there as well.
-    WaitExecutedLocked(signalled);
-    signalled_.store(signalled, std::memory_order_release);
+  while (first_due_ < due_ns_.size() && due_ns_[first_due_] <= now_ns) {
+    const uint64_t next = signalled_.load(std::memory_order_relaxed) + 1;
+    if (executed_ < next) {
+      if (mode == WaitLimit::Mode::kNoWait) return;
+      // Its virtual time has come: the real work has to be there as well.
+      // Waiting lets go of the mutex: another thread may have signalled it.
+      WaitExecutedLocked(next);
+      continue;
+    }
+    ++first_due_;
+    signalled_.store(next, std::memory_order_release);
   }
 }
 
@@ -69,7 +97,7 @@ uint64_t Timeline::DueNs(uint64_t point) {
   const uint64_t signalled = signalled_.load(std::memory_order_relaxed);
   if (point <= signalled) return 0;
   TWOSTEP_CHECK(point <= emitted_);
-  return due_ns_[point - signalled - 1];
+  return due_ns_[first_due_ + (point - signalled - 1)];
 }
 
 absl::Status Timeline::Pending(uint64_t point, absl::StatusCode code) const {
@@ -87,8 +115,9 @@ absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
     TWOSTEP_CHECK(Advance(point));
     return absl::OkStatus();
   }
-  const auto deadline = std::chrono::steady_clock::now() +
-                        std::chrono::nanoseconds(limit.timeout_ns);
+  const auto deadline =
+      std::chrono::steady_clock::now() +
+      std::chrono::nanoseconds(std::min(limit.timeout_ns, kLongestWaitNs));
   MutexLock lock(mutex_);
   while (executed_ < point) {
     if (limit.timeout_ns == 0) {

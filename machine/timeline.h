@@ -14,8 +14,8 @@
 // exactly, while whoever sees the signal still waits for the real work.
 
 #include <cstdint>
-#include <deque>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "twostep/machine/clock.h"
@@ -53,6 +53,8 @@ class Timeline {
   // The next point, pending. On a virtual clock it is due at `due_ns`, not
   // before the one emitted last; a real clock ignores `due_ns`.
   Fence Emit(uint64_t due_ns);
+  // The same for work that takes no real time: emitted and complete.
+  Fence EmitComplete(uint64_t due_ns);
   // The work up to `point` has been done. Never goes back.
   void Complete(uint64_t point);
 
@@ -70,6 +72,8 @@ class Timeline {
   void WaitExecuted(uint64_t point);
 
  private:
+  Fence EmitLocked(uint64_t due_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CompleteLocked(uint64_t point) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Advance(uint64_t point);
   // Signals what is due; with kNoWait only as far as it has been executed.
   void AdvanceLocked(WaitLimit::Mode mode)
@@ -85,8 +89,11 @@ class Timeline {
   CondVar executed_changed_;
   uint64_t emitted_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t executed_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Due times of the points after signalled_ (virtual clocks).
-  std::deque<uint64_t> due_ns_ ABSL_GUARDED_BY(mutex_);
+  // Due times (virtual clocks): from due_ns_[first_due_] on, those of the
+  // points after signalled_. What lies before is used again, so that a queue of
+  // steady length allocates nothing.
+  std::vector<uint64_t> due_ns_ ABSL_GUARDED_BY(mutex_);
+  size_t first_due_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 inline bool Fence::Signalled() const {

@@ -27,11 +27,11 @@ void MemoryManager::Free(const SpaceBlock& block, PageCount pages) {
 }
 
 void MemoryManager::FreeAfter(const SpaceBlock& block, PageCount pages,
-                              const FenceSet& fences) {
+                              FenceSet* fences) {
   // The fences first: whoever is granted the space must find them.
-  if (!fences.empty()) {
+  if (!fences->Signalled()) {
     MutexLock lock(freed_mutex_);
-    freed_fences_.AddAll(fences, FenceUse::kMove);
+    freed_fences_.AddAll(*fences, FenceUse::kMove);
     freed_pending_.store(true, std::memory_order_release);
   }
   Free(block, pages);

@@ -61,8 +61,8 @@ class MemoryManager {
   void Free(const SpaceBlock& block, PageCount pages);
   // The same for space that device work may still use: it can be granted at
   // once, but whoever gets it has to wait for `fences`. Fixed types only.
-  void FreeAfter(const SpaceBlock& block, PageCount pages,
-                 const FenceSet& fences);
+  // Forgets those of `fences` that have signalled.
+  void FreeAfter(const SpaceBlock& block, PageCount pages, FenceSet* fences);
   // Adds to `fences`, as moves, what the next user of freed space waits for.
   // False when there is nothing pending.
   bool AppendFreedFences(FenceSet* fences);

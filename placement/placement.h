@@ -38,7 +38,7 @@ struct Placement {
   enum class Use : uint8_t {
     kAlways,    // as it is, and by evicting others if need be
     kDesired,   // only where nobody has to make room
-    kFallback,  // only once evicting is allowed
+    kFallback,  // only once evicting is allowed, or where it already is
   };
 
   // Ignored for fixed memory types, which need no step 1.

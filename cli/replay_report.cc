@@ -1,0 +1,147 @@
+#include "twostep/cli/replay_report.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+
+namespace twostep {
+namespace {
+
+std::string Grouped(uint64_t number) {
+  std::string text = absl::StrCat(number);
+  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3) {
+    text.insert(static_cast<size_t>(at), 1, ',');
+  }
+  return text;
+}
+
+std::string Bytes(uint64_t bytes) {
+  if (bytes < 10 * kKiB) return absl::StrCat(bytes, " B");
+  if (bytes < 10 * kMiB) {
+    return absl::StrFormat("%.1f KiB", static_cast<double>(bytes) / kKiB);
+  }
+  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / kMiB);
+}
+
+std::string Duration(uint64_t ns) {
+  if (ns < 10'000'000) return absl::StrFormat("%.1f us", ns / 1e3);
+  if (ns < 10'000'000'000) return absl::StrFormat("%.1f ms", ns / 1e6);
+  return absl::StrFormat("%.2f s", ns / 1e9);
+}
+
+// "dynamic 12, coherent 3"; only what is not 0.
+std::string ByName(const std::map<std::string, uint64_t>& counts) {
+  std::vector<std::string> parts;
+  for (const auto& [name, count] : counts) {
+    if (count != 0) parts.push_back(absl::StrCat(name, " ", Grouped(count)));
+  }
+  return parts.empty() ? "0" : absl::StrJoin(parts, ", ");
+}
+
+}  // namespace
+
+nlohmann::ordered_json ReplayJson(const ReplayResult& r) {
+  nlohmann::ordered_json violations = nlohmann::ordered_json::array();
+  for (const Violation& violation : r.violations) {
+    violations.push_back({{"rule", violation.rule}, {"what", violation.what}});
+  }
+  return {
+      {"trace", r.trace},
+      {"machine", r.machine},
+      {"mode", r.mode},
+      {"dma_type", r.dma_type},
+      {"placement", r.placement},
+      {"eviction", r.eviction},
+      {"seed", r.seed},
+      {"vram_bytes", r.vram_bytes},
+      {"records", r.records},
+      {"submissions", r.submissions},
+      {"frames", r.frames},
+      {"validates", r.validates},
+      {"validate_hits", r.validate_hits},
+      {"dma_binds", r.dma_binds},
+      {"dma_evictions", r.dma_evictions},
+      {"gpu_evictions", r.gpu_evictions},
+      {"bytes_moved",
+       {{"to_vram", r.to_vram_bytes},
+        {"from_vram", r.from_vram_bytes},
+        {"dma_evict_copy", r.dma_evict_copy_bytes},
+        {"bounce", r.bounce_bytes},
+        {"swap_out", r.swap_out_bytes},
+        {"swap_in", r.swap_in_bytes}}},
+      {"syncs",
+       {{"for_device", r.pages_synced_for_device},
+        {"for_cpu", r.pages_synced_for_cpu}}},
+      {"cpu_faults", r.cpu_faults},
+      {"gpu_faults", r.gpu_faults},
+      {"bytes_checked", r.bytes_checked},
+      {"bytes_wrong", r.bytes_wrong},
+      {"rule_violations", r.rule_violations},
+      {"violations", std::move(violations)},
+      {"stall_ns", r.stall_ns},
+      {"simulated_ns", r.simulated_ns},
+      {"wall_seconds", r.wall_seconds},
+      {"peak_rss_bytes", r.peak_rss_bytes},
+  };
+}
+
+std::string ReplayTable(const ReplayResult& r) {
+  const double hit_percent =
+      100.0 * static_cast<double>(r.validate_hits) /
+      static_cast<double>(std::max<uint64_t>(r.validates, 1));
+  const std::pair<const char*, std::string> rows[] = {
+      {"trace", r.trace},
+      {"machine",
+       absl::StrCat(r.machine, ", ", r.mode, ", VRAM ", Bytes(r.vram_bytes))},
+      {"policy", absl::StrCat(r.dma_type, ", ", r.placement, ", ", r.eviction)},
+      {"records",
+       absl::StrCat(Grouped(r.records), " (", Grouped(r.submissions),
+                    " submissions, ", Grouped(r.frames), " frames)")},
+      {"validates",
+       absl::StrCat(Grouped(r.validates), " (",
+                    absl::StrFormat("%.1f", hit_percent), " % in place)")},
+      {"DMA binds", ByName(r.dma_binds)},
+      {"DMA evictions", ByName(r.dma_evictions)},
+      {"GPU evictions", ByName(r.gpu_evictions)},
+      {"moved", absl::StrCat(Bytes(r.to_vram_bytes), " to VRAM, ",
+                             Bytes(r.from_vram_bytes), " from VRAM")},
+      {"copied",
+       absl::StrCat(Bytes(r.dma_evict_copy_bytes), " by DMA eviction, ",
+                    Bytes(r.bounce_bytes), " bounced")},
+      {"swapped", absl::StrCat(Bytes(r.swap_out_bytes), " out, ",
+                               Bytes(r.swap_in_bytes), " in")},
+      {"synced", absl::StrCat(Grouped(r.pages_synced_for_device),
+                              " pages for the device, ",
+                              Grouped(r.pages_synced_for_cpu), " for the CPU")},
+      {"CPU faults", Grouped(r.cpu_faults)},
+      {"GPU stalled", absl::StrCat(Duration(r.stall_ns), " of ",
+                                   Duration(r.simulated_ns), " simulated")},
+      {"took",
+       absl::StrFormat(
+           "%.2f s, %s records/s, %s at most", r.wall_seconds,
+           Grouped(static_cast<uint64_t>(static_cast<double>(r.records) /
+                                         std::max(r.wall_seconds, 1e-9))),
+           Bytes(r.peak_rss_bytes))},
+  };
+  std::string text;
+  for (const auto& [name, value] : rows) {
+    absl::StrAppendFormat(&text, "%-14s %s\n", name, value);
+  }
+  for (const Violation& violation : r.violations) {
+    absl::StrAppend(&text, "broken         ", violation.rule, ": ",
+                    violation.what, "\n");
+  }
+  absl::StrAppend(&text, r.clean() ? "clean          " : "WRONG          ",
+                  r.mode == "backed"
+                      ? absl::StrCat(Bytes(r.bytes_checked), " checked, ",
+                                     Grouped(r.bytes_wrong), " bytes wrong, ")
+                      : "",
+                  Grouped(r.rule_violations), " rules broken\n");
+  return text;
+}
+
+}  // namespace twostep

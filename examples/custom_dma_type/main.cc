@@ -1,0 +1,140 @@
+// Registers the DMA type of window_binder.h with a device, and shows it run
+// out: first others make room, then nobody can.
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "examples/custom_dma_type/window_binder.h"
+#include "twostep/bo/audit.h"
+#include "twostep/bo/cpu_mapping.h"
+#include "twostep/bo/device.h"
+#include "twostep/bo/error.h"
+#include "twostep/bo/gpu_runs.h"
+#include "twostep/bo/host.h"
+
+namespace twostep::example {
+namespace {
+
+constexpr PageCount kWindowPages = 64;
+constexpr PageCount kBoPages = 16;  // four fill the window
+
+// Prints what happened, and remembers whether it was right.
+class Report {
+ public:
+  void Line(const char* what, uint64_t is, uint64_t should_be) {
+    std::printf("%-42s %llu\n", what, static_cast<unsigned long long>(is));
+    if (is == should_be) return;
+    std::printf("  WRONG: should be %llu\n",
+                static_cast<unsigned long long>(should_be));
+    ok_ = false;
+  }
+  int exit_code() const { return ok_ ? EXIT_SUCCESS : EXIT_FAILURE; }
+
+ private:
+  bool ok_ = true;
+};
+
+// Lets the GPU write the pattern of `seed`, wherever `placement` puts the bo.
+absl::Status GpuWrite(Device& device, ModelGpu& gpu, BufferObject& bo,
+                      const Placement& placement, uint64_t seed) {
+  bo.Reserve();
+  ValidateContext context;
+  absl::Status status = device.Validate(bo, {&placement, 1}, &context);
+  if (status.ok()) {
+    absl::InlinedVector<Fence, 4> dependencies;
+    bo.fences().AppendDependencies(FenceUse::kWrite, &dependencies);
+    const Fence done = gpu.Submit(0, GpuJob{{GpuPattern{RunsOf(bo), seed}}},
+                                  dependencies, /*cost_ns=*/0);
+    bo.fences().Add(done, FenceUse::kWrite);
+  }
+  bo.Unreserve();
+  return status;
+}
+
+uint64_t WrongPages(const BoRef& bo, uint64_t seed) {
+  const auto mapping = CpuMapping::Create(bo);
+  if (!mapping.ok() || !WaitForCpu(*bo, Access::kRead).ok()) {
+    return bo->page_count();
+  }
+  uint64_t wrong = 0;
+  for (PageCount page = 0; page < bo->page_count(); ++page) {
+    wrong += PageChecksum((*mapping)->data() + PagesToBytes(page)) !=
+             PatternChecksum(seed, page);
+  }
+  return wrong;
+}
+
+int Run() {
+  MachineConfig config;
+  config.dma32_bytes = 64 * kMiB;
+  config.normal_bytes = 64 * kMiB;  // above 4 GiB: beyond 30 bits
+  config.coherent_bytes = config.cma_bytes = config.swiotlb.bytes = 0;
+  const auto machine = *Machine::Create(config, MachineOptions{});
+  const auto host = *Host::Create(*machine, HostOptions{});
+  const auto device = *Device::Create(
+      *host,
+      GpuConfig{.dma_mask_bits = 30, .vram_bytes = 0, .vram_visible_bytes = 0});
+
+  auto window =
+      WindowBinder::Create(*machine, kWindowPages, host->MakePolicy());
+  if (!window.ok()) {
+    std::printf("%s\n", window.status().ToString().c_str());
+    return EXIT_FAILURE;
+  }
+  WindowBinder& binder = **window;
+  const DmaType type = *device->RegisterDmaType(*std::move(window));
+  const Placement in_window{.dma = type, .memory = MemoryType::kTt};
+  const auto gpu = MakeModelGpu(*device, /*queues=*/1);
+
+  Report report;
+  // Twice what the window holds: the first four make room for the others.
+  std::vector<BoRef> bos;
+  for (uint64_t i = 0; i < 8; ++i) {
+    bos.push_back(*host->CreateBo(PagesToBytes(kBoPages)));
+    const absl::Status status =
+        GpuWrite(*device, *gpu, *bos[i], in_window, /*seed=*/i);
+    if (!status.ok()) std::printf("%s\n", status.ToString().c_str());
+  }
+  report.Line("bos of 16 pages written by the GPU:", bos.size(), 8);
+  report.Line("pages of the window in use, of 64:", binder.used_pages(), 64);
+  report.Line("bos that had to leave it:", binder.stats().evictions.load(), 4);
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; i < bos.size(); ++i) wrong += WrongPages(bos[i], i);
+  report.Line("wrong pages as the CPU sees them:", wrong, 0);
+
+  // Nobody can leave: the error says who is in the way.
+  for (size_t i = 4; i < 8; ++i) {
+    bos[i]->Reserve();
+    bos[i]->Pin();
+    bos[i]->Unreserve();
+  }
+  absl::Status status = GpuWrite(*device, *gpu, *bos[0], in_window, 0);
+  std::printf("%s\n", status.ToString().c_str());
+  report.Line("the window full of pinned bos is an error:",
+              KindOf(status) == ErrorKind::kCannotFit, 1);
+  for (size_t i = 4; i < 8; ++i) {
+    bos[i]->Reserve();
+    bos[i]->Unpin();
+    bos[i]->Unreserve();
+  }
+  // No eviction would help.
+  BoRef large = *host->CreateBo(PagesToBytes(kWindowPages + 1));
+  status = GpuWrite(*device, *gpu, *large, in_window, 0);
+  std::printf("%s\n", status.ToString().c_str());
+  report.Line("a bo larger than the window is another:",
+              KindOf(status) == ErrorKind::kNeverFits, 1);
+
+  report.Line("GPU faults:", gpu->faults(), 0);
+  report.Line("broken rules:", Audit::Run(*host).size(), 0);
+  bos.clear();
+  large.reset();
+  report.Line("pages of the window in use at the end:", binder.used_pages(), 0);
+  return report.exit_code();
+}
+
+}  // namespace
+}  // namespace twostep::example
+
+int main() { return twostep::example::Run(); }

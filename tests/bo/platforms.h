@@ -1,0 +1,183 @@
+#ifndef TESTS_BO_PLATFORMS_H_
+#define TESTS_BO_PLATFORMS_H_
+
+// The kinds of machine that the rules are shown on, and what tests of rules
+// look at before and after: where a bo is, and every account of the machine.
+
+#include <cstdint>
+#include <map>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/bo/rig.h"
+
+namespace twostep {
+
+enum class MachineKind {
+  kBareMetal,    // physical addresses, a 64-bit device
+  kIommu,        // IOVAs
+  kSwiotlb,      // everything that streams bounces
+  kNonCoherent,  // CPU and device have views of their own
+};
+inline constexpr MachineKind kAllMachines[] = {
+    MachineKind::kBareMetal, MachineKind::kIommu, MachineKind::kSwiotlb,
+    MachineKind::kNonCoherent};
+inline constexpr DmaType kBuiltInDmaTypes[] = {
+    DmaType::kNone, DmaType::kDynamic, DmaType::kCoherent, DmaType::kCma};
+
+inline const char* NameOf(MachineKind kind) {
+  switch (kind) {
+    case MachineKind::kBareMetal:
+      return "BareMetal";
+    case MachineKind::kIommu:
+      return "Iommu";
+    case MachineKind::kSwiotlb:
+      return "Swiotlb";
+    case MachineKind::kNonCoherent:
+      return "NonCoherent";
+  }
+  return "?";
+}
+inline const char* NameOf(DmaType type) {
+  static constexpr const char* kNames[] = {"None", "Dynamic", "Coherent",
+                                           "Cma"};
+  const auto index = static_cast<size_t>(type);
+  return index < 4 ? kNames[index] : "Registered";
+}
+inline void PrintTo(MachineKind kind, std::ostream* out) {
+  *out << NameOf(kind);
+}
+inline void PrintTo(DmaType type, std::ostream* out) { *out << NameOf(type); }
+
+inline RigOptions OptionsOf(MachineKind kind) {
+  RigOptions options =
+      RigOptions::Small(kind == MachineKind::kIommu ? IommuMode::kTranslated
+                                                    : IommuMode::kAbsent);
+  if (kind == MachineKind::kSwiotlb) {
+    options.machine.swiotlb.forced = true;
+    options.gpu.dma_mask_bits = 32;
+  }
+  if (kind == MachineKind::kNonCoherent) options.gpu.coherent = false;
+  return options;
+}
+
+// Whether a bo of this type has to change hands between CPU and device.
+inline bool HandsOver(MachineKind kind, DmaType type) {
+  return type == DmaType::kDynamic ||
+         (type == DmaType::kNone && kind == MachineKind::kNonCoherent);
+}
+
+// Every account there is, by name.
+using Accounts = std::map<std::string, uint64_t>;
+inline Accounts AccountsOf(Rig& rig) {
+  Machine& machine = rig.machine();
+  Accounts accounts{
+      {"frames of DMA32", machine.memory().used_frames(Zone::kDma32)},
+      {"frames of NORMAL", machine.memory().used_frames(Zone::kNormal)},
+      {"swap slots", machine.swap().used_pages()},
+      {"bounce pages", machine.bounce_pool().used_frames()},
+      {"coherent frames", machine.coherent_pool().used_frames()},
+      {"CMA frames", machine.cma().used_frames()},
+      {"direct mappings", machine.domain().direct_pages()}};
+  if (machine.domain().translated()) {
+    accounts["IOVA pages"] = machine.domain().used_iova_pages();
+  }
+  for (int type = 0; type < kMaxMemoryTypes; ++type) {
+    MemoryManager* manager =
+        rig.device().manager(static_cast<MemoryType>(type));
+    if (manager == nullptr) continue;
+    accounts[absl::StrCat(manager->name(), " used")] = manager->used_pages();
+    accounts[absl::StrCat(manager->name(), " pinned")] =
+        manager->pinned_pages_now();
+    accounts[absl::StrCat(manager->name(), " order")] = manager->order().size();
+  }
+  for (int type = 0; type < kMaxDmaTypes; ++type) {
+    DmaBinder* binder = rig.device().binder(static_cast<DmaType>(type));
+    if (binder == nullptr) continue;
+    accounts[absl::StrCat(binder->name(), " bound")] =
+        binder->bound_pages_now();
+    accounts[absl::StrCat(binder->name(), " pinned")] =
+        binder->pinned_pages_now();
+    accounts[absl::StrCat(binder->name(), " order")] = binder->order().size();
+  }
+  return accounts;
+}
+inline Accounts NothingUsed(const Accounts& like) {
+  Accounts nothing = like;
+  for (auto& [name, value] : nothing) value = 0;
+  return nothing;
+}
+
+// Where a bo is, in words.
+inline std::string WhereIs(const BoRef& bo) {
+  static constexpr const char* kHomes[] = {"no pages", "frames",
+                                           "a binder's frames", "swap"};
+  const MemoryManager& manager = bo->manager();
+  return absl::StrCat(
+      bo->binder() == nullptr ? "unbound" : bo->binder()->name(), " + ",
+      manager.name(),
+      manager.kind() == MemoryManager::Kind::kNowhere
+          ? ""
+          : absl::StrCat(" at ", bo->start_page()),
+      ", ", kHomes[static_cast<size_t>(bo->pages().home())]);
+}
+
+inline bool InMemoryType(Rig& rig, const BoRef& bo, MemoryType type) {
+  return &bo->manager() == rig.device().manager(type);
+}
+inline bool BoundThrough(Rig& rig, const BoRef& bo, DmaType type) {
+  return bo->binder() == rig.device().binder(type);
+}
+
+// Hooks that write down what happens, one line an event.
+class RecordingHooks : public DeviceHooks {
+ public:
+  void Notify(const BufferObject& bo, BoEvent event) override {
+    static constexpr const char* kNames[] = {
+        "dma bound", "gpu bound",   "gpu unbound", "dma unbound",
+        "moved",     "swapped out", "swapped in",  "purged"};
+    log.push_back(
+        absl::StrCat("bo ", bo.id(), " ", kNames[static_cast<size_t>(event)]));
+    if (on_event) on_event(bo, event);
+  }
+  absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                             absl::Span<const Fence> dependencies) override {
+    if (copies_until_failure != 0 && --copies_until_failure == 0) {
+      return absl::InternalError("the copy was made to fail");
+    }
+    ++copies;
+    return DeviceHooks::Copy(engine, std::move(job), dependencies);
+  }
+  PlacementList EvictTo(const BufferObject& bo) override {
+    return evict_to.empty() ? DeviceHooks::EvictTo(bo)
+                            : PlacementList(evict_to);
+  }
+  std::optional<Placement> Hop(const BufferObject& bo,
+                               const Placement& to) override {
+    return hop ? hop(bo, to) : std::nullopt;
+  }
+
+  std::vector<std::string> log;
+  std::function<void(const BufferObject&, BoEvent)> on_event;
+  std::function<std::optional<Placement>(const BufferObject&, const Placement&)>
+      hop;
+  std::vector<Placement> evict_to;
+  // The how-manieth copy from now on fails; 0: none.
+  int copies_until_failure = 0;
+  int copies = 0;
+};
+
+inline std::vector<std::string> Lines(
+    std::initializer_list<std::pair<const BoRef*, const char*>> events) {
+  std::vector<std::string> lines;
+  for (const auto& [bo, what] : events) {
+    lines.push_back(absl::StrCat("bo ", (*bo)->id(), " ", what));
+  }
+  return lines;
+}
+
+}  // namespace twostep
+
+#endif  // TESTS_BO_PLATFORMS_H_

@@ -1,0 +1,175 @@
+// The twostep command as a user meets it: exit codes, messages, files.
+
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/cli/trace_writer.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Ran {
+  int code = -1;
+  std::string output;  // both streams
+};
+
+Ran Twostep(const std::string& arguments) {
+  Ran ran;
+  FILE* pipe =
+      popen(absl::StrCat("cli/twostep ", arguments, " 2>&1").c_str(), "r");
+  char buffer[4096];
+  while (size_t read = fread(buffer, 1, sizeof(buffer), pipe)) {
+    ran.output.append(buffer, read);
+  }
+  const int status = pclose(pipe);
+  ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  return ran;
+}
+
+std::string Small() {
+  TraceWriterOptions options;
+  options.records = 300;
+  options.live_bos = 20;
+  options.reads_percent = 5;
+  return WriteTraceToString(options);
+}
+
+TEST(Command, ReplayEndsWithATableAndAVerdict) {
+  const Ran ran = Twostep("replay " + WriteTempFile("a.botrace", Small()));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("validates"));
+  EXPECT_THAT(ran.output, HasSubstr("0 bytes wrong, 0 rules broken"));
+}
+
+TEST(Command, TheBundledTraceIsReplayedWhenNoneIsNamed) {
+  const Ran ran = Twostep("replay --unbacked");
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("glmark2"));
+}
+
+TEST(Command, JsonHasEveryDocumentedKey) {
+  const std::string json = WriteTempFile("out.json", "");
+  const Ran ran =
+      Twostep(absl::StrCat("replay --quiet --audit-every 50 --json ", json, " ",
+                       WriteTempFile("b.botrace", Small())));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_EQ(ran.output, "");
+  std::ifstream file(json);
+  const nlohmann::json object = nlohmann::json::parse(file);
+  for (const char* key :
+       {"trace",           "machine",       "mode",          "records",
+        "submissions",     "frames",        "validates",     "validate_hits",
+        "dma_binds",       "dma_evictions", "gpu_evictions", "bytes_moved",
+        "syncs",           "cpu_faults",    "bytes_checked", "bytes_wrong",
+        "rule_violations", "stall_ns",      "simulated_ns",  "wall_seconds",
+        "peak_rss_bytes"}) {
+    EXPECT_TRUE(object.contains(key)) << key;
+  }
+  for (const char* key : {"to_vram", "from_vram", "dma_evict_copy", "bounce",
+                          "swap_out", "swap_in"}) {
+    EXPECT_TRUE(object["bytes_moved"].contains(key)) << key;
+  }
+  EXPECT_EQ(object["records"], 300);
+  EXPECT_GT(object["bytes_checked"], 0);
+}
+
+TEST(Command, SeveralTracesMakeAJsonArray) {
+  const std::string json = WriteTempFile("two.json", "");
+  const std::string trace = WriteTempFile("c.botrace", Small());
+  const Ran ran = Twostep(absl::StrCat("replay --unbacked --quiet --json ", json,
+                                   " ", trace, " ", trace));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  std::ifstream file(json);
+  EXPECT_EQ(nlohmann::json::parse(file).size(), 2);
+}
+
+struct BadCase {
+  const char* name;
+  std::string arguments;
+  const char* message;
+};
+
+// Bad input ends with exit 2 and a message that names the place.
+TEST(Command, BadInputEndsWithTwoAndSaysWhere) {
+  const std::string good = Small();
+  const std::string trace = WriteTempFile("good.botrace", good);
+  const std::string zst = Compress(good);
+  const auto machine = [](const std::string& text) {
+    static int count = 0;
+    return WriteTempFile(absl::StrCat("machine", ++count, ".toml"), text);
+  };
+  const std::string rest = "\n[gpu]\nvram = \"1 MiB\"\n";
+  const BadCase cases[] = {
+      {"no such trace", "replay /nowhere.botrace", "/nowhere.botrace"},
+      {"use after destroy",
+       "replay " +
+           WriteTempFile("d.botrace", "#botrace 1\nc 1 4096 v\nd 1\ng 0 1\n"),
+       "d.botrace:4"},
+      {"2^63 bytes",
+       "replay " + WriteTempFile("e.botrace",
+                                 "#botrace 1\nc 1 9223372036854775808 v\n"),
+       "e.botrace:2"},
+      {"negative size",
+       "replay " + WriteTempFile("f.botrace", "#botrace 1\nc 1 -1 v\n"),
+       "f.botrace:2"},
+      {"binary", "replay " + WriteTempFile("g.botrace", std::string(64, '\0')),
+       "g.botrace:1"},
+      {"truncated zstd",
+       "replay " +
+           WriteTempFile("h.botrace.zst", zst.substr(0, zst.size() / 2)),
+       "h.botrace.zst"},
+      {"a bo of a tebibyte on a small machine",
+       "replay " + WriteTempFile("i.botrace",
+                                 "#botrace 1\nc 1 1099511627776 v\n"
+                                 "w 1 0 4096\n"),
+       "i.botrace:3"},
+      {"no such machine", "replay --machine /nowhere.toml " + trace,
+       "/nowhere.toml"},
+      {"unknown key",
+       "replay --machine " +
+           machine("[memory]\ndma32 = \"64 MiB\"\ncolour = 1\n" + rest) + " " +
+           trace,
+       "colour"},
+      {"missing section",
+       "replay --machine " + machine("[memory]\ndma32 = \"64 MiB\"\n") + " " +
+           trace,
+       "gpu"},
+      {"size of 2^63",
+       "replay --machine " +
+           machine("[memory]\ndma32 = 9223372036854775808\n" + rest) + " " +
+           trace,
+       ".toml:2"},
+      {"pools beyond the memory",
+       "replay --machine " + machine("[memory]\ndma32 = \"1 MiB\"\n" + rest) +
+           " " + trace,
+       "dma32"},
+      {"bad size", "replay --vram lots " + trace, "--vram"},
+      {"no VRAM", "replay --vram 0 " + trace, "--vram"},
+      {"unknown policy", "replay --eviction best " + trace, "lru"},
+      {"unknown placement", "replay --placement best " + trace, "vram-tt"},
+      {"unknown DMA type", "replay --dma-type best " + trace, "coherent"},
+      {"unknown flag", "replay --best " + trace, "--best"},
+      {"unknown command", "play", "play"},
+      {"no command", "", "subcommand"},
+      {"JSON to nowhere", "replay --unbacked --json /nowhere/x.json " + trace,
+       "/nowhere/x.json"},
+  };
+  for (const BadCase& bad : cases) {
+    const Ran ran = Twostep(bad.arguments);
+    EXPECT_EQ(ran.code, 2) << bad.name << ": " << ran.output;
+    EXPECT_THAT(ran.output, HasSubstr(bad.message)) << bad.name;
+  }
+}
+
+}  // namespace
+}  // namespace twostep

@@ -1,0 +1,295 @@
+// Fences, timelines and device queues: real threads and virtual time.
+
+#include "twostep/machine/timeline.h"
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+#include "twostep/machine/device_queue.h"
+
+namespace twostep {
+namespace {
+
+using Execution = DeviceQueue::Execution;
+
+constexpr WaitLimit kNoWait{WaitLimit::Mode::kNoWait, 0};
+constexpr WaitLimit kForever{};
+
+TEST(Fence, TheNullFenceHasSignalled) {
+  EXPECT_TRUE(Fence{}.Signalled());
+  EXPECT_TRUE(WaitFor(Fence{}, kNoWait).ok());
+}
+
+TEST(Timeline, NoWaitNamesThePendingFence) {
+  for (const Clock::Kind kind : {Clock::Kind::kReal, Clock::Kind::kVirtual}) {
+    Clock clock(kind);
+    Timeline timeline("ring", clock);
+    timeline.Emit(5);
+    const Fence fence = timeline.Emit(10);
+    const absl::Status status = WaitFor(fence, kNoWait);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_TRUE(absl::StrContains(status.message(), "ring:2")) << status;
+    if (clock.is_virtual()) {
+      EXPECT_EQ(clock.now_ns(), 0);
+    }
+  }
+}
+
+TEST(Timeline, ARealWaitEndsAtItsDeadlineAndCanBeRepeated) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline timeline("ring", clock);
+  const Fence fence = timeline.Emit(0);
+  const WaitLimit millisecond{WaitLimit::Mode::kWait, 1'000'000};
+  const uint64_t before_ns = clock.now_ns();
+  const absl::Status status = WaitFor(fence, millisecond);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(absl::StrContains(status.message(), "ring:1")) << status;
+  EXPECT_GE(clock.now_ns() - before_ns, 1'000'000);
+  EXPECT_FALSE(fence.Signalled());
+  timeline.Complete(1);
+  EXPECT_TRUE(fence.Signalled());
+  EXPECT_TRUE(WaitFor(fence, millisecond).ok());
+}
+
+TEST(Timeline, TheLongestDeadlineIsNotInThePast) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline timeline("ring", clock);
+  for (const uint64_t timeout_ns :
+       {~uint64_t{0}, ~uint64_t{0} >> 1, kForever.timeout_ns}) {
+    const Fence fence = timeline.Emit(0);
+    Thread completer([&] { timeline.Complete(fence.point); });
+    EXPECT_TRUE(
+        WaitFor(fence, WaitLimit{WaitLimit::Mode::kWait, timeout_ns}).ok())
+        << timeout_ns;
+  }
+}
+
+TEST(Timeline, CompletingAPointCompletesAllBeforeAndNeverGoesBack) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline timeline("ring", clock);
+  std::array<Fence, 4> fences;
+  for (Fence& fence : fences) fence = timeline.Emit(0);
+  timeline.Complete(3);
+  timeline.Complete(1);
+  EXPECT_TRUE(fences[0].Signalled());
+  EXPECT_TRUE(fences[2].Signalled());
+  EXPECT_FALSE(fences[3].Signalled());
+}
+
+TEST(Timeline, VirtualTimeDecidesWhenWorkDoneEarlySignals) {
+  Clock clock(Clock::Kind::kVirtual);
+  Timeline timeline("ring", clock);
+  const Fence first = timeline.Emit(100);
+  const Fence second = timeline.Emit(100);
+  const Fence third = timeline.Emit(250);
+  timeline.Complete(third.point);
+  EXPECT_EQ(timeline.DueNs(first.point), 100);
+  EXPECT_EQ(timeline.DueNs(third.point), 250);
+  clock.Charge(99);
+  EXPECT_FALSE(first.Signalled());
+  clock.Charge(1);
+  EXPECT_TRUE(first.Signalled());
+  EXPECT_TRUE(second.Signalled());
+  EXPECT_FALSE(third.Signalled());
+  EXPECT_EQ(timeline.DueNs(second.point), 0);
+  EXPECT_EQ(timeline.DueNs(third.point), 250);
+  EXPECT_TRUE(WaitFor(third, kForever).ok());
+  EXPECT_EQ(clock.now_ns(), 250);
+  EXPECT_TRUE(WaitFor(first, kForever).ok());
+  EXPECT_EQ(clock.now_ns(), 250);
+}
+
+TEST(Timeline, DueIsNotSignalledBeforeTheWorkIsDone) {
+  Clock clock(Clock::Kind::kVirtual);
+  Timeline timeline("ring", clock);
+  const Fence fence = timeline.Emit(10);
+  clock.AdvanceTo(10);
+  Atomic<bool> done{false};
+  Thread worker([&] {
+    done.store(true);
+    timeline.Complete(fence.point);
+  });
+  // Its time has come: whoever asks waits for the work rather than hear no.
+  EXPECT_TRUE(fence.Signalled());
+  EXPECT_TRUE(done.load());
+}
+
+TEST(Timeline, EmitDoesNotWaitForWorkThatIsDue) {
+  Clock clock(Clock::Kind::kVirtual);
+  Timeline timeline("ring", clock);
+  const Fence first = timeline.Emit(10);
+  clock.AdvanceTo(10);
+  const Fence second = timeline.Emit(20);  // would hang
+  timeline.Complete(second.point);
+  EXPECT_TRUE(first.Signalled());
+  EXPECT_FALSE(second.Signalled());
+}
+
+// Both threads find points due whose work is not done, and wait inside.
+TEST(Timeline, TwoThreadsThatWaitForDueWorkLoseNoPoint) {
+  for (int round = 0; round < 300; ++round) {
+    Clock clock(Clock::Kind::kVirtual);
+    Timeline timeline("ring", clock);
+    for (int i = 0; i < 3; ++i) timeline.Emit(10);
+    clock.AdvanceTo(10);
+    Atomic<int> started{0};
+    {
+      std::vector<Thread> waiters;
+      for (int i = 0; i < 2; ++i) {
+        waiters.emplace_back([&] {
+          started.fetch_add(1);
+          EXPECT_TRUE(timeline.Signalled(1));
+        });
+      }
+      while (started.load() < 2) CpuRelax();
+      timeline.Complete(1);
+      timeline.Complete(3);
+    }
+    ASSERT_TRUE(timeline.Signalled(3)) << round;
+  }
+}
+
+TEST(Timeline, ManyThreadsWaitForEveryPoint) {
+  Clock clock(Clock::Kind::kVirtual);
+  Timeline timeline("ring", clock);
+  constexpr uint64_t kPoints = 500;
+  for (uint64_t i = 1; i <= kPoints; ++i) timeline.Emit(10 * i);
+  std::vector<Thread> waiters;
+  for (uint64_t step = 1; step <= 4; ++step) {
+    waiters.emplace_back([&timeline, step] {
+      for (uint64_t point = step; point <= kPoints; point += step) {
+        ASSERT_TRUE(timeline.Wait(point, kForever).ok());
+      }
+    });
+  }
+  for (uint64_t i = 1; i <= kPoints; ++i) timeline.Complete(i);
+  waiters.clear();
+  EXPECT_EQ(clock.now_ns(), 10 * kPoints);
+  EXPECT_TRUE(timeline.Signalled(kPoints));
+}
+
+class QueueRig {
+ public:
+  explicit QueueRig(Clock::Kind clock, Execution execution = Execution::kThread)
+      : clock_(clock), first_("first", clock_), second_("second", clock_) {
+    a_ = std::make_unique<DeviceQueue>(first_, clock_, execution);
+    b_ = std::make_unique<DeviceQueue>(second_, clock_, execution);
+  }
+  Clock& clock() { return clock_; }
+  DeviceQueue& a() { return *a_; }
+  DeviceQueue& b() { return *b_; }
+  void Stop() {
+    a_.reset();
+    b_.reset();
+  }
+
+ private:
+  Clock clock_;
+  Timeline first_;
+  Timeline second_;
+  std::unique_ptr<DeviceQueue> a_;
+  std::unique_ptr<DeviceQueue> b_;
+};
+
+TEST(DeviceQueue, DoesItsJobsInOrderOnAThreadOfItsOwn) {
+  QueueRig rig(Clock::Kind::kReal);
+  std::vector<int> done;
+  Fence last;
+  for (int i = 0; i < 100; ++i) {
+    last = rig.a().Submit({}, 0, [&done, i] { done.push_back(i); });
+  }
+  ASSERT_TRUE(WaitFor(last, kForever).ok());
+  ASSERT_EQ(done.size(), 100);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(done[i], i);
+}
+
+TEST(DeviceQueue, AJobStartsAfterTheFencesItDependsOn) {
+  for (const Clock::Kind kind : {Clock::Kind::kReal, Clock::Kind::kVirtual}) {
+    QueueRig rig(kind);
+    int turn = 0;  // not atomic: the fences alone order the threads
+    Fence last;
+    for (int i = 0; i < 200; ++i) {
+      DeviceQueue& queue = i % 2 == 0 ? rig.a() : rig.b();
+      last = queue.Submit({Fence{}, last}, 1, [&turn, i] {
+        EXPECT_EQ(turn, i);
+        ++turn;
+      });
+    }
+    ASSERT_TRUE(WaitFor(last, kForever).ok());
+    EXPECT_EQ(turn, 200);
+    if (kind == Clock::Kind::kVirtual) {
+      EXPECT_EQ(rig.clock().now_ns(), 200);
+    }
+  }
+}
+
+TEST(DeviceQueue, AFenceSignalsAfterItsWorkNotBefore) {
+  QueueRig rig(Clock::Kind::kReal);
+  Atomic<bool> go{false};
+  const Fence fence = rig.a().Submit({}, 0, [&] {
+    while (!go.load()) CpuRelax();
+  });
+  EXPECT_FALSE(fence.Signalled());
+  EXPECT_EQ(WaitFor(fence, kNoWait).code(), absl::StatusCode::kUnavailable);
+  go.store(true);
+  EXPECT_TRUE(WaitFor(fence, kForever).ok());
+}
+
+TEST(DeviceQueue, ItsEndFinishesWhatWasSubmitted) {
+  for (const Clock::Kind kind : {Clock::Kind::kReal, Clock::Kind::kVirtual}) {
+    QueueRig rig(kind);
+    int done = 0;
+    Fence last;
+    for (int i = 0; i < 50; ++i) last = rig.a().Submit({}, 1, [&] { ++done; });
+    rig.Stop();
+    EXPECT_EQ(done, 50);
+    EXPECT_TRUE(WaitFor(last, kForever).ok());
+  }
+}
+
+TEST(DeviceQueue, VirtualTimeAddsUpOneAfterTheOther) {
+  QueueRig rig(Clock::Kind::kVirtual, Execution::kTimeOnly);
+  rig.clock().AdvanceTo(1000);
+  bool ran = false;
+  const Fence a1 = rig.a().Submit({}, 100, [&] { ran = true; });
+  EXPECT_EQ(rig.a().idle_at_ns(), 1100);
+  const Fence a2 = rig.a().Submit({}, 50, nullptr);
+  EXPECT_EQ(rig.a().idle_at_ns(), 1150);
+  // The other queue is idle: only the dependency holds its job up.
+  const Fence b1 = rig.b().Submit({a1}, 10, nullptr);
+  EXPECT_EQ(rig.b().idle_at_ns(), 1110);
+  EXPECT_EQ(rig.b().StartNs({}), 1110);
+  EXPECT_EQ(rig.b().StartNs({a2}), 1150);
+  EXPECT_FALSE(a1.Signalled());
+  ASSERT_TRUE(WaitFor(b1, kForever).ok());
+  EXPECT_EQ(rig.clock().now_ns(), 1110);
+  EXPECT_TRUE(a1.Signalled());
+  EXPECT_FALSE(a2.Signalled());
+  // After a pause the queue starts at once.
+  rig.clock().AdvanceTo(5000);
+  EXPECT_TRUE(a2.Signalled());
+  rig.a().Submit({}, 1, nullptr);
+  EXPECT_EQ(rig.a().idle_at_ns(), 5001);
+  EXPECT_FALSE(ran);
+}
+
+TEST(DeviceQueue, JobsOfManyThreadsTakeTheirTimesTogether) {
+  constexpr int kThreads = 4;
+  constexpr int kJobs = 2000;
+  QueueRig rig(Clock::Kind::kVirtual, Execution::kTimeOnly);
+  {
+    std::vector<Thread> submitters;
+    for (int i = 0; i < kThreads; ++i) {
+      submitters.emplace_back([&] {
+        for (int j = 0; j < kJobs; ++j) rig.a().Submit({}, 10, nullptr);
+      });
+    }
+  }
+  EXPECT_EQ(rig.a().idle_at_ns(), kThreads * kJobs * 10);
+}
+
+}  // namespace
+}  // namespace twostep
