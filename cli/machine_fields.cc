@@ -93,8 +93,9 @@ std::vector<MachineField> MemoryFields() {
       Size("swiotlb", "size", 0, 4 * kGiB, TWOSTEP_U64(machine.swiotlb.bytes),
            "The pool of bounce buffers; 0: none."),
       Switch("swiotlb", "forced", TWOSTEP_AT(bool, machine.swiotlb.forced),
-             "Bounce everything, as a Xen PV or a confidential guest must, and "
-             "not only what the device cannot reach."),
+             "Bounce all that is bound as DYNAMIC, as a Xen PV or a "
+             "confidential guest must, and not only what the device cannot "
+             "reach. A translating IOMMU never bounces."),
   };
 }
 
@@ -123,7 +124,7 @@ std::vector<MachineField> CostFields() {
       Ns("unmap_page_ns", TWOSTEP_U64(machine.cost.unmap_page_ns),
          "Its part for each page."),
       Ns("page_alloc_ns", TWOSTEP_U64(machine.cost.page_alloc_ns),
-         "A zeroed page from the frame allocator."),
+         "A page from the frame allocator."),
       Ns("fault_ns", TWOSTEP_U64(machine.cost.fault_ns),
          "A CPU page fault that the library serves."),
       Ns("zap_ns", TWOSTEP_U64(machine.cost.zap_ns),
@@ -156,7 +157,9 @@ std::vector<MachineField> GpuFields() {
              "The device sees the CPU's caches. If not, each side sees memory "
              "as it was when last synced."),
       Size("gpu", "vram", kPageSize, kMaxSpaceBytes,
-           TWOSTEP_U64(gpu.vram_bytes), "The GPU's own memory."),
+           TWOSTEP_U64(gpu.vram_bytes),
+           "The GPU's own memory. A replay sizes it by its trace or by "
+           "`--vram` instead."),
       Size("gpu", "vram_visible", 0, kMaxSpaceBytes,
            TWOSTEP_U64(gpu.vram_visible_bytes),
            "The part of VRAM, from its start, that the CPU can map. Left out: "
@@ -175,6 +178,7 @@ std::vector<MachineField> GpuFields() {
 
 // How a size is written: addresses and sizes alike.
 std::string Quoted(uint64_t bytes) {
+  if (bytes == GpuConfig::kAllOfIt) return "all of it";
   return bytes == 0 ? "0" : absl::StrCat("\"", FormatSize(bytes), "\"");
 }
 
@@ -189,7 +193,7 @@ const std::vector<MachineTable>& MachineTables() {
       {"swiotlb", false,
        "Bounce buffers for memory that the device cannot reach."},
       {"cost", false,
-       "What operations cost in virtual time; backed replays ignore it."},
+       "What operations cost in virtual time, which every replay runs on."},
       {"gpu", true, "The device."},
   };
   return tables;

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -138,7 +137,9 @@ absl::Status SizeVram(const ReplayFlags& flags, const std::string& trace,
     }
     gpu->vram_bytes = PagesToBytes(BytesToPages(*bytes));
   }
-  gpu->vram_visible_bytes = std::min(gpu->vram_visible_bytes, gpu->vram_bytes);
+  if (gpu->vram_visible_bytes > gpu->vram_bytes) {
+    gpu->vram_visible_bytes = GpuConfig::kAllOfIt;
+  }
   return absl::OkStatus();
 }
 

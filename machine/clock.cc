@@ -29,8 +29,6 @@ void Clock::AdvanceTo(uint64_t ns) {
 }
 
 uint64_t TransferNs(uint64_t bytes, uint64_t mib_per_s) {
-  // Bytes below 2^44 (16 TiB) times 1000 stay inside 64 bits twice over; the
-  // order of operations keeps the error under a nanosecond.
   const unsigned __int128 scaled =
       static_cast<unsigned __int128>(bytes) * 1'000'000'000u;
   const unsigned __int128 per_s =

@@ -12,10 +12,13 @@ namespace twostep {
 absl::StatusOr<std::unique_ptr<Vram>> Vram::Create(uint64_t bytes,
                                                    uint64_t visible_bytes,
                                                    Backing backing) {
-  if (bytes == 0 || bytes % kPageSize != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "vram_bytes: ", bytes, " is no positive multiple of ", kPageSize));
+  if (bytes == 0 || bytes % kPageSize != 0 ||
+      bytes >> kPageShift >= ~PageCount{0}) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("vram_bytes: ", bytes, " is no positive multiple of ",
+                     kPageSize, " below 16 TiB"));
   }
+  if (visible_bytes == GpuConfig::kAllOfIt) visible_bytes = bytes;
   if (visible_bytes > bytes || visible_bytes % kPageSize != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("vram_visible_bytes: ", visible_bytes,

@@ -18,7 +18,8 @@ namespace twostep {
 
 class Vram {
  public:
-  // Both sizes are multiples of the page size, visible_bytes <= bytes.
+  // Both sizes are multiples of the page size, bytes below 16 TiB;
+  // visible_bytes <= bytes, or GpuConfig::kAllOfIt.
   static absl::StatusOr<std::unique_ptr<Vram>> Create(uint64_t bytes,
                                                       uint64_t visible_bytes,
                                                       Backing backing);

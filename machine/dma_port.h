@@ -3,7 +3,7 @@
 
 // A device's plug on the bus: which domain translates its addresses, how many
 // address bits it has, and whether it sees the CPU's caches. Every access of a
-// device to host memory goes through Resolve, so that one to memory it is not
+// device to memory that is bound for it goes through Resolve, so that one to memory it is not
 // bound to is a recorded fault, never a silent wrong access. Thread-safe.
 
 #include <cstddef>

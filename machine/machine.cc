@@ -7,6 +7,23 @@
 namespace twostep {
 namespace {
 
+absl::Status CheckCosts(const CostModel& cost) {
+  for (const auto& [field, rate] :
+       {std::pair<const char*, uint64_t>{"cpu_copy_mib_per_s",
+                                         cost.cpu_copy_mib_per_s},
+        {"bounce_mib_per_s", cost.bounce_mib_per_s},
+        {"engine_mib_per_s", cost.engine_mib_per_s},
+        {"vram_mib_per_s", cost.vram_mib_per_s},
+        {"bus_mib_per_s", cost.bus_mib_per_s},
+        {"swap_mib_per_s", cost.swap_mib_per_s}}) {
+    if (rate == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("cost.", field, ": a rate must be above 0"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPools(const MachineConfig& config) {
   for (const auto& [field, bytes] :
        {std::pair<const char*, uint64_t>{"coherent_bytes",
@@ -21,10 +38,14 @@ absl::Status CheckPools(const MachineConfig& config) {
     }
   }
   if (config.iommu.mode != IommuMode::kTranslated) return absl::OkStatus();
+  // The page table has a slot for every 4 MiB: 32 MiB of them at most.
+  constexpr uint64_t kMaxIovaBytes = uint64_t{1} << 44;
   if (config.iommu.iova_bytes == 0 ||
+      config.iommu.iova_bytes > kMaxIovaBytes ||
       config.iommu.iova_bytes > ~uint64_t{0} - config.iommu.iova_base) {
     return absl::InvalidArgumentError(
-        "iommu.iova_bytes: the IOVA space is empty or ends beyond 64 bits");
+        "iommu.iova_bytes: the IOVA space is empty, larger than 16 TiB, or ends "
+        "beyond 64 bits");
   }
   // Direct addresses live beside the IOVAs: the two must not meet.
   const uint64_t iova_end = config.iommu.iova_base + config.iommu.iova_bytes;
@@ -48,6 +69,8 @@ Machine::Machine(const MachineConfig& config, const MachineOptions& options)
 
 absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
     const MachineConfig& config, const MachineOptions& options) {
+  absl::Status costs = CheckCosts(config.cost);
+  if (!costs.ok()) return costs;
   absl::Status pools = CheckPools(config);
   if (!pools.ok()) return pools;
   auto machine = std::unique_ptr<Machine>(new Machine(config, options));

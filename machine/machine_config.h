@@ -25,12 +25,13 @@ struct CostModel {
   uint64_t vram_mib_per_s = 200000;
   uint64_t bus_mib_per_s = 12000;
   uint64_t job_latency_ns = 10000;
-  // IOMMU: a fixed part a call (lock, space, flush) and a part a page.
+  // A translating IOMMU: a fixed part a call (lock, space, flush) and a part a
+  // page.
   uint64_t map_ns = 200;
   uint64_t map_page_ns = 15;
   uint64_t unmap_ns = 500;
   uint64_t unmap_page_ns = 15;
-  // A page from the frame allocator, zeroed (measured: first touch 2.7 us in a
+  // A page from the frame allocator (measured: first touch 2.7 us in a
   // fresh memfd, 0.3 us for the zeroing alone).
   uint64_t page_alloc_ns = 300;
   // A CPU page fault served by the library; killing user mappings: a system
@@ -60,7 +61,8 @@ struct IommuConfig {
 
 struct SwiotlbConfig {
   uint64_t bytes = 64 * kMiB;  // the kernel's default; 0: no pool
-  // Bounce everything, as a Xen PV or a confidential guest must.
+  // Bounce all that is bound as DYNAMIC, as a Xen PV or a confidential guest
+  // must. A translating IOMMU never bounces.
   bool forced = false;
 };
 
@@ -82,13 +84,15 @@ enum class SpaceAllocator : uint8_t { kRange, kBuddy };
 
 // The GPU of a machine file.
 struct GpuConfig {
+  static constexpr uint64_t kAllOfIt = ~uint64_t{0};
+
   std::string name = "gpu0";
   int dma_mask_bits = 64;  // 24 to 64
   // False: the CPU's caches and the device see memory apart until synced.
   bool coherent = true;
   uint64_t vram_bytes = 256 * kMiB;
   // The part of VRAM that the CPU can map, from its start.
-  uint64_t vram_visible_bytes = 256 * kMiB;
+  uint64_t vram_visible_bytes = kAllOfIt;
   SpaceAllocator vram_allocator = SpaceAllocator::kRange;
   // The range that TT bos are seen through.
   uint64_t aperture_bytes = 256 * kMiB;
