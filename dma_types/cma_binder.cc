@@ -29,7 +29,7 @@ class CmaBinder final : public OwnMemoryBinder {
     area().Free(binding.storage);
   }
   FrameNumber highest_own_frame() const override {
-    return area().end_frame() - 1;
+    return area().frames() == 0 ? kNoFrame : area().end_frame() - 1;
   }
   Shortage DoDescribe(PageCount pages, const DmaPort& port,
                       BindOutcome::Scarce scarce) const override {

@@ -22,7 +22,7 @@ class CoherentBinder final : public OwnMemoryBinder {
     pool().Free(frames);
   }
   FrameNumber highest_own_frame() const override {
-    return pool().end_frame() - 1;
+    return pool().frames() == 0 ? kNoFrame : pool().end_frame() - 1;
   }
   Shortage DoDescribe(PageCount pages, const DmaPort& port,
                       BindOutcome::Scarce scarce) const override {
