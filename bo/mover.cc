@@ -354,18 +354,25 @@ absl::Status Mover::LeaveDevice(BufferObject& bo) {
 }
 
 absl::Status Mover::SwapOut(BufferObject& bo) {
+  Machine& machine = host_.machine();
+  const auto full = [&] {
+    return MakeError(
+        ErrorKind::kCannotFit,
+        absl::StrCat("the swap store is full: ",
+                     PagesToBytes(machine.swap().pages()) / kKiB, " KiB"));
+  };
+  // Nobody loses a binding for what is sure to fail.
+  if (machine.swap().pages() - machine.swap().used_pages() < bo.page_count()) {
+    return full();
+  }
   absl::Status left = LeaveDevice(bo);
   if (!left.ok() || bo.pages_.home() != Pages::Home::kMemory) return left;
   Result result = WaitIdle(bo);
   if (result == Result::kDone) {
     KillMappings(bo, PageRange{0, bo.page_count()});
-    Machine& machine = host_.machine();
     if (bo.pages_.SwapOut(machine.memory(), machine.swap()) !=
         Shortage::Kind::kNone) {
-      return MakeError(
-          ErrorKind::kCannotFit,
-          absl::StrCat("the swap store is full: ",
-                       PagesToBytes(machine.swap().pages()) / kKiB, " KiB"));
+      return full();
     }
     bo.LeaveOrders();
     const uint64_t bytes = bo.size_bytes();
