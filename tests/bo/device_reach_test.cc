@@ -183,11 +183,11 @@ class DmaMask : public testing::TestWithParam<int> {
   RigOptions Options(IommuMode mode) const {
     RigOptions options = RigOptions::Small(mode);
     options.machine.dma32_bytes = 20 * kMiB;
-    options.machine.normal_bytes = kMiB;
+    options.machine.normal_bytes = 64 * kPageSize;
     options.gpu.dma_mask_bits = bits();
     return options;
   }
-  // Binds bos of 256 KiB each and looks at every address. After four, which
+  // Binds bos of 16 pages each and looks at every address. After four, which
   // take what is above 4 GiB, one takes most of what is below 16 MiB.
   void Fill(Rig& rig, DmaType type, uint64_t bos) {
     for (uint64_t i = 0; i < bos; ++i) {
@@ -197,7 +197,7 @@ class DmaMask : public testing::TestWithParam<int> {
                         ->Touch(PageRange{0, 1}, Access::kWrite)
                         .ok());
       }
-      BoRef bo = rig.Make(64 * kPageSize);
+      BoRef bo = rig.Make(16 * kPageSize);
       rig.CpuFill(bo, i);
       const absl::Status status = rig.Validate(bo, Tt(type));
       ASSERT_TRUE(status.ok()) << status;
@@ -317,13 +317,13 @@ TEST_P(DmaMask, IovasStayWithinIt) {
   for (const DmaType type :
        {DmaType::kDynamic, DmaType::kCoherent, DmaType::kCma}) {
     RigOptions options = Options(IommuMode::kTranslated);
-    options.machine.iommu.iova_base = (uint64_t{1} << bits()) - 100 * kPageSize;
-    options.machine.iommu.iova_bytes = 200 * kPageSize;
+    options.machine.iommu.iova_base = (uint64_t{1} << bits()) - 25 * kPageSize;
+    options.machine.iommu.iova_bytes = 50 * kPageSize;
     Rig rig(options);
     Fill(rig, type, 4);
-    // One at a time fits into 100 pages: the others were evicted.
+    // One at a time fits into 25 pages: the others were evicted.
     EXPECT_EQ(rig.device().binder(type)->stats().evictions, 3);
-    BoRef large = rig.Make(101 * kPageSize);
+    BoRef large = rig.Make(26 * kPageSize);
     EXPECT_EQ(KindOf(rig.Validate(large, Tt(type))), ErrorKind::kNeverFits);
     Forget();
   }
