@@ -434,9 +434,9 @@ absl::Status Mover::LeaveDevice(BufferObject& bo) {
 }
 
 absl::Status Mover::SwapOut(BufferObject& bo) {
+  Machine& machine = host_.machine();
   // Known beforehand, it costs nobody the bindings.
-  const SwapStore& swap = host_.machine().swap();
-  if (swap.pages() - swap.used_pages() < bo.page_count()) {
+  if (machine.swap().pages() - machine.swap().used_pages() < bo.page_count()) {
     return MakeError(ErrorKind::kCannotFit, SwapRoom());
   }
   absl::Status left = LeaveDevice(bo);
@@ -444,7 +444,6 @@ absl::Status Mover::SwapOut(BufferObject& bo) {
   Result result = WaitIdle(bo);
   if (result == Result::kDone) {
     KillMappings(bo, PageRange{0, bo.page_count()});
-    Machine& machine = host_.machine();
     if (bo.pages_.SwapOut(machine.memory(), machine.swap()) !=
         Shortage::Kind::kNone) {
       return MakeError(ErrorKind::kCannotFit, SwapRoom());

@@ -29,8 +29,7 @@ class CmaBinder final : public OwnMemoryBinder {
     area().Free(binding.storage);
   }
   FrameNumber highest_own_frame() const override {
-    // Of no frames, it is too small, not out of reach.
-    return area().frames() == 0 ? 0 : area().end_frame() - 1;
+    return area().frames() == 0 ? kNoFrame : area().end_frame() - 1;
   }
   Shortage DoDescribe(PageCount pages, const DmaPort&,
                       BindOutcome::Scarce) const override {

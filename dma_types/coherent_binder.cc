@@ -22,8 +22,7 @@ class CoherentBinder final : public OwnMemoryBinder {
     pool().Free(frames);
   }
   FrameNumber highest_own_frame() const override {
-    // Of no frames, it is too small, not out of reach.
-    return pool().frames() == 0 ? 0 : pool().end_frame() - 1;
+    return pool().frames() == 0 ? kNoFrame : pool().end_frame() - 1;
   }
   Shortage DoDescribe(PageCount pages, const DmaPort&,
                       BindOutcome::Scarce) const override {

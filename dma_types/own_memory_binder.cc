@@ -12,7 +12,8 @@ OwnMemoryBinder::OwnMemoryBinder(std::string name, Machine& machine,
 
 BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
                                     Contents contents, DmaBinding* binding) {
-  if (highest_own_frame() > port.highest_frame()) {
+  const FrameNumber highest = highest_own_frame();
+  if (highest != kNoFrame && highest > port.highest_frame()) {
     return {BindOutcome::Scarce::kRefused, Shortage::Kind::kNeverFits,
             "its memory is beyond the device's DMA mask"};
   }

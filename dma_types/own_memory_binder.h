@@ -20,7 +20,7 @@ class OwnMemoryBinder : public DmaBinder {
                                     DmaBinding* binding) = 0;
   virtual void ReturnFrames(std::span<const FrameNumber> frames,
                             const DmaBinding& binding) = 0;
-  // The highest frame that TakeFrames can give.
+  // The highest frame that TakeFrames can give; kNoFrame where it has none.
   virtual FrameNumber highest_own_frame() const = 0;
 
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
