@@ -65,12 +65,12 @@ class alignas(64) BufferObject {
   // The fences of device work that uses the bo.
   FenceSet& fences() { return fences_; }
   const FenceSet& fences() const { return fences_; }
-  // Whether the contents may be dropped instead of moved, and whether that
-  // has happened since they were last declared worth keeping.
+  // Whether an evictor may drop the contents instead of moving them, and
+  // whether one has since they were last declared worth keeping.
   void SetWorthless(bool worthless);
   bool worthless() const { return (flags_ & kWorthless) != 0; }
   bool purged() const { return (flags_ & kPurged) != 0; }
-  // Forbids eviction; counted. See Device::Pin for pinning to a place.
+  // Forbids eviction and moves; counted. Pins end with the bo.
   void Pin();
   void Unpin();
 

@@ -109,7 +109,10 @@ absl::Status CpuMapping::Touch(PageRange range, Access) {
 
 bool CpuMapping::ServeFault(PageCount page, Access) {
   bo_->lock_.Lock();
-  const bool served = IsPresent(page) || ServeLocked(page).ok();
+  // Present, yet it faulted: another thread was faster, or the kernel, at its
+  // limit of mappings, let a Kill take more pages away than asked for.
+  const bool served =
+      (IsPresent(page) ? PresentLocked(page) : ServeLocked(page)).ok();
   bo_->lock_.Unlock();
   return served;
 }

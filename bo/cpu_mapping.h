@@ -43,7 +43,7 @@ class CpuMapping : public UserMapping::FaultHandler {
   // Reads and writes of a page that is absent wait until the device is done
   // with it and bring it here. Where that cannot be done (no frames, swap store
   // full), the process gets the SIGSEGV it would get from a kernel's SIGBUS.
-  // REQUIRES: whoever touches it does not hold the bo's reservation.
+  // REQUIRES: whoever touches it holds no reservation at all.
   std::byte* data() const {
     return mapping_ == nullptr ? nullptr : mapping_->data();
   }

@@ -24,6 +24,14 @@ std::optional<Placement> DeviceHooks::Hop(const BufferObject&,
 
 absl::StatusOr<Fence> DeviceHooks::Copy(CopyEngine& engine, CopyJob job,
                                         absl::Span<const Fence> dependencies) {
+  for (const CopySide* side : {&job.from, &job.to}) {
+    if (side->kind == CopySide::Kind::kVram && side->vram == nullptr) {
+      return absl::UnimplementedError(
+          "a memory type of the device's own is not the copy engine's to "
+          "reach: "
+          "override DeviceHooks::Copy");
+    }
+  }
   return engine.Copy(std::move(job), dependencies);
 }
 
@@ -55,7 +63,6 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
     device->binders_[type] = &host.binder(static_cast<DmaType>(type));
   }
   device->managers_[0] = &host.system_manager();
-  Vram* vram = nullptr;
   if (config.aperture_bytes != 0) {
     auto tt = MakeTtManager(config.aperture_bytes, host.MakePolicy());
     if (!tt.ok()) return tt.status();
@@ -69,13 +76,12 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
         machine.memory().backed() ? Backing::kBacked : Backing::kUnbacked,
         host.MakePolicy());
     if (!manager.ok()) return manager.status();
-    vram = (*manager)->vram();
     device->managers_[static_cast<int>(MemoryType::kVram)] = manager->get();
     device->own_managers_.push_back(*std::move(manager));
   }
   device->copy_engine_ = std::make_unique<CopyEngine>(
       machine.NewTimeline(absl::StrCat(config.name, ".copy")), machine.clock(),
-      machine.cost(), machine.memory(), *device->port_, vram);
+      machine.cost(), machine.memory(), *device->port_);
   host.AddDevice(*device);
   return device;
 }

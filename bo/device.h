@@ -5,13 +5,14 @@
 // (DMA types and memory types), its copy engine, its driver's hooks. Validate
 // is the main path of the library.
 //
-//   auto device = Device::Create(host, {.name = "gpu", .vram_bytes = ...});
+//   auto device = Device::Create(host, {.name = "gpu", .vram_bytes = kGiB});
 //   bo->Reserve();
 //   absl::Status s = device->Validate(*bo, placements, &context);
 //   ... submit work, bo->fences().Add(fence, FenceUse::kWrite) ...
 //   bo->Unreserve();
 //
-// Thread-safe, with each bo guarded by its reservation.
+// Thread-safe, with each bo guarded by its reservation; types are registered
+// before the device is used.
 
 #include <array>
 #include <memory>
@@ -37,7 +38,8 @@ struct ValidateContext {
   WaitLimit wait;
   // Out: whether the bo was already in one of the places, and stays there.
   bool hit = false;
-  // Out, added to: contents moved, this bo's and its victims'.
+  // Out, added to: contents copied to another place, this bo's and its
+  // victims'; swapping and bouncing do not count.
   uint64_t bytes_moved = 0;
 };
 
@@ -82,8 +84,11 @@ class Device {
   //   kOutOfRange         no placement could ever hold it
   //   kUnavailable        it might be, but waiting was forbidden
   //   kInvalidArgument    a placement names a type the device lacks
-  //   kFailedPrecondition pinned elsewhere
-  // After an error the bo is where it was, with its contents.
+  //   kFailedPrecondition pinned elsewhere, or misuse (a live kernel mapping)
+  //   kDeadlineExceeded   the limit passed before a fence did
+  //   anything else       what DeviceHooks::Copy returned
+  // After an error the bo has its contents and is where it was; but for one
+  // that had to leave another device or a hop first, which stays there.
   // REQUIRES: `bo` is reserved by this thread.
   absl::Status Validate(BufferObject& bo, PlacementList placements,
                         ValidateContext* context) {

@@ -2,7 +2,9 @@
 #define BO_DEVICE_HOOKS_H_
 
 // What a driver may say about its device's bos. Every hook has a default that
-// works. Hooks run under the bo's reservation and no other lock of the library.
+// works. Hooks run under the reservations that the call holds (of the bo, of
+// bos of the same exec, of victims) and no other lock of the library; a CPU
+// fault runs them inside its signal handler.
 
 #include <optional>
 
@@ -29,7 +31,8 @@ class DeviceHooks {
  public:
   virtual ~DeviceHooks() = default;
 
-  // Something happened to `bo`, which is already in its new state.
+  // Something happened to `bo`. Told as each step of a move is done: between
+  // the steps manager() may still be where the bo comes from.
   virtual void Notify(const BufferObject& bo, BoEvent event);
   // Where `bo` may go when it is evicted from the fixed memory it is in, best
   // first; the list must outlive the call. Default: (NONE, SYSTEM).
@@ -38,7 +41,8 @@ class DeviceHooks {
   virtual std::optional<Placement> Hop(const BufferObject& bo,
                                        const Placement& to);
   // Copies contents. An error makes the move fail, with the bo where it was.
-  // Default: the device's copy engine.
+  // Default: the device's copy engine, which reaches the built-in kinds of
+  // memory and those that have a Vram.
   virtual absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
                                      absl::Span<const Fence> dependencies);
 };

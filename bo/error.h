@@ -1,9 +1,9 @@
 #ifndef BO_ERROR_H_
 #define BO_ERROR_H_
 
-// What an error means for the caller, made and asked for in one place. Each is
-// an absl::Status with a kind attached, since one status code can stand for
-// causes that call for different actions.
+// What an error of Device::Validate, Exec and CreateBo means for the caller,
+// made and asked for in one place: an absl::Status with a kind attached, since
+// one status code can stand for causes that call for different actions.
 
 #include <optional>
 #include <string>

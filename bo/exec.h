@@ -5,10 +5,10 @@
 // fenced together. A bo of an exec is never evicted for another of the same.
 //
 //   Exec exec(device);
-//   exec.Add(bo, placements, FenceUse::kWrite); ...
-//   absl::Status s = exec.Run(&context);      all reserved and in place, or
-//   none Fence f = queue.Submit(exec.dependencies(), ...); exec.Finish(f);
-//   fenced and unreserved
+//   exec.Add(bo, placements, FenceUse::kWrite);  // and so on
+//   absl::Status s = exec.Run(&context);  // all in place, or none reserved
+//   Fence f = queue.Submit(exec.dependencies(), cost_ns, work);
+//   exec.Finish(f);  // fenced and unreserved
 //
 // Reservations are taken in one order everywhere, so execs on several threads
 // cannot deadlock. Thread-compatible.

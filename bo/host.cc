@@ -95,11 +95,6 @@ absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes) {
 void Host::Retire(BufferObject& bo) {
   // An evictor may be at work on it; it holds no reference, only this.
   bo.lock_.Lock();
-  if (bo.pinned()) {
-    // No pin outlives its bo.
-    bo.pins_ = 1;
-    bo.Unpin();
-  }
   bo.LeaveOrders();
   bo.ForgetPins();
   DiscardStorage(bo);

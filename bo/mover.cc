@@ -107,7 +107,8 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   std::vector<Obstacle> obstacles;
   for (const Refusal& refusal : refusals) {
     dma_outcome_ = refusal.dma;
-    obstacles.push_back(Describe(bo, device, *refusal.placement, refusal.evicting));
+    obstacles.push_back(
+        Describe(bo, device, *refusal.placement, refusal.evicting));
   }
   return NoPlacement(bo.DebugName(), obstacles, met_busy_.message());
 }

@@ -110,7 +110,7 @@ class Mover {
   void NoteStuck();
 
   // Contents.
-  CopySide FixedSide(const MemoryManager& manager, const SpaceBlock& block,
+  CopySide FixedSide(MemoryManager& manager, const SpaceBlock& block,
                      PageCount pages, const CopyEngine& engine) const;
   CopySide PagesSide(const BufferObject& bo, const CopyEngine& engine) const;
   Result Copy(BufferObject& bo, Device& device, CopySide from, CopySide to,

@@ -406,9 +406,9 @@ bool Mover::SwapOutOneOf(MemoryManager& manager) {
 
 // --- Contents ---
 
-CopySide Mover::FixedSide(const MemoryManager& manager, const SpaceBlock& block,
+CopySide Mover::FixedSide(MemoryManager& manager, const SpaceBlock& block,
                           PageCount pages, const CopyEngine& engine) const {
-  CopySide side{CopySide::Kind::kVram, {}};
+  CopySide side{CopySide::Kind::kVram, manager.vram(), {}};
   if (!engine.executes()) return side;
   side.pages.reserve(pages);
   manager.ForEachSegment(block, pages, [&](uint64_t start, uint64_t count) {

@@ -136,16 +136,29 @@ void DmaBinder::DoSync(Pages& pages, DmaBinding& binding, PageRange range,
   machine_.clock().Charge(range.count * machine_.cost().cache_sync_page_ns);
 }
 
+Shortage::Kind DmaBinder::TakeOrdinaryFrames(Pages& pages, FrameNumber highest,
+                                             Contents contents) {
+  if (pages.present()) return Shortage::Kind::kNone;
+  const Shortage::Kind kind =
+      pages.Populate(machine_.memory(), highest,
+                     contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
+                                                 : PhysicalMemory::Zero::kNo);
+  if (kind == Shortage::Kind::kNone) {
+    machine_.clock().Charge(pages.count() * machine_.cost().page_alloc_ns);
+  }
+  return kind;
+}
+
 BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
                                  DmaPort& port, DmaBinding* binding) {
-  const CostModel& cost = machine_.cost();
-  machine_.clock().Charge(cost.map_ns + frames.size() * cost.map_page_ns);
   DmaDomain& domain = port.domain();
   if (!domain.translated()) {
     domain.MapDirect(frames);
     binding->addressing = DmaBinding::Addressing::kFrames;
     return {};
   }
+  const CostModel& cost = machine_.cost();
+  machine_.clock().Charge(cost.map_ns + frames.size() * cost.map_page_ns);
   const Shortage::Kind kind =
       domain.Map(frames, port.highest(), &binding->iova);
   if (kind != Shortage::Kind::kNone) {
@@ -157,14 +170,14 @@ BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
 
 void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
                             DmaBinding& binding) {
+  DmaDomain& domain = binding.port->domain();
+  if (binding.addressing != DmaBinding::Addressing::kIova) {
+    domain.UnmapDirect(frames);
+    return;
+  }
   const CostModel& cost = machine_.cost();
   machine_.clock().Charge(cost.unmap_ns + frames.size() * cost.unmap_page_ns);
-  DmaDomain& domain = binding.port->domain();
-  if (binding.addressing == DmaBinding::Addressing::kIova) {
-    domain.Unmap(binding.iova, static_cast<PageCount>(frames.size()));
-  } else {
-    domain.UnmapDirect(frames);
-  }
+  domain.Unmap(binding.iova, static_cast<PageCount>(frames.size()));
 }
 
 void DmaBinder::CopyFrames(std::span<const FrameNumber> from,

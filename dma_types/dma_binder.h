@@ -116,6 +116,10 @@ class DmaBinder {
 
  protected:
   Machine& machine() const { return machine_; }
+  // Frames of at most `highest` for absent pages, zeroed unless `contents` is
+  // kDrop.
+  Shortage::Kind TakeOrdinaryFrames(Pages& pages, FrameNumber highest,
+                                    Contents contents);
   // Gives the frames addresses in the port's domain: IOVAs where it translates,
   // direct ones elsewhere; and takes them back.
   BindOutcome MapFrames(std::span<const FrameNumber> frames, DmaPort& port,

@@ -18,9 +18,7 @@ class DynamicBinder final : public DmaBinder {
                      DmaBinding* binding) override {
     const bool absent = !pages.present();
     const Shortage::Kind kind =
-        pages.Populate(machine().memory(), kNoFrame - 1,
-                       contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
-                                                   : PhysicalMemory::Zero::kNo);
+        TakeOrdinaryFrames(pages, kNoFrame - 1, contents);
     if (kind != Shortage::Kind::kNone) {
       return {BindOutcome::Scarce::kHostFrames, kind};
     }

@@ -17,9 +17,7 @@ class NoneBinder final : public DmaBinder {
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
                      DmaBinding* binding) override {
     const Shortage::Kind kind =
-        pages.Populate(machine().memory(), port.highest_frame(),
-                       contents == Contents::kKeep ? PhysicalMemory::Zero::kYes
-                                                   : PhysicalMemory::Zero::kNo);
+        TakeOrdinaryFrames(pages, port.highest_frame(), contents);
     if (kind != Shortage::Kind::kNone) {
       return {BindOutcome::Scarce::kHostFrames, kind};
     }

@@ -8,11 +8,10 @@
 namespace twostep {
 
 CopyEngine::CopyEngine(Timeline& timeline, Clock& clock, const CostModel& cost,
-                       PhysicalMemory& memory, DmaPort& port, Vram* vram)
+                       PhysicalMemory& memory, DmaPort& port)
     : cost_(cost),
       memory_(memory),
       port_(port),
-      vram_(vram),
       queue_(timeline, clock,
              memory.backed() ? DeviceQueue::Execution::kThread
                              : DeviceQueue::Execution::kTimeOnly) {}
@@ -39,8 +38,9 @@ std::byte* CopyEngine::At(const CopySide& side, PageCount index,
     case CopySide::Kind::kDma:
       return port_.Resolve(page << kPageShift, access);
     case CopySide::Kind::kVram:
-      TWOSTEP_CHECK(vram_ != nullptr && PagesToBytes(page) < vram_->bytes());
-      return vram_->data() + PagesToBytes(page);
+      TWOSTEP_CHECK(side.vram != nullptr &&
+                    PagesToBytes(page) < side.vram->bytes());
+      return side.vram->data() + PagesToBytes(page);
   }
   return nullptr;
 }

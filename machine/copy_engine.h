@@ -24,9 +24,10 @@ struct CopySide {
     kZero,    // source only: zero bytes
     kFrames,  // frame numbers, the CPU's view
     kDma,     // DMA addresses >> kPageShift, the device's view
-    kVram,    // pages of video memory
+    kVram,    // pages of `vram`
   };
   Kind kind = Kind::kZero;
+  Vram* vram = nullptr;
   std::vector<uint64_t> pages;  // may stay empty unless CopyEngine::executes()
 };
 
@@ -38,9 +39,9 @@ struct CopyJob {
 
 class CopyEngine {
  public:
-  // `vram` may be null where no job names it. Everything must outlive it.
+  // Everything must outlive it.
   CopyEngine(Timeline& timeline, Clock& clock, const CostModel& cost,
-             PhysicalMemory& memory, DmaPort& port, Vram* vram);
+             PhysicalMemory& memory, DmaPort& port);
 
   // Whether jobs move real bytes, and so need their page lists.
   bool executes() const {
@@ -57,7 +58,6 @@ class CopyEngine {
   const CostModel& cost_;
   PhysicalMemory& memory_;
   DmaPort& port_;
-  Vram* const vram_;
   DeviceQueue queue_;
 };
 

@@ -3,8 +3,9 @@
 
 // A device's plug on the bus: which domain translates its addresses, how many
 // address bits it has, and whether it sees the CPU's caches. Every access of a
-// device to memory that is bound for it goes through Resolve, so that one to memory it is not
-// bound to is a recorded fault, never a silent wrong access. Thread-safe.
+// device to memory that is bound for it goes through Resolve, so that one to
+// memory it is not bound to is a recorded fault, never a silent wrong access.
+// Thread-safe.
 
 #include <cstddef>
 #include <string>

@@ -40,11 +40,11 @@ absl::Status CheckPools(const MachineConfig& config) {
   if (config.iommu.mode != IommuMode::kTranslated) return absl::OkStatus();
   // The page table has a slot for every 4 MiB: 32 MiB of them at most.
   constexpr uint64_t kMaxIovaBytes = uint64_t{1} << 44;
-  if (config.iommu.iova_bytes == 0 ||
-      config.iommu.iova_bytes > kMaxIovaBytes ||
+  if (config.iommu.iova_bytes == 0 || config.iommu.iova_bytes > kMaxIovaBytes ||
       config.iommu.iova_bytes > ~uint64_t{0} - config.iommu.iova_base) {
     return absl::InvalidArgumentError(
-        "iommu.iova_bytes: the IOVA space is empty, larger than 16 TiB, or ends "
+        "iommu.iova_bytes: the IOVA space is empty, larger than 16 TiB, or "
+        "ends "
         "beyond 64 bits");
   }
   // Direct addresses live beside the IOVAs: the two must not meet.
@@ -55,7 +55,8 @@ absl::Status CheckPools(const MachineConfig& config) {
        iova_end > normal_start)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "iommu.iova_base: the IOVA space from ", config.iommu.iova_base, " to ",
-        iova_end, " overlaps physical memory: move it between the end of DMA32, ",
+        iova_end,
+        " overlaps physical memory: move it between the end of DMA32, ",
         config.dma32_bytes, ", and 4 GiB, or above ",
         normal_start + config.normal_bytes));
   }

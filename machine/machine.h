@@ -29,7 +29,8 @@ struct MachineOptions {
 class Machine {
  public:
   // kInvalidArgument naming the field that is wrong; kResourceExhausted when
-  // this process cannot have that much address space.
+  // the pools do not fit into DMA32, or this process cannot have that much
+  // address space.
   static absl::StatusOr<std::unique_ptr<Machine>> Create(
       const MachineConfig& config, const MachineOptions& options);
   Machine(const Machine&) = delete;

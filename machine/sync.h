@@ -5,8 +5,8 @@
 // header uses the underlying ones, so that the whole library can be built on
 // another scheduler by replacing this file.
 //
-// SpinLock guards leaves (an LRU, an address space): held for tens of
-// instructions, never across a wait. Mutex and CondVar guard what can wait.
+// SpinLock guards leaves (an LRU, an address space): held for one operation on
+// them, never across a wait. Mutex and CondVar guard what can wait.
 
 #include <atomic>
 #include <chrono>

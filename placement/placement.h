@@ -37,7 +37,7 @@ struct Placement {
   // In which pass of a validation it counts.
   enum class Use : uint8_t {
     kAlways,    // as it is, and by evicting others if need be
-    kDesired,   // only where nobody has to make room
+    kDesired,   // only where no bo has to leave it
     kFallback,  // only once evicting is allowed, or where it already is
   };
 
