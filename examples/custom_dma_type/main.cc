@@ -1,11 +1,11 @@
 // Registers the DMA type of window_binder.h with a device, and shows it run
 // out: first others make room, then nobody can.
 
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "examples/custom_dma_type/window_binder.h"
 #include "twostep/bo/audit.h"
 #include "twostep/bo/cpu_mapping.h"
@@ -24,10 +24,9 @@ constexpr PageCount kBoPages = 16;  // four fill the window
 class Report {
  public:
   void Line(const char* what, uint64_t is, uint64_t should_be) {
-    std::printf("%-42s %llu\n", what, static_cast<unsigned long long>(is));
+    absl::PrintF("%-42s %d\n", what, is);
     if (is == should_be) return;
-    std::printf("  WRONG: should be %llu\n",
-                static_cast<unsigned long long>(should_be));
+    absl::PrintF("  WRONG: should be %d\n", should_be);
     ok_ = false;
   }
   int exit_code() const { return ok_ ? EXIT_SUCCESS : EXIT_FAILURE; }
@@ -66,6 +65,52 @@ uint64_t WrongPages(const BoRef& bo, uint64_t seed) {
   return wrong;
 }
 
+// Twice what the window holds: the first four make room for the others.
+std::vector<BoRef> Oversubscribe(Device& device, ModelGpu& gpu,
+                                 WindowBinder& binder,
+                                 const Placement& in_window, Report* report) {
+  std::vector<BoRef> bos;
+  for (uint64_t i = 0; i < 8; ++i) {
+    bos.push_back(*device.host().CreateBo(PagesToBytes(kBoPages)));
+    const absl::Status status =
+        GpuWrite(device, gpu, *bos[i], in_window, /*seed=*/i);
+    if (!status.ok()) absl::PrintF("%s\n", status.ToString());
+  }
+  report->Line("bos of 16 pages written by the GPU:", bos.size(), 8);
+  report->Line("pages of the window in use, of 64:", binder.used_pages(), 64);
+  report->Line("bos that had to leave it:", binder.stats().evictions.load(), 4);
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; i < bos.size(); ++i) wrong += WrongPages(bos[i], i);
+  report->Line("wrong pages as the CPU sees them:", wrong, 0);
+  return bos;
+}
+
+// Two errors that call for different actions.
+void RunOut(Device& device, ModelGpu& gpu, const std::vector<BoRef>& bos,
+            const Placement& in_window, Report* report) {
+  // Nobody can leave: the error says what is in the way.
+  for (size_t i = 4; i < 8; ++i) {
+    bos[i]->Reserve();
+    bos[i]->Pin();
+    bos[i]->Unreserve();
+  }
+  absl::Status status = GpuWrite(device, gpu, *bos[0], in_window, 0);
+  absl::PrintF("%s\n", status.ToString());
+  report->Line("the window full of pinned bos is an error:",
+               KindOf(status) == ErrorKind::kCannotFit, 1);
+  for (size_t i = 4; i < 8; ++i) {
+    bos[i]->Reserve();
+    bos[i]->Unpin();
+    bos[i]->Unreserve();
+  }
+  // No eviction would help.
+  BoRef large = *device.host().CreateBo(PagesToBytes(kWindowPages + 1));
+  status = GpuWrite(device, gpu, *large, in_window, 0);
+  absl::PrintF("%s\n", status.ToString());
+  report->Line("a bo larger than the window is another:",
+               KindOf(status) == ErrorKind::kNeverFits, 1);
+}
+
 int Run() {
   MachineConfig config;
   config.dma32_bytes = 64 * kMiB;
@@ -80,7 +125,7 @@ int Run() {
   auto window =
       WindowBinder::Create(*machine, kWindowPages, host->MakePolicy());
   if (!window.ok()) {
-    std::printf("%s\n", window.status().ToString().c_str());
+    absl::PrintF("%s\n", window.status().ToString());
     return EXIT_FAILURE;
   }
   WindowBinder& binder = **window;
@@ -89,47 +134,12 @@ int Run() {
   const auto gpu = MakeModelGpu(*device, /*queues=*/1);
 
   Report report;
-  // Twice what the window holds: the first four make room for the others.
-  std::vector<BoRef> bos;
-  for (uint64_t i = 0; i < 8; ++i) {
-    bos.push_back(*host->CreateBo(PagesToBytes(kBoPages)));
-    const absl::Status status =
-        GpuWrite(*device, *gpu, *bos[i], in_window, /*seed=*/i);
-    if (!status.ok()) std::printf("%s\n", status.ToString().c_str());
-  }
-  report.Line("bos of 16 pages written by the GPU:", bos.size(), 8);
-  report.Line("pages of the window in use, of 64:", binder.used_pages(), 64);
-  report.Line("bos that had to leave it:", binder.stats().evictions.load(), 4);
-  uint64_t wrong = 0;
-  for (uint64_t i = 0; i < bos.size(); ++i) wrong += WrongPages(bos[i], i);
-  report.Line("wrong pages as the CPU sees them:", wrong, 0);
-
-  // Nobody can leave: the error says who is in the way.
-  for (size_t i = 4; i < 8; ++i) {
-    bos[i]->Reserve();
-    bos[i]->Pin();
-    bos[i]->Unreserve();
-  }
-  absl::Status status = GpuWrite(*device, *gpu, *bos[0], in_window, 0);
-  std::printf("%s\n", status.ToString().c_str());
-  report.Line("the window full of pinned bos is an error:",
-              KindOf(status) == ErrorKind::kCannotFit, 1);
-  for (size_t i = 4; i < 8; ++i) {
-    bos[i]->Reserve();
-    bos[i]->Unpin();
-    bos[i]->Unreserve();
-  }
-  // No eviction would help.
-  BoRef large = *host->CreateBo(PagesToBytes(kWindowPages + 1));
-  status = GpuWrite(*device, *gpu, *large, in_window, 0);
-  std::printf("%s\n", status.ToString().c_str());
-  report.Line("a bo larger than the window is another:",
-              KindOf(status) == ErrorKind::kNeverFits, 1);
-
+  std::vector<BoRef> bos =
+      Oversubscribe(*device, *gpu, binder, in_window, &report);
+  RunOut(*device, *gpu, bos, in_window, &report);
   report.Line("GPU faults:", gpu->faults(), 0);
   report.Line("broken rules:", Audit::Run(*host).size(), 0);
   bos.clear();
-  large.reset();
   report.Line("pages of the window in use at the end:", binder.used_pages(), 0);
   return report.exit_code();
 }

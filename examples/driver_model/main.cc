@@ -2,7 +2,6 @@
 // main() is its user: twelve buffers of 1 MiB share 4 MiB of video memory, and
 // every byte is checked, by the GPU and by the CPU.
 
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
 #include "twostep/bo/audit.h"
 #include "twostep/bo/cpu_mapping.h"
 #include "twostep/bo/device.h"
@@ -148,27 +148,28 @@ uint64_t WrongBytes(const CpuMapping& mapping, uint64_t seed) {
   return wrong;
 }
 
-// The user of the driver. Returns false when a byte was wrong.
-absl::StatusOr<bool> Use(Driver& driver) {
-  constexpr uint64_t kBytes = kMiB;
-  constexpr uint64_t kBuffers = 12;
-  std::vector<Handle> buffers;
-  for (uint64_t i = 0; i < kBuffers; ++i) {
-    auto handle = driver.CreateBuffer(kBytes);
-    if (!handle.ok()) return handle.status();
-    buffers.push_back(*handle);
-  }
-  // The first one is written by the CPU, and pinned.
+// --- The user of the driver ---
+constexpr uint64_t kBytes = kMiB;
+constexpr uint64_t kBuffers = 12;
+
+// Bytes and pages that were not what they should be.
+struct Tally {
+  Atomic<uint64_t> pages_checked_by_gpu{0};
+  Atomic<uint64_t> pages_wrong_for_gpu{0};
+  uint64_t bytes_wrong_for_cpu = 0;
+};
+
+// The CPU writes the first buffer and pins it; the GPU writes each of the
+// others, three times as much as there is room for.
+absl::Status WriteAll(Driver& driver, const std::vector<Handle>& buffers) {
   auto first = driver.Map(buffers[0]);
   if (!first.ok()) return first.status();
   for (uint64_t at = 0; at < kBytes; at += kPageSize) {
-    FillPattern(0, static_cast<PageCount>(at >> kPageShift),
+    FillPattern(/*seed=*/0, static_cast<PageCount>(at >> kPageShift),
                 (*first)->data() + at);
   }
   absl::Status status = driver.Pin(buffers[0]);
   if (!status.ok()) return status;
-
-  // The GPU writes each of the others, three times as much as there is room.
   for (uint64_t i = 1; i < kBuffers; ++i) {
     auto fence = driver.Submit(
         0, {{buffers[i], FenceUse::kWrite}}, [&](std::vector<GpuRuns>& runs) {
@@ -176,8 +177,12 @@ absl::StatusOr<bool> Use(Driver& driver) {
         });
     if (!fence.ok()) return fence.status();
   }
-  // Then each gets what its predecessor held, the last one first, on another
-  // queue: what is already in order, the fences of the buffers keep in order.
+  return absl::OkStatus();
+}
+
+// Each buffer gets what its predecessor held, the last one first, on another
+// queue: the fences of the buffers keep the queues in order.
+absl::Status ShiftAll(Driver& driver, const std::vector<Handle>& buffers) {
   for (uint64_t i = kBuffers - 1; i > 0; --i) {
     auto fence = driver.Submit(
         1, {{buffers[i], FenceUse::kWrite}, {buffers[i - 1], FenceUse::kRead}},
@@ -186,43 +191,59 @@ absl::StatusOr<bool> Use(Driver& driver) {
         });
     if (!fence.ok()) return fence.status();
   }
-  std::printf("pinned buffer in video memory:  %s\n",
-              driver.InVram(buffers[0]) ? "yes" : "no");
+  return absl::OkStatus();
+}
 
-  // The GPU checks what it sees, the CPU what it sees.
-  Atomic<uint64_t> checked{0};
-  Atomic<uint64_t> wrong_pages{0};
-  uint64_t wrong_bytes = 0;
-  for (uint64_t i = 0; i < kBuffers; ++i) {
-    const uint64_t seed = i == 0 ? 0 : i - 1;
-    std::vector<uint64_t> expected;
-    for (PageCount page = 0; page < kBytes / kPageSize; ++page) {
-      expected.push_back(PatternChecksum(seed, page));
-    }
-    auto fence = driver.Submit(0, {{buffers[i], FenceUse::kRead}},
-                               [&](std::vector<GpuRuns>& runs) {
-                                 return GpuVerify{std::move(runs[0]), expected,
-                                                  &checked, &wrong_pages};
-                               });
-    if (!fence.ok()) return fence.status();
-    status = WaitFor(*fence, WaitLimit{});
-    if (!status.ok()) return status;
-    auto mapping = driver.Map(buffers[i]);
-    if (!mapping.ok()) return mapping.status();
-    status = driver.Wait(buffers[i], Access::kRead);
-    if (!status.ok()) return status;
-    wrong_bytes += WrongBytes(**mapping, seed);
+// The GPU checks what it sees of a buffer, then the CPU what it sees.
+absl::Status Check(Driver& driver, Handle buffer, uint64_t seed, Tally* tally) {
+  std::vector<uint64_t> expected;
+  for (PageCount page = 0; page < kBytes / kPageSize; ++page) {
+    expected.push_back(PatternChecksum(seed, page));
   }
-  std::printf("pages wrong for the GPU:        %llu of %llu\n",
-              static_cast<unsigned long long>(wrong_pages.load()),
-              static_cast<unsigned long long>(checked.load()));
-  std::printf("bytes wrong for the CPU:        %llu of %llu\n",
-              static_cast<unsigned long long>(wrong_bytes),
-              static_cast<unsigned long long>(kBuffers * kBytes));
+  auto fence = driver.Submit(0, {{buffer, FenceUse::kRead}},
+                             [&](std::vector<GpuRuns>& runs) {
+                               return GpuVerify{std::move(runs[0]), expected,
+                                                &tally->pages_checked_by_gpu,
+                                                &tally->pages_wrong_for_gpu};
+                             });
+  if (!fence.ok()) return fence.status();
+  absl::Status status = WaitFor(*fence, WaitLimit{});
+  if (!status.ok()) return status;
+  auto mapping = driver.Map(buffer);
+  if (!mapping.ok()) return mapping.status();
+  status = driver.Wait(buffer, Access::kRead);
+  if (!status.ok()) return status;
+  tally->bytes_wrong_for_cpu += WrongBytes(**mapping, seed);
+  return absl::OkStatus();
+}
+
+// Returns false when a byte was wrong.
+absl::StatusOr<bool> Use(Driver& driver) {
+  std::vector<Handle> buffers;
+  for (uint64_t i = 0; i < kBuffers; ++i) {
+    auto handle = driver.CreateBuffer(kBytes);
+    if (!handle.ok()) return handle.status();
+    buffers.push_back(*handle);
+  }
+  absl::Status status = WriteAll(driver, buffers);
+  if (status.ok()) status = ShiftAll(driver, buffers);
+  if (!status.ok()) return status;
+  absl::PrintF("pinned buffer in video memory:  %s\n",
+               driver.InVram(buffers[0]) ? "yes" : "no");
+  Tally tally;
+  for (uint64_t i = 0; i < kBuffers; ++i) {
+    status = Check(driver, buffers[i], /*seed=*/i == 0 ? 0 : i - 1, &tally);
+    if (!status.ok()) return status;
+  }
+  absl::PrintF("pages wrong for the GPU:        %d of %d\n",
+               tally.pages_wrong_for_gpu.load(),
+               tally.pages_checked_by_gpu.load());
+  absl::PrintF("bytes wrong for the CPU:        %d of %d\n",
+               tally.bytes_wrong_for_cpu, kBuffers * kBytes);
   driver.Unpin(buffers[0]);
   for (const Handle handle : buffers) driver.Destroy(handle);
-  return checked == kBuffers * kBytes / kPageSize && wrong_pages == 0 &&
-         wrong_bytes == 0;
+  return tally.pages_checked_by_gpu == kBuffers * kBytes / kPageSize &&
+         tally.pages_wrong_for_gpu == 0 && tally.bytes_wrong_for_cpu == 0;
 }
 
 int Run() {
@@ -235,20 +256,17 @@ int Run() {
 
   const absl::StatusOr<bool> right = Use(*driver);
   if (!right.ok()) {
-    std::printf("%s\n", right.status().ToString().c_str());
+    absl::PrintF("%s\n", right.status().ToString());
     return EXIT_FAILURE;
   }
   const std::vector<Violation> broken = Audit::Run(*host);
   for (const Violation& violation : broken) {
-    std::printf("%s: %s\n", violation.rule.c_str(), violation.what.c_str());
+    absl::PrintF("%s: %s\n", violation.rule, violation.what);
   }
-  std::printf("evictions from video memory:    %llu\n",
-              static_cast<unsigned long long>(driver->evictions()));
-  std::printf("moves:                          %llu\n",
-              static_cast<unsigned long long>(driver->moves()));
-  std::printf("GPU faults:                     %llu\n",
-              static_cast<unsigned long long>(driver->gpu_faults()));
-  std::printf("broken rules:                   %zu\n", broken.size());
+  absl::PrintF("evictions from video memory:    %d\n", driver->evictions());
+  absl::PrintF("moves:                          %d\n", driver->moves());
+  absl::PrintF("GPU faults:                     %d\n", driver->gpu_faults());
+  absl::PrintF("broken rules:                   %d\n", broken.size());
   return *right && driver->evictions() > 0 && driver->gpu_faults() == 0 &&
                  broken.empty()
              ? EXIT_SUCCESS
