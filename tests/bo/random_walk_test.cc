@@ -21,7 +21,7 @@ namespace twostep {
 namespace {
 
 #if defined(__SANITIZE_THREAD__)
-constexpr int kSteps = 700;
+constexpr int kSteps = 1500;
 constexpr int kSeeds = 1;
 #elif defined(__SANITIZE_ADDRESS__) || !defined(NDEBUG)
 constexpr int kSteps = 1500;
