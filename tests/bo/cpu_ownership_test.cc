@@ -284,6 +284,28 @@ INSTANTIATE_TEST_SUITE_P(All, CpuOwnership,
                                   NameOf(std::get<1>(info.param));
                          });
 
+// R6, S6: a bo of which some pages bounce and some are synced in place.
+TEST(CpuOwnershipOfBothKinds, BouncedAndReachablePagesAreSynced) {
+  RigOptions options = OptionsOf(MachineKind::kNonCoherent);
+  options.gpu.dma_mask_bits = 32;
+  options.machine.normal_bytes = 3 * kPageSize;
+  Rig rig(options);
+  BoRef bo = rig.Make(6 * kPageSize);
+  rig.CpuFill(bo, 1);
+  ASSERT_TRUE(rig.Validate(bo, Tt(DmaType::kDynamic)).ok());
+  ASSERT_EQ(rig.machine().bounce_pool().used_frames(), 3);
+  EXPECT_EQ(rig.DeviceWrongBytes(bo, 1), 0);
+  rig.DeviceFill(bo, 2);
+  EXPECT_EQ(rig.CpuWrongBytes(bo, 2), 0);
+  rig.CpuFill(bo, 3);
+  ASSERT_TRUE(rig.Validate(bo, Tt(DmaType::kDynamic)).ok());
+  EXPECT_EQ(rig.DeviceWrongBytes(bo, 3), 0);
+  rig.DeviceFill(bo, 4);
+  ASSERT_TRUE(rig.Validate(bo, kSystem).ok());
+  EXPECT_EQ(rig.CpuWrongBytes(bo, 4), 0);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 // R4, S6
 TEST(CpuOwnershipDeathTest, AKernelMapOfDynamicStopsTheProcessByDefault) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");

@@ -166,10 +166,12 @@ TEST_P(Failure, OfAnyCopyLeavesTheBoAsItWas) {
       const Accounts accounts = AccountsOf(rig_);
       const int copies = hooks_.copies;
       hooks_.copies_until_failure = k;
+      hooks_.copy_failed = false;
       const absl::Status status = rig_.Validate(bo, to);
-      const bool failed = hooks_.copies_until_failure == 0;
+      const bool failed = hooks_.copy_failed;
       hooks_.copies_until_failure = 0;
-      if (!status.ok()) {
+      EXPECT_EQ(status.ok(), !failed) << status;
+      if (failed) {
         EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
         EXPECT_EQ(WhereIs(bo), where);
         EXPECT_EQ(rig_.Broken(), "");

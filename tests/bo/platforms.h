@@ -144,9 +144,11 @@ class RecordingHooks : public DeviceHooks {
   }
   absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
                              absl::Span<const Fence> dependencies) override {
-    if (copies_until_failure != 0 && --copies_until_failure == 0) {
+    if (copies_until_failure == 1) {
+      copy_failed = true;
       return absl::InternalError("the copy was made to fail");
     }
+    if (copies_until_failure > 1) --copies_until_failure;
     ++copies;
     return DeviceHooks::Copy(engine, std::move(job), dependencies);
   }
@@ -164,8 +166,9 @@ class RecordingHooks : public DeviceHooks {
   std::function<std::optional<Placement>(const BufferObject&, const Placement&)>
       hop;
   std::vector<Placement> evict_to;
-  // The how-manieth copy from now on fails; 0: none.
+  // From which copy on all of them fail, counted from now; 0: none.
   int copies_until_failure = 0;
+  bool copy_failed = false;
   int copies = 0;
 };
 

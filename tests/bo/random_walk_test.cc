@@ -21,7 +21,7 @@ namespace twostep {
 namespace {
 
 #if defined(__SANITIZE_THREAD__)
-constexpr int kSteps = 700;
+constexpr int kSteps = 1500;
 constexpr int kSeeds = 1;
 #elif defined(__SANITIZE_ADDRESS__) || !defined(NDEBUG)
 constexpr int kSteps = 1500;
@@ -136,6 +136,8 @@ RigOptions Tight(MachineKind kind) {
   options.machine.dma32_bytes = (100 + 128 + 100 + 60) * kPageSize;
   options.machine.normal_bytes = 120 * kPageSize;
   options.machine.swap_bytes = 300 * kPageSize;
+  // Where no IOMMU translates, some frames bounce and some do not.
+  if (kind == MachineKind::kNonCoherent) options.gpu.dma_mask_bits = 32;
   options.gpu.vram_bytes = 56 * kPageSize;
   options.gpu.vram_visible_bytes = 44 * kPageSize;
   options.gpu.aperture_bytes = 90 * kPageSize;
