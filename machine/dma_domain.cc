@@ -63,24 +63,33 @@ void DmaDomain::Unmap(const SpaceBlock& iova, PageCount pages) {
   space_.Free(iova.node);
 }
 
-void DmaDomain::SetDirect(FrameNumber frame, bool mapped) {
-  DirectLeaf& leaf = LeafAt(direct_leaves_[frame / DirectLeaf::kFrames]);
-  Atomic<uint64_t>& word = leaf.bits[frame / 64 % kLeafEntries];
-  const uint64_t bit = uint64_t{1} << (frame % 64);
-  const uint64_t before = mapped
-                              ? word.fetch_or(bit, std::memory_order_release)
-                              : word.fetch_and(~bit, std::memory_order_release);
-  // Mapped twice, or unmapped while not mapped: the bookkeeping is broken.
-  TWOSTEP_CHECK(((before & bit) != 0) != mapped);
+// Neighbouring frames share a word: one atomic operation for all of them.
+void DmaDomain::SetDirect(std::span<const FrameNumber> frames, bool mapped) {
+  for (size_t i = 0; i < frames.size();) {
+    const FrameNumber first = frames[i];
+    uint64_t bits = 0;
+    for (; i < frames.size() && frames[i] / 64 == first / 64; ++i) {
+      const uint64_t bit = uint64_t{1} << (frames[i] % 64);
+      TWOSTEP_CHECK((bits & bit) == 0);  // twice in one call
+      bits |= bit;
+    }
+    DirectLeaf& leaf = LeafAt(direct_leaves_[first / DirectLeaf::kFrames]);
+    Atomic<uint64_t>& word = leaf.bits[first / 64 % kLeafEntries];
+    const uint64_t before =
+        mapped ? word.fetch_or(bits, std::memory_order_release)
+               : word.fetch_and(~bits, std::memory_order_release);
+    // Mapped twice, or unmapped while not mapped: the bookkeeping is broken.
+    TWOSTEP_CHECK((before & bits) == (mapped ? 0 : bits));
+  }
 }
 
 void DmaDomain::MapDirect(std::span<const FrameNumber> frames) {
-  for (const FrameNumber frame : frames) SetDirect(frame, true);
+  SetDirect(frames, true);
   direct_pages_.fetch_add(frames.size(), std::memory_order_relaxed);
 }
 
 void DmaDomain::UnmapDirect(std::span<const FrameNumber> frames) {
-  for (const FrameNumber frame : frames) SetDirect(frame, false);
+  SetDirect(frames, false);
   direct_pages_.fetch_sub(frames.size(), std::memory_order_relaxed);
 }
 

@@ -74,7 +74,7 @@ class DmaDomain {
   };
 
   Atomic<FrameNumber>& EntryFor(uint64_t iova_page);
-  void SetDirect(FrameNumber frame, bool mapped);
+  void SetDirect(std::span<const FrameNumber> frames, bool mapped);
 
   const std::string name_;
   const IommuMode mode_;

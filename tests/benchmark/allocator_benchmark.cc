@@ -146,11 +146,13 @@ void BM_Refuse(benchmark::State& state) {
 }
 
 void SteadyArguments(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"live", "percent", "contiguous"});
   for (const int64_t live : {64, 1'000, 10'000, 100'000}) {
     for (const int64_t percent : {50, 90}) benchmark->Args({live, percent, 1});
   }
 }
 void SplitArguments(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"live", "percent", "contiguous"});
   for (const int64_t live : {64, 1'000, 10'000, 100'000}) {
     benchmark->Args({live, 90, 0});
   }
@@ -161,11 +163,17 @@ BENCHMARK(BM_Steady<BuddyAllocator>)
     ->Apply(SteadyArguments)
     ->Apply(SplitArguments);
 BENCHMARK(BM_Replace<RangeAllocator>)
+    ->ArgNames({"live", "pages"})
     ->ArgsProduct({{64, 1024, 16384, 100'000}, {16}});
 BENCHMARK(BM_Replace<BuddyAllocator>)
+    ->ArgNames({"live", "pages"})
     ->ArgsProduct({{64, 1024, 16384, 100'000}, {16, 13}});
-BENCHMARK(BM_Refuse<RangeAllocator>)->ArgsProduct({{10'000}, {1, 512}});
-BENCHMARK(BM_Refuse<BuddyAllocator>)->ArgsProduct({{10'000}, {1, 512}});
+BENCHMARK(BM_Refuse<RangeAllocator>)
+    ->ArgNames({"live", "alignment"})
+    ->ArgsProduct({{10'000}, {1, 512}});
+BENCHMARK(BM_Refuse<BuddyAllocator>)
+    ->ArgNames({"live", "alignment"})
+    ->ArgsProduct({{10'000}, {1, 512}});
 
 }  // namespace
 }  // namespace twostep
