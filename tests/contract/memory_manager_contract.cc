@@ -235,7 +235,7 @@ TEST_P(MemoryManagerContract, FreedSpaceComesWithTheFencesThatItWaitsFor) {
   FenceSet reads;
   reads.Add(timeline.Emit(0), FenceUse::kRead);
   reads.Add(timeline.Emit(0), FenceUse::kRead);
-  manager().FreeAfter(grants()[0].block, capacity(), reads);
+  manager().FreeAfter(grants()[0].block, capacity(), &reads);
   grants().clear();
   EXPECT_EQ(manager().used_pages(), 0);
   // At once, but with what to wait for: as a move, for which readers wait too.
@@ -256,7 +256,8 @@ TEST_P(MemoryManagerContract, FreedSpaceComesWithTheFencesThatItWaitsFor) {
 TEST_P(MemoryManagerContract, SpaceFreedAfterNothingWaitsForNothing) {
   if (!manager().fixed()) GTEST_SKIP() << "no storage of its own";
   ASSERT_EQ(Allocate(SpaceRequest{.size = 2}), Kind::kNone);
-  manager().FreeAfter(grants()[0].block, 2, FenceSet{});
+  FenceSet nothing;
+  manager().FreeAfter(grants()[0].block, 2, &nothing);
   grants().clear();
   FenceSet pending;
   EXPECT_FALSE(manager().AppendFreedFences(&pending));
@@ -314,7 +315,7 @@ TEST_P(MemoryManagerContract, ManyThreadsTakeAndGiveBack) {
                     Kind::kNone);
           ASSERT_GE(manager().used_pages(), pages);
           if (manager().fixed()) {
-            manager().FreeAfter(block, pages, fences);
+            manager().FreeAfter(block, pages, &fences);
           } else {
             manager().Free(block, pages);
           }
