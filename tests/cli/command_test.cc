@@ -61,7 +61,7 @@ TEST(Command, JsonHasEveryDocumentedKey) {
   const std::string json = WriteTempFile("out.json", "");
   const Ran ran =
       Twostep(absl::StrCat("replay --quiet --audit-every 50 --json ", json, " ",
-                       WriteTempFile("b.botrace", Small())));
+                           WriteTempFile("b.botrace", Small())));
   EXPECT_EQ(ran.code, 0) << ran.output;
   EXPECT_EQ(ran.output, "");
   std::ifstream file(json);
@@ -86,8 +86,8 @@ TEST(Command, JsonHasEveryDocumentedKey) {
 TEST(Command, SeveralTracesMakeAJsonArray) {
   const std::string json = WriteTempFile("two.json", "");
   const std::string trace = WriteTempFile("c.botrace", Small());
-  const Ran ran = Twostep(absl::StrCat("replay --unbacked --quiet --json ", json,
-                                   " ", trace, " ", trace));
+  const Ran ran = Twostep(absl::StrCat("replay --unbacked --quiet --json ",
+                                       json, " ", trace, " ", trace));
   EXPECT_EQ(ran.code, 0) << ran.output;
   std::ifstream file(json);
   EXPECT_EQ(nlohmann::json::parse(file).size(), 2);
