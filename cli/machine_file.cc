@@ -239,8 +239,7 @@ absl::Status Parser::ReadSize(const MachineField& field,
 absl::Status Parser::CheckTogether() {
   const MachineConfig& machine = file_.machine;
   GpuConfig& gpu = file_.gpu;
-  if (!Has("gpu", "vram_visible")) gpu.vram_visible_bytes = gpu.vram_bytes;
-  if (gpu.vram_visible_bytes > gpu.vram_bytes) {
+  if (Has("gpu", "vram_visible") && gpu.vram_visible_bytes > gpu.vram_bytes) {
     return BadField(
         "gpu", "vram_visible",
         absl::StrCat(FormatSize(gpu.vram_visible_bytes),

@@ -19,9 +19,8 @@ struct MachineFile {
 
 inline constexpr size_t kMaxMachineFileBytes = size_t{1} << 20;
 
-// Keys that the file leaves out keep the defaults of MachineFile{}, except that
-// vram_visible_bytes is then all of the VRAM. kNotFound if the file cannot be
-// opened (`PATH: reason`), else kInvalidArgument:
+// Keys that the file leaves out keep the defaults of MachineFile{}. kNotFound
+// if the file cannot be opened (`PATH: reason`), else kInvalidArgument:
 // `PATH:LINE: [table] key: what is wrong; what would be right`.
 absl::StatusOr<MachineFile> ReadMachineFile(const std::string& path);
 

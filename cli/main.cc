@@ -185,7 +185,6 @@ int Main(int argc, char** argv) {
   CLI::App app{
       "twostep: buffer objects that reach a device in two steps, and the "
       "evictions on the way"};
-  app.require_subcommand(1);
   ReplayFlags replay;
   AddReplay(app, &replay);
   try {
@@ -193,6 +192,11 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // Help ends with 0, everything else is bad input.
     return app.exit(error) == 0 ? kExitClean : kExitBadInput;
+  }
+  if (app.get_subcommands().empty()) {
+    std::fprintf(stderr, "twostep: a subcommand is required\n\n%s",
+                 app.help().c_str());
+    return kExitBadInput;
   }
   return RunReplay(replay);
 }

@@ -164,7 +164,11 @@ TEST_P(Exhaustion, DmaEvictionUndoesTheGpuBindingFirst) {
     if (&bo != bos[0].get()) return;
     // What has happened is to be seen already, what has not is not.
     if (event == BoEvent::kGpuUnbound) {
-      EXPECT_EQ(bo.manager().kind(), MemoryManager::Kind::kNowhere);
+      EXPECT_EQ(rig_.device()
+                    .manager(MemoryType::kTt)
+                    ->aperture()
+                    ->Get(bo.start_page()),
+                kNoDmaAddress);
       EXPECT_NE(bo.binder(), nullptr);
       seen_by_gpu = false;
     }

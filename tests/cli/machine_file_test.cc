@@ -133,7 +133,7 @@ TEST(MachineFile, SetsTheStructsItNames) {
   EXPECT_EQ(file->gpu.dma_mask_bits, 40);
   EXPECT_FALSE(file->gpu.coherent);
   EXPECT_EQ(file->gpu.vram_bytes, 64 * kMiB);
-  EXPECT_EQ(file->gpu.vram_visible_bytes, 64 * kMiB);  // left out: all of it
+  EXPECT_EQ(file->gpu.vram_visible_bytes, GpuConfig::kAllOfIt);  // left out
   EXPECT_EQ(file->gpu.vram_allocator, SpaceAllocator::kBuddy);
   EXPECT_EQ(file->gpu.aperture_bytes, 4 * kGiB);
 }
