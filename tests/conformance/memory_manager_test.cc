@@ -138,17 +138,23 @@ TEST(MemoryManager, B8_APinnedBoStandsOnNoOrderAndUnpinningPutsItBack) {
     const DmaBinder* binder = bo->binder();
     const size_t dma_entries = binder != nullptr && binder->can_run_out();
     EXPECT_EQ(manager.order().size(), 1);
-    if (binder != nullptr) EXPECT_EQ(binder->order().size(), dma_entries);
+    if (binder != nullptr) {
+      EXPECT_EQ(binder->order().size(), dma_entries);
+    }
     rig.Pin(bo);
     EXPECT_TRUE(bo->pinned());
     EXPECT_EQ(manager.order().size(), 0);
-    if (binder != nullptr) EXPECT_EQ(binder->order().size(), 0);
+    if (binder != nullptr) {
+      EXPECT_EQ(binder->order().size(), 0);
+    }
     EXPECT_EQ(manager.pinned_pages_now(), 3);
     EXPECT_EQ(rig.Broken(), "");
     rig.Unpin(bo);
     EXPECT_FALSE(bo->pinned());
     EXPECT_EQ(manager.order().size(), 1);
-    if (binder != nullptr) EXPECT_EQ(binder->order().size(), dma_entries);
+    if (binder != nullptr) {
+      EXPECT_EQ(binder->order().size(), dma_entries);
+    }
     EXPECT_EQ(manager.pinned_pages_now(), 0);
     EXPECT_EQ(rig.Broken(), "");
   }
