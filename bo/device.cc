@@ -152,7 +152,8 @@ bool Device::SatisfiesNowhere(const BufferObject& bo,
                               const Placement& placement) const {
   // (NONE, SYSTEM) is an anonymous bo; any other DMA type keeps it bound.
   if (placement.dma == DmaType::kNone) return bo.binder_ == nullptr;
-  return bo.binder_ == binder(placement.dma) && bo.device_ == this;
+  return bo.binder_ != nullptr && bo.binder_ == binder(placement.dma) &&
+         bo.device_ == this;
 }
 
 bool Device::StandsWithin(const BufferObject& bo, const Placement& placement) {

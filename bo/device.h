@@ -64,10 +64,12 @@ class Device {
 
   // Null where the device has no such type.
   DmaBinder* binder(DmaType type) const {
-    return binders_[static_cast<size_t>(type)];
+    const auto index = static_cast<size_t>(type);
+    return index < binders_.size() ? binders_[index] : nullptr;
   }
   MemoryManager* manager(MemoryType type) const {
-    return managers_[static_cast<size_t>(type)];
+    const auto index = static_cast<size_t>(type);
+    return index < managers_.size() ? managers_[index] : nullptr;
   }
 
   // Adds a type of the device's own. kAlreadyExists when the name is taken,

@@ -227,7 +227,13 @@ TEST(Validate, B28_AMemoryTypeThatTheDeviceLacksIsRefusedByName) {
 TEST(Validate, B28_ADmaTypeThatTheDeviceLacksIsRefusedByName) {
   Rig rig(Options());
   BoRef bo = rig.Make(kPageSize);
+  ASSERT_EQ(rig.Validate(bo, {kVram}), absl::OkStatus());
+  ASSERT_EQ(rig.Validate(bo, {kSystem}), absl::OkStatus());
   for (const int type : {4, 15, 200}) {
+    // Bound to nothing is not bound to what is not there.
+    EXPECT_EQ(
+        KindOf(rig.Validate(bo, Placement{.dma = static_cast<DmaType>(type)})),
+        ErrorKind::kWrongPlace);
     // Also as the second choice: nothing has been done for the first.
     absl::Status status =
         rig.Validate(bo, {kVram, Tt(static_cast<DmaType>(type))});
