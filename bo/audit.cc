@@ -118,6 +118,12 @@ void Audit::CheckAperture(BufferObject& bo) {
 }
 
 void Audit::CheckOrders(BufferObject& bo) {
+  if (bo.memory_hook_.is_linked() !=
+          ((bo.flags_ & BufferObject::kInMemoryOrder) != 0) ||
+      bo.dma_hook_.is_linked() !=
+          ((bo.flags_ & BufferObject::kInDmaOrder) != 0)) {
+    Add("R3", absl::StrCat(bo.DebugName(), " is wrong about its orders"));
+  }
   const bool evictable =
       !bo.pinned() && (bo.manager_->kind() != MemoryManager::Kind::kNowhere ||
                        bo.pages_.present());

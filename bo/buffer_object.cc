@@ -20,8 +20,8 @@ std::string BufferObject::DebugName() const {
 }
 
 void BufferObject::Unreserve() {
-  if (memory_hook_.is_linked()) manager_->order().Touch(memory_hook_);
-  if (dma_hook_.is_linked()) binder_->order().Touch(dma_hook_);
+  if (flags_ & kInMemoryOrder) manager_->order().Touch(memory_hook_);
+  if (flags_ & kInDmaOrder) binder_->order().Touch(dma_hook_);
   lock_.Unlock();
 }
 
@@ -64,21 +64,31 @@ void BufferObject::JoinOrders() {
   // In SYSTEM only those are worth finding that have frames to give.
   const bool in_memory_order =
       manager_->kind() != MemoryManager::Kind::kNowhere || pages_.present();
-  if (in_memory_order && !memory_hook_.is_linked()) {
+  if (in_memory_order && !(flags_ & kInMemoryOrder)) {
+    flags_ |= kInMemoryOrder;
     manager_->order().Insert(memory_hook_);
   }
-  if (binder_ != nullptr && binder_->can_run_out() && !dma_hook_.is_linked()) {
+  if (binder_ != nullptr && binder_->can_run_out() && !(flags_ & kInDmaOrder)) {
+    flags_ |= kInDmaOrder;
     binder_->order().Insert(dma_hook_);
   }
 }
 
 void BufferObject::LeaveMemoryOrder() {
-  if (memory_hook_.is_linked()) manager_->order().Remove(memory_hook_);
+  if (!(flags_ & kInMemoryOrder)) return;
+  flags_ &= ~kInMemoryOrder;
+  manager_->order().Remove(memory_hook_);
+}
+
+void BufferObject::LeaveDmaOrder(DmaBinder& binder) {
+  if (!(flags_ & kInDmaOrder)) return;
+  flags_ &= ~kInDmaOrder;
+  binder.order().Remove(dma_hook_);
 }
 
 void BufferObject::LeaveOrders() {
   LeaveMemoryOrder();
-  if (dma_hook_.is_linked()) binder_->order().Remove(dma_hook_);
+  if (binder_ != nullptr) LeaveDmaOrder(*binder_);
 }
 
 void intrusive_ptr_add_ref(BufferObject* bo) {

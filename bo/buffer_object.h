@@ -92,6 +92,10 @@ class alignas(64) BufferObject {
   static constexpr uint8_t kPurged = 2;
   // Pages are in the hands of the CPU that the device must take back first.
   static constexpr uint8_t kCpuOwnsPages = 4;
+  // Whether it stands in the order of its manager, of its binder. The hooks say
+  // so as well, but only to who holds the lock of the order.
+  static constexpr uint8_t kInMemoryOrder = 8;
+  static constexpr uint8_t kInDmaOrder = 16;
 
   BufferObject(Host& host, uint64_t id, uint32_t slot, PageCount pages);
   ~BufferObject() = default;
@@ -100,6 +104,8 @@ class alignas(64) BufferObject {
   // pinned bo into none. And out of them.
   void JoinOrders();
   void LeaveMemoryOrder();
+  // `binder` is the one it is, or was a moment ago, bound by.
+  void LeaveDmaOrder(DmaBinder& binder);
   void LeaveOrders();
   // A bo that goes takes its pins along. It stands in no order afterwards.
   void ForgetPins();

@@ -314,7 +314,7 @@ Mover::Result Mover::EvictDma(BufferObject& victim) {
     return result;
   }
   ++from.stats().evictions;
-  if (victim.dma_hook_.is_linked()) from.order().Remove(victim.dma_hook_);
+  victim.LeaveDmaOrder(from);
   if (shown) {
     ++victim.manager_->evictions();
     victim.LeaveMemoryOrder();
