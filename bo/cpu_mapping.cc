@@ -97,49 +97,63 @@ CpuMapping::~CpuMapping() {
 absl::Status CpuMapping::Touch(PageRange range, Access) {
   TWOSTEP_CHECK(range.first <= bo_->page_count() &&
                 range.count <= bo_->page_count() - range.first);
+  const PageCount end = range.first + range.count;
   bo_->lock_.Lock();
   absl::Cleanup unlock = [this] { bo_->lock_.Unlock(); };
-  for (PageCount i = 0; i < range.count; ++i) {
-    if (IsPresent(range.first + i)) continue;
-    absl::Status served = ServeLocked(range.first + i);
-    if (!served.ok()) return served;
+  PageCount page = range.first;
+  while (page < end && IsPresent(page)) ++page;
+  if (page == end) return absl::OkStatus();
+  absl::Status ready = PrepareLocked();
+  // Preparing may have moved the bo, and with it taken all pages away.
+  for (page = range.first; ready.ok() && page < end;) {
+    const PageCount first = page;
+    for (; page < end && !IsPresent(page); ++page) {
+    }
+    if (page > first) ready = ServeLocked(PageRange{first, page - first});
+    while (page < end && IsPresent(page)) ++page;
   }
-  return absl::OkStatus();
+  return ready;
 }
 
 bool CpuMapping::ServeFault(PageCount page, Access) {
   bo_->lock_.Lock();
   // Present, yet it faulted: another thread was faster, or the kernel, at its
   // limit of mappings, let a Kill take more pages away than asked for.
-  const bool served =
-      (IsPresent(page) ? PresentLocked(page) : ServeLocked(page)).ok();
+  const bool served = (IsPresent(page)        ? PresentLocked(page)
+                       : PrepareLocked().ok() ? ServeLocked(PageRange{page, 1})
+                                              : absl::UnknownError(""))
+                          .ok();
   bo_->lock_.Unlock();
   return served;
 }
 
-absl::Status CpuMapping::ServeLocked(PageCount page) {
+// Brings the contents to where the CPU can map them, after whatever the device
+// still does with them.
+absl::Status CpuMapping::PrepareLocked() {
   BufferObject& bo = *bo_;
-  Host& host = bo.host();
-  ++host.stats().cpu_faults;
-  host.machine().clock().Charge(host.machine().cost().fault_ns);
-  // Whatever the device still does with the page comes first.
   absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
   if (!idle.ok()) return idle;
   if (bo.manager_->fixed()) {
-    if (!InWindow(bo, *bo.manager_)) {
-      absl::Status moved = BringIntoWindow();
-      if (!moved.ok()) return moved;
-    }
-  } else {
-    Mover mover(host, WaitLimit{});
-    absl::Status present = mover.MakePresent(bo);
-    if (!present.ok()) return present;
+    return InWindow(bo, *bo.manager_) ? idle : BringIntoWindow();
   }
+  return Mover(bo.host(), WaitLimit{}).MakePresent(bo);
+}
+
+// One fault a page, as if each had been touched.
+absl::Status CpuMapping::ServeLocked(PageRange range) {
+  BufferObject& bo = *bo_;
+  Machine& machine = bo.host().machine();
+  bo.host().stats().cpu_faults += range.count;
+  machine.clock().Charge(range.count * machine.cost().fault_ns);
   if (bo.binder_ != nullptr && bo.binder_->hands_over(*bo.binding_->port)) {
-    bo.binder_->SyncForCpu(bo.pages_, *bo.binding_, PageRange{page, 1});
+    bo.binder_->SyncForCpu(bo.pages_, *bo.binding_, range);
     bo.flags_ |= BufferObject::kCpuOwnsPages;
   }
-  return PresentLocked(page);
+  for (PageCount i = 0; i < range.count; ++i) {
+    absl::Status shown = PresentLocked(range.first + i);
+    if (!shown.ok()) return shown;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CpuMapping::PresentLocked(PageCount page) {

@@ -62,7 +62,8 @@ class CpuMapping : public UserMapping::FaultHandler {
   void Kill(PageRange range);
   CpuMapping* next() const { return next_; }
 
-  absl::Status ServeLocked(PageCount page);
+  absl::Status PrepareLocked();
+  absl::Status ServeLocked(PageRange range);
   absl::Status PresentLocked(PageCount page);
   absl::Status BringIntoWindow();
   bool IsPresent(PageCount page) const {

@@ -14,9 +14,9 @@ void Exec::Add(BufferObject& bo, PlacementList placements, FenceUse use) {
 absl::Status Exec::Run(ValidateContext* context) {
   absl::InlinedVector<Entry*, 16> by_bo;
   for (Entry& entry : entries_) by_bo.push_back(&entry);
-  std::stable_sort(
-      by_bo.begin(), by_bo.end(),
-      [](const Entry* a, const Entry* b) { return a->bo < b->bo; });
+  std::sort(by_bo.begin(), by_bo.end(), [](const Entry* a, const Entry* b) {
+    return a->bo != b->bo ? a->bo < b->bo : a < b;
+  });
   dependencies_.clear();
   hits_ = 0;
   Entry* last = nullptr;
