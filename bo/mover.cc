@@ -463,7 +463,6 @@ void Mover::Drop(BufferObject& bo) {
   bo.LeaveOrders();
   KillMappings(bo, PageRange{0, bo.page_count()});
   host_.DiscardStorage(bo);
-  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   Notify(bo, BoEvent::kPurged);
 }
 

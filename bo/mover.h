@@ -98,6 +98,8 @@ class Mover {
   bool ReapGhostFrames();
   bool MakeFrames();
   bool SwapOutOneOf(MemoryManager& manager);
+  // Calls `take` until it has its frames, making some in between.
+  Result RetryForFrames(absl::FunctionRef<Shortage::Kind()> take);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
                     PhysicalMemory::Zero zero);
 

@@ -326,13 +326,10 @@ Mover::Result Mover::EvictDma(BufferObject& victim) {
 
 // --- Frames ---
 
-Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
-                                PhysicalMemory::Zero zero) {
-  Machine& machine = host_.machine();
+Mover::Result Mover::RetryForFrames(absl::FunctionRef<Shortage::Kind()> take) {
   for (;;) {
-    const Shortage::Kind kind =
-        bo.pages_.Populate(machine.memory(), highest, zero);
-    if (kind == Shortage::Kind::kNone) break;
+    const Shortage::Kind kind = take();
+    if (kind == Shortage::Kind::kNone) return Result::kDone;
     if (kind != Shortage::Kind::kNeverFits &&
         (ReapGhostFrames() || MakeFrames())) {
       continue;
@@ -340,23 +337,25 @@ Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
     dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames, kind};
     return kind == Shortage::Kind::kNeverFits ? Result::kShort : Short();
   }
-  machine.clock().Charge(bo.page_count() * machine.cost().page_alloc_ns);
-  return Result::kDone;
+}
+
+Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
+                                PhysicalMemory::Zero zero) {
+  Machine& machine = host_.machine();
+  const Result result = RetryForFrames(
+      [&] { return bo.pages_.Populate(machine.memory(), highest, zero); });
+  if (result == Result::kDone) {
+    machine.clock().Charge(bo.page_count() * machine.cost().page_alloc_ns);
+  }
+  return result;
 }
 
 Mover::Result Mover::SwapIn(BufferObject& bo) {
   Machine& machine = host_.machine();
-  for (;;) {
-    const Shortage::Kind kind =
-        bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1);
-    if (kind == Shortage::Kind::kNone) break;
-    if (kind != Shortage::Kind::kNeverFits &&
-        (ReapGhostFrames() || MakeFrames())) {
-      continue;
-    }
-    dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames, kind};
-    return kind == Shortage::Kind::kNeverFits ? Result::kShort : Short();
-  }
+  const Result result = RetryForFrames([&] {
+    return bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1);
+  });
+  if (result != Result::kDone) return result;
   const uint64_t bytes = bo.size_bytes();
   machine.clock().Charge(machine.cost().swap_latency_ns +
                          TransferNs(bytes, machine.cost().swap_mib_per_s));
