@@ -17,7 +17,7 @@
 #include "twostep/cli/checked_toml.h"
 #include "twostep/cli/machine_fields.h"
 #include "twostep/cli/size.h"
-#include "twostep/cli/trace_text.h"
+#include "twostep/trace/trace_text.h"
 #include "twostep/machine/types.h"
 
 namespace twostep {

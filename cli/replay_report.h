@@ -6,7 +6,7 @@
 #include <string>
 
 #include "nlohmann/json.hpp"
-#include "twostep/cli/replay.h"
+#include "twostep/lab/replay.h"
 
 namespace twostep {
 

@@ -6,7 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "twostep/cli/trace_text.h"
+#include "twostep/trace/trace_text.h"
 
 namespace twostep {
 namespace {

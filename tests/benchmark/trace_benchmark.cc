@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
-#include "tests/cli/trace_writer.h"
-#include "twostep/cli/trace_reader.h"
-#include "twostep/cli/trace_summary.h"
+#include "tests/trace/trace_writer.h"
+#include "twostep/trace/trace_reader.h"
+#include "twostep/trace/trace_summary.h"
 
 namespace twostep {
 namespace {

@@ -11,7 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "tests/cli/trace_writer.h"
+#include "tests/trace/trace_writer.h"
 
 namespace twostep {
 namespace {

@@ -19,10 +19,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
-#include "tests/cli/trace_model.h"
-#include "tests/cli/trace_writer.h"
-#include "twostep/cli/trace_reader.h"
-#include "twostep/cli/trace_summary.h"
+#include "tests/trace/trace_model.h"
+#include "tests/trace/trace_writer.h"
+#include "twostep/trace/trace_reader.h"
+#include "twostep/trace/trace_summary.h"
 #include "twostep/machine/check.h"
 
 namespace twostep {

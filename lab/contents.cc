@@ -1,4 +1,4 @@
-#include "twostep/cli/contents.h"
+#include "twostep/lab/contents.h"
 
 #include <sys/mman.h>
 

@@ -1,4 +1,4 @@
-#include "twostep/cli/replay.h"
+#include "twostep/lab/replay.h"
 
 #include <sys/resource.h>
 
@@ -17,9 +17,9 @@
 #include "twostep/bo/exec.h"
 #include "twostep/bo/gpu_runs.h"
 #include "twostep/bo/host.h"
-#include "twostep/cli/contents.h"
-#include "twostep/cli/trace_reader.h"
+#include "twostep/lab/contents.h"
 #include "twostep/machine/model_gpu.h"
+#include "twostep/trace/trace_reader.h"
 
 namespace twostep {
 namespace {
@@ -143,7 +143,7 @@ absl::Status Replayer::SetUp() {
         })));
   }
   auto machine =
-      Machine::Create(options_.machine.machine,
+      Machine::Create(options_.machine,
                       MachineOptions{options_.backing, Clock::Kind::kVirtual});
   if (!machine.ok()) return machine.status();
   machine_ = *std::move(machine);
@@ -153,7 +153,7 @@ absl::Status Replayer::SetUp() {
   if (!host.ok()) return host.status();
   host_ = *std::move(host);
   driver_ = std::make_unique<ReplayDriver>(*preset, options_.dma_type);
-  auto device = Device::Create(*host_, options_.machine.gpu, driver_.get());
+  auto device = Device::Create(*host_, options_.gpu, driver_.get());
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   if (preset->tt && device_->manager(MemoryType::kTt) == nullptr) {
@@ -365,12 +365,12 @@ void Replayer::CheckRules() {
 
 void Replayer::Collect() {
   result_.trace = trace_;
-  result_.machine = options_.machine.machine.name;
+  result_.machine = options_.machine.name;
   result_.mode = backed() ? "backed" : "unbacked";
   result_.placement = options_.placement;
   result_.eviction = options_.eviction;
   result_.seed = options_.seed;
-  result_.vram_bytes = options_.machine.gpu.vram_bytes;
+  result_.vram_bytes = options_.gpu.vram_bytes;
   result_.dma_type = device_->binder(options_.dma_type)->name();
   for (int type = 0; type < kMaxDmaTypes; ++type) {
     DmaBinder* binder = device_->binder(static_cast<DmaType>(type));

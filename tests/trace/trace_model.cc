@@ -1,4 +1,4 @@
-#include "tests/cli/trace_model.h"
+#include "tests/trace/trace_model.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,5 @@
-#ifndef CLI_USED_IDS_H_
-#define CLI_USED_IDS_H_
+#ifndef TRACE_USED_IDS_H_
+#define TRACE_USED_IDS_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -46,4 +46,4 @@ class UsedIds {
 
 }  // namespace twostep
 
-#endif  // CLI_USED_IDS_H_
+#endif  // TRACE_USED_IDS_H_

@@ -1,5 +1,5 @@
-#ifndef CLI_BYTE_SOURCE_H_
-#define CLI_BYTE_SOURCE_H_
+#ifndef TRACE_BYTE_SOURCE_H_
+#define TRACE_BYTE_SOURCE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -68,4 +68,4 @@ class ByteSource {
 
 }  // namespace twostep
 
-#endif  // CLI_BYTE_SOURCE_H_
+#endif  // TRACE_BYTE_SOURCE_H_

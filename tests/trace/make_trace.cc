@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/numbers.h"
-#include "tests/cli/trace_writer.h"
+#include "tests/trace/trace_writer.h"
 
 int main(int argc, char** argv) {
   twostep::TraceWriterOptions options;

@@ -1,4 +1,4 @@
-#include "twostep/cli/byte_source.h"
+#include "twostep/trace/byte_source.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
-#ifndef CLI_CONTENTS_H_
-#define CLI_CONTENTS_H_
+#ifndef LAB_CONTENTS_H_
+#define LAB_CONTENTS_H_
 
 // What the bytes of a bo must be, kept beside the machine under test: the
 // reference that CPU and GPU reads are compared with. Memory is taken as it is
@@ -38,4 +38,4 @@ class Contents {
 
 }  // namespace twostep
 
-#endif  // CLI_CONTENTS_H_
+#endif  // LAB_CONTENTS_H_

@@ -1,4 +1,4 @@
-#include "twostep/cli/line_source.h"
+#include "twostep/trace/line_source.h"
 
 #include <algorithm>
 #include <cstring>

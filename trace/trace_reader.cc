@@ -1,4 +1,4 @@
-#include "twostep/cli/trace_reader.h"
+#include "twostep/trace/trace_reader.h"
 
 #include <array>
 #include <utility>
@@ -6,7 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "twostep/cli/trace_text.h"
+#include "twostep/trace/trace_text.h"
 
 namespace twostep {
 namespace {

@@ -1,4 +1,4 @@
-#include "twostep/cli/trace_reader.h"
+#include "twostep/trace/trace_reader.h"
 
 #include <string>
 #include <vector>
@@ -6,8 +6,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tests/cli/trace_writer.h"
-#include "twostep/cli/trace_summary.h"
+#include "tests/trace/trace_writer.h"
+#include "twostep/trace/trace_summary.h"
 
 namespace twostep {
 namespace {

@@ -1,10 +1,10 @@
-#include "twostep/cli/trace_summary.h"
+#include "twostep/trace/trace_summary.h"
 
 #include <algorithm>
 #include <memory>
 #include <vector>
 
-#include "twostep/cli/trace_reader.h"
+#include "twostep/trace/trace_reader.h"
 #include "twostep/machine/types.h"
 
 namespace twostep {

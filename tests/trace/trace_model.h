@@ -1,5 +1,5 @@
-#ifndef TESTS_CLI_TRACE_MODEL_H_
-#define TESTS_CLI_TRACE_MODEL_H_
+#ifndef TESTS_TRACE_TRACE_MODEL_H_
+#define TESTS_TRACE_TRACE_MODEL_H_
 
 #include <string>
 
@@ -12,4 +12,4 @@ bool ModelAccepts(const std::string& text);
 
 }  // namespace twostep
 
-#endif  // TESTS_CLI_TRACE_MODEL_H_
+#endif  // TESTS_TRACE_TRACE_MODEL_H_

@@ -1,25 +1,32 @@
-#include "twostep/cli/replay.h"
+#include "twostep/lab/replay.h"
 
 #include <map>
 #include <string>
 #include <tuple>
 
 #include "gtest/gtest.h"
-#include "tests/cli/trace_writer.h"
+#include "tests/trace/trace_writer.h"
+#include "twostep/cli/machine_file.h"
 #include "twostep/cli/replay_report.h"
-#include "twostep/cli/trace_summary.h"
+#include "twostep/trace/trace_summary.h"
 
 namespace twostep {
 namespace {
 
 constexpr char kTrace[] = "examples/traces/glmark2.botrace";
 
+void UseMachine(const std::string& path, ReplayOptions* options) {
+  const MachineFile file = *ReadMachineFile(path);
+  options->machine = file.machine;
+  options->gpu = file.gpu;
+}
+
 ReplayOptions OptionsFor(const std::string& machine, const std::string& trace) {
   ReplayOptions options;
-  options.machine = *ReadMachineFile("examples/machines/" + machine + ".toml");
-  options.machine.gpu.vram_bytes = Summarize(trace)->default_vram_bytes;
-  options.machine.gpu.vram_visible_bytes = std::min(
-      options.machine.gpu.vram_visible_bytes, options.machine.gpu.vram_bytes);
+  UseMachine("examples/machines/" + machine + ".toml", &options);
+  options.gpu.vram_bytes = Summarize(trace)->default_vram_bytes;
+  options.gpu.vram_visible_bytes =
+      std::min(options.gpu.vram_visible_bytes, options.gpu.vram_bytes);
   return options;
 }
 
@@ -27,14 +34,14 @@ ReplayOptions OptionsFor(const std::string& machine, const std::string& trace) {
 // steps evict all the time.
 ReplayOptions TightOptionsFor(const std::string& machine) {
   ReplayOptions options;
-  options.machine = *ReadMachineFile("examples/machines/" + machine + ".toml");
-  MachineConfig& config = options.machine.machine;
+  UseMachine("examples/machines/" + machine + ".toml", &options);
+  MachineConfig& config = options.machine;
   config.coherent_bytes = 3 * kMiB;
   config.cma_bytes = 4 * kMiB;
   config.swiotlb.bytes = 3 * kMiB;
   config.iommu.iova_bytes = 3 * kMiB;
-  options.machine.gpu.vram_bytes = 2 * kMiB;
-  options.machine.gpu.vram_visible_bytes = kMiB;
+  options.gpu.vram_bytes = 2 * kMiB;
+  options.gpu.vram_visible_bytes = kMiB;
   return options;
 }
 
@@ -110,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(All, ReplayOfGlmark2,
 
 TEST(Replay, TightMachinesEvictInBothSteps) {
   ReplayOptions options = TightOptionsFor("iommu");
-  options.machine.machine.iommu.iova_bytes = 512 * kKiB;
+  options.machine.iommu.iova_bytes = 512 * kKiB;
   const auto result = Replay(SmallTrace(), options);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_GT(result->gpu_evictions.at("vram"), 0);
@@ -146,8 +153,8 @@ TEST(Replay, AllPoliciesEvictWithoutAWrongByte) {
 
 TEST(Replay, AMachineTooSmallForASubmissionIsAnErrorWithFileAndLine) {
   ReplayOptions options = OptionsFor("bare-metal", kTrace);
-  options.machine.gpu.vram_bytes = kMiB;
-  options.machine.gpu.vram_visible_bytes = kMiB;
+  options.gpu.vram_bytes = kMiB;
+  options.gpu.vram_visible_bytes = kMiB;
   options.placement = "vram";
   const auto result = Replay(kTrace, options);
   ASSERT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);

@@ -1,4 +1,4 @@
-#include "twostep/cli/trace_text.h"
+#include "twostep/trace/trace_text.h"
 
 #include <cstddef>
 #include <cstdint>

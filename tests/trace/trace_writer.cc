@@ -1,4 +1,4 @@
-#include "tests/cli/trace_writer.h"
+#include "tests/trace/trace_writer.h"
 
 #include <zstd.h>
 

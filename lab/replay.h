@@ -1,5 +1,5 @@
-#ifndef CLI_REPLAY_H_
-#define CLI_REPLAY_H_
+#ifndef LAB_REPLAY_H_
+#define LAB_REPLAY_H_
 
 // Replays what a program did with its bos on a machine: creates, writes, reads
 // and submits as recorded, through the two steps. Backed, every byte the CPU
@@ -14,15 +14,15 @@
 
 #include "absl/status/statusor.h"
 #include "twostep/bo/audit.h"
-#include "twostep/cli/machine_file.h"
-#include "twostep/cli/trace_summary.h"
+#include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/placement/placement.h"
 
 namespace twostep {
 
 struct ReplayOptions {
-  MachineFile machine;
+  MachineConfig machine;
+  GpuConfig gpu;
   Backing backing = Backing::kBacked;
   DmaType dma_type = DmaType::kDynamic;
   std::string placement = "vram-tt";  // of ReplayPlacements()
@@ -90,4 +90,4 @@ absl::StatusOr<ReplayResult> Replay(const std::string& trace,
 
 }  // namespace twostep
 
-#endif  // CLI_REPLAY_H_
+#endif  // LAB_REPLAY_H_

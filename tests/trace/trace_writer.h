@@ -1,5 +1,5 @@
-#ifndef TESTS_CLI_TRACE_WRITER_H_
-#define TESTS_CLI_TRACE_WRITER_H_
+#ifndef TESTS_TRACE_TRACE_WRITER_H_
+#define TESTS_TRACE_TRACE_WRITER_H_
 
 // Traces of any length for tests and benchmarks: the same parameters give the
 // same bytes on every machine.
@@ -47,4 +47,4 @@ std::string Compress(absl::string_view bytes, int level = 3);
 
 }  // namespace twostep
 
-#endif  // TESTS_CLI_TRACE_WRITER_H_
+#endif  // TESTS_TRACE_TRACE_WRITER_H_

@@ -1,5 +1,5 @@
-#ifndef CLI_TRACE_TEXT_H_
-#define CLI_TRACE_TEXT_H_
+#ifndef TRACE_TRACE_TEXT_H_
+#define TRACE_TRACE_TEXT_H_
 
 #include <string>
 
@@ -16,4 +16,4 @@ bool IsPlainText(absl::string_view text);
 
 }  // namespace twostep
 
-#endif  // CLI_TRACE_TEXT_H_
+#endif  // TRACE_TRACE_TEXT_H_

@@ -1,5 +1,5 @@
-#ifndef CLI_TRACE_SUMMARY_H_
-#define CLI_TRACE_SUMMARY_H_
+#ifndef TRACE_TRACE_SUMMARY_H_
+#define TRACE_TRACE_SUMMARY_H_
 
 #include <cstdint>
 #include <string>
@@ -37,4 +37,4 @@ absl::StatusOr<TraceSummary> Summarize(const std::string& path);
 
 }  // namespace twostep
 
-#endif  // CLI_TRACE_SUMMARY_H_
+#endif  // TRACE_TRACE_SUMMARY_H_

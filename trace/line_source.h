@@ -1,5 +1,5 @@
-#ifndef CLI_LINE_SOURCE_H_
-#define CLI_LINE_SOURCE_H_
+#ifndef TRACE_LINE_SOURCE_H_
+#define TRACE_LINE_SOURCE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "twostep/cli/byte_source.h"
+#include "twostep/trace/byte_source.h"
 
 namespace twostep {
 
@@ -60,4 +60,4 @@ class LineSource {
 
 }  // namespace twostep
 
-#endif  // CLI_LINE_SOURCE_H_
+#endif  // TRACE_LINE_SOURCE_H_

@@ -1,4 +1,4 @@
-#include "twostep/cli/used_ids.h"
+#include "twostep/trace/used_ids.h"
 
 #include <cstdint>
 #include <random>

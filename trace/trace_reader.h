@@ -1,5 +1,5 @@
-#ifndef CLI_TRACE_READER_H_
-#define CLI_TRACE_READER_H_
+#ifndef TRACE_TRACE_READER_H_
+#define TRACE_TRACE_READER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "twostep/cli/line_source.h"
-#include "twostep/cli/used_ids.h"
+#include "twostep/trace/line_source.h"
+#include "twostep/trace/used_ids.h"
 
 namespace twostep {
 
@@ -154,4 +154,4 @@ class TraceReader {
 
 }  // namespace twostep
 
-#endif  // CLI_TRACE_READER_H_
+#endif  // TRACE_TRACE_READER_H_

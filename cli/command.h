@@ -1,0 +1,25 @@
+#ifndef CLI_COMMAND_H_
+#define CLI_COMMAND_H_
+
+// What the subcommands share. Each has a function that adds it to the command
+// line; when it is the one asked for, it runs and leaves its exit code.
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+
+namespace twostep {
+
+enum ExitCode : int {
+  kExitClean = 0,
+  kExitWrong = 1,  // a byte was wrong, or a rule broken
+  kExitBadInput = 2,
+};
+
+// Says on standard error what is wrong with the input.
+ExitCode BadInput(const absl::Status& status);
+
+void AddReplay(CLI::App& app, ExitCode* code);
+
+}  // namespace twostep
+
+#endif  // CLI_COMMAND_H_

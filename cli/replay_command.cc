@@ -1,0 +1,191 @@
+// twostep replay: one or more traces on one machine.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "twostep/cli/command.h"
+#include "twostep/cli/machine_file.h"
+#include "twostep/cli/progress.h"
+#include "twostep/cli/replay_report.h"
+#include "twostep/cli/size.h"
+#include "twostep/eviction/eviction_policy.h"
+#include "twostep/lab/replay.h"
+#include "twostep/trace/trace_summary.h"
+
+namespace twostep {
+namespace {
+
+// The trace that comes with the project, where Bazel puts it: beside the
+// binary, or beside the test that runs it.
+constexpr char kBundledTrace[] = "examples/traces/glmark2.botrace";
+std::string BundledTracePath() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  const std::string binary(path, length < 0 ? 0 : static_cast<size_t>(length));
+  const std::string beside =
+      absl::StrCat(binary, ".runfiles/twostep/", kBundledTrace);
+  const char* runfiles = std::getenv("RUNFILES_DIR");
+  if (runfiles == nullptr || access(beside.c_str(), R_OK) == 0) return beside;
+  return absl::StrCat(runfiles, "/twostep/", kBundledTrace);
+}
+
+struct ReplayFlags {
+  std::vector<std::string> traces;
+  std::string machine;
+  bool backed = false;
+  bool unbacked = false;
+  std::string dma_type = "dynamic";
+  std::string placement = "vram-tt";
+  std::string eviction = "lru";
+  std::string vram;
+  uint64_t seed = 1;
+  uint64_t audit_every = 0;
+  std::string json;
+  bool quiet = false;
+};
+
+template <typename Rows>
+std::string Names(const Rows& rows) {
+  std::string text;
+  for (const auto& row : rows) {
+    absl::StrAppend(&text, text.empty() ? "" : "; ", row.name, ": ",
+                    row.summary);
+  }
+  return text;
+}
+
+void AddFlags(CLI::App* replay, ReplayFlags* flags) {
+  replay->add_option("TRACE", flags->traces,
+                     "botrace files, plain or .zst; none: the bundled one");
+  replay->add_option("--machine", flags->machine,
+                     "machine file (TOML); see docs/machine-files.md");
+  auto* backed = replay->add_flag(
+      "--backed", flags->backed,
+      "real pages, every byte moved and checked (the default)");
+  replay
+      ->add_flag("--unbacked", flags->unbacked,
+                 "accounts and virtual time only: fast, checks no bytes")
+      ->excludes(backed);
+  replay
+      ->add_option("--dma-type", flags->dma_type,
+                   "how pages are bound for the device")
+      ->check(CLI::IsMember({"none", "dynamic", "coherent", "cma"}))
+      ->capture_default_str();
+  replay->add_option("--placement", flags->placement, Names(ReplayPlacements()))
+      ->capture_default_str();
+  replay->add_option("--eviction", flags->eviction, Names(EvictionPolicies()))
+      ->capture_default_str();
+  replay->add_option("--vram", flags->vram,
+                     "size of the VRAM, like '64 MiB'; otherwise half of the "
+                     "trace's largest frame, at least its largest submission");
+  replay->add_option("--seed", flags->seed, "of the bytes written")
+      ->capture_default_str();
+  replay
+      ->add_option("--audit-every", flags->audit_every,
+                   "check all rules every so many records; 0: at the end")
+      ->capture_default_str();
+  replay->add_option("--json", flags->json, "write the figures to this file");
+  replay->add_flag("--quiet", flags->quiet, "no progress, no table");
+}
+
+DmaType DmaTypeOf(const std::string& name) {
+  if (name == "none") return DmaType::kNone;
+  if (name == "coherent") return DmaType::kCoherent;
+  return name == "cma" ? DmaType::kCma : DmaType::kDynamic;
+}
+
+absl::StatusOr<ReplayOptions> OptionsOf(const ReplayFlags& flags) {
+  ReplayOptions options;
+  if (!flags.machine.empty()) {
+    auto machine = ReadMachineFile(flags.machine);
+    if (!machine.ok()) return machine.status();
+    options.machine = machine->machine;
+    options.gpu = machine->gpu;
+  }
+  options.backing = flags.unbacked ? Backing::kUnbacked : Backing::kBacked;
+  options.dma_type = DmaTypeOf(flags.dma_type);
+  options.placement = flags.placement;
+  options.eviction = flags.eviction;
+  options.seed = flags.seed;
+  options.audit_every = flags.audit_every;
+  return options;
+}
+
+// The machine's VRAM for this trace: as asked for, or fitted to the trace.
+absl::Status SizeVram(const ReplayFlags& flags, const std::string& trace,
+                      GpuConfig* gpu) {
+  if (flags.vram.empty()) {
+    auto summary = Summarize(trace);
+    if (!summary.ok()) return summary.status();
+    gpu->vram_bytes = summary->default_vram_bytes;
+  } else {
+    auto bytes = ParseSize(flags.vram);
+    if (!bytes.ok() || *bytes == 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--vram: ", bytes.ok() ? "must not be 0" : bytes.status().message()));
+    }
+    gpu->vram_bytes = PagesToBytes(BytesToPages(*bytes));
+  }
+  if (gpu->vram_visible_bytes > gpu->vram_bytes) {
+    gpu->vram_visible_bytes = GpuConfig::kAllOfIt;
+  }
+  return absl::OkStatus();
+}
+
+ExitCode Run(const ReplayFlags& flags) {
+  absl::StatusOr<ReplayOptions> options = OptionsOf(flags);
+  if (!options.ok()) return BadInput(options.status());
+  std::vector<std::string> traces = flags.traces;
+  const bool bundled = traces.empty();
+  if (bundled) traces.push_back(BundledTracePath());
+  const GpuConfig gpu = options->gpu;
+  nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  bool clean = true;
+  for (const std::string& trace : traces) {
+    options->gpu = gpu;
+    absl::Status sized = SizeVram(flags, trace, &options->gpu);
+    if (!sized.ok()) return BadInput(sized);
+    Progress progress(bundled ? kBundledTrace : trace, flags.quiet);
+    options->progress = [&](double part) { progress.Show(part); };
+    absl::StatusOr<ReplayResult> result = Replay(trace, *options);
+    progress.Clear();
+    if (!result.ok()) return BadInput(result.status());
+    if (bundled) result->trace = kBundledTrace;
+    clean &= result->clean();
+    if (!flags.quiet) {
+      if (!results.empty()) std::printf("\n");
+      std::printf("%s", ReplayTable(*result).c_str());
+    }
+    results.push_back(ReplayJson(*result));
+  }
+  if (!flags.json.empty()) {
+    std::ofstream file(flags.json);
+    file << (results.size() == 1 ? results[0] : results).dump(2) << "\n";
+    file.close();
+    if (!file) {
+      return BadInput(absl::InvalidArgumentError(
+          absl::StrCat("--json: cannot write ", flags.json)));
+    }
+  }
+  return clean ? kExitClean : kExitWrong;
+}
+
+}  // namespace
+
+void AddReplay(CLI::App& app, ExitCode* code) {
+  CLI::App* replay = app.add_subcommand(
+      "replay", "Replay what programs did with their buffer objects");
+  auto flags = std::make_shared<ReplayFlags>();
+  AddFlags(replay, flags.get());
+  replay->callback([flags, code] { *code = Run(*flags); });
+}
+
+}  // namespace twostep
