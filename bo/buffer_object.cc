@@ -31,11 +31,17 @@ void BufferObject::SetWorthless(bool worthless) {
   if (worthless) flags_ |= kWorthless;
 }
 
+void BufferObject::SetPriority(uint8_t priority) {
+  AssertHeld();
+  priority_ = priority;
+}
+
 void BufferObject::Pin() {
   AssertHeld();
   TWOSTEP_CHECK(pins_ < UINT16_MAX);
   if (pins_++ != 0) return;
-  LeaveOrders();
+  // It cannot move before it comes back: the same orders take it in again.
+  LeaveOrders(Departure::kAside);
   manager_->pinned_pages() += page_count();
   if (binder_ != nullptr) binder_->stats().pinned_pages += page_count();
 }
@@ -74,21 +80,21 @@ void BufferObject::JoinOrders() {
   }
 }
 
-void BufferObject::LeaveMemoryOrder() {
+void BufferObject::LeaveMemoryOrder(Departure why) {
   if (!(flags_ & kInMemoryOrder)) return;
   flags_ &= ~kInMemoryOrder;
-  manager_->order().Remove(memory_hook_);
+  manager_->order().Remove(memory_hook_, why);
 }
 
-void BufferObject::LeaveDmaOrder(DmaBinder& binder) {
+void BufferObject::LeaveDmaOrder(DmaBinder& binder, Departure why) {
   if (!(flags_ & kInDmaOrder)) return;
   flags_ &= ~kInDmaOrder;
-  binder.order().Remove(dma_hook_);
+  binder.order().Remove(dma_hook_, why);
 }
 
-void BufferObject::LeaveOrders() {
-  LeaveMemoryOrder();
-  if (binder_ != nullptr) LeaveDmaOrder(*binder_);
+void BufferObject::LeaveOrders(Departure why) {
+  LeaveMemoryOrder(why);
+  if (binder_ != nullptr) LeaveDmaOrder(*binder_, why);
 }
 
 void intrusive_ptr_add_ref(BufferObject* bo) {

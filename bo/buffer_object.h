@@ -10,7 +10,7 @@
 //
 // Made by a Host, counted by BoRef, freed with the last one. What changes a bo
 // happens under its reservation; see Device::Validate. The layout is a budget:
-// what a validation that changes nothing touches is the first cache line.
+// a validation that changes nothing touches the first two cache lines.
 
 #include <cstdint>
 #include <memory>
@@ -70,12 +70,16 @@ class alignas(64) BufferObject {
   void SetWorthless(bool worthless);
   bool worthless() const { return (flags_ & kWorthless) != 0; }
   bool purged() const { return (flags_ & kPurged) != 0; }
+  // For policies that go by it: higher ones are given up later. 0 at first.
+  void SetPriority(uint8_t priority);
+  uint8_t priority() const { return priority_; }
   // Forbids eviction and moves; counted. Pins end with the bo.
   void Pin();
   void Unpin();
 
  private:
   friend class Audit;
+  friend class BoHooks;
   friend class BoSlab;
   friend class CpuMapping;
   friend class Device;
@@ -103,15 +107,15 @@ class alignas(64) BufferObject {
   // Into the eviction orders of where it is now, where it is not in them yet; a
   // pinned bo into none. And out of them.
   void JoinOrders();
-  void LeaveMemoryOrder();
+  void LeaveMemoryOrder(Departure why);
   // `binder` is the one it is, or was a moment ago, bound by.
-  void LeaveDmaOrder(DmaBinder& binder);
-  void LeaveOrders();
+  void LeaveDmaOrder(DmaBinder& binder, Departure why);
+  void LeaveOrders(Departure why);
   // A bo that goes takes its pins along. It stands in no order afterwards.
   void ForgetPins();
   void CountUnpinned();
 
-  // --- the first cache line: all that a validate hit reads or writes ---
+  // --- the first cache line ---
   ReservationLock lock_;
   uint16_t pins_ = 0;
   uint8_t flags_ = 0;
@@ -122,9 +126,9 @@ class alignas(64) BufferObject {
   MemoryManager* manager_;
   DmaBinder* binder_ = nullptr;
   EvictionHook memory_hook_;
-  EvictionHook dma_hook_;
 
-  // --- the rest ---
+  // --- the second; a validate hit reads and writes these two and no more ---
+  alignas(64) EvictionHook dma_hook_;
   std::unique_ptr<DmaBinding> binding_;
   Pages pages_;
   FenceSet fences_;
@@ -136,6 +140,7 @@ class alignas(64) BufferObject {
   const uint32_t slot_;  // in the slab
   Atomic<uint32_t> references_{0};
   uint32_t kernel_maps_ = 0;
+  uint8_t priority_ = 0;
 };
 static_assert(sizeof(BufferObject) <= 192,
               "a bo is budgeted at three cache lines, its range node aside");

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
@@ -66,8 +67,8 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
   if (config.aperture_bytes != 0) {
     auto tt = MakeTtManager(config.aperture_bytes, host.MakePolicy());
     if (!tt.ok()) return tt.status();
-    device->managers_[static_cast<int>(MemoryType::kTt)] = tt->get();
-    device->own_managers_.push_back(*std::move(tt));
+    device->managers_[static_cast<int>(MemoryType::kTt)] =
+        device->Adopt(*std::move(tt));
   }
   if (config.vram_bytes != 0) {
     auto manager = MakeVramManager(
@@ -76,8 +77,8 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
         machine.memory().backed() ? Backing::kBacked : Backing::kUnbacked,
         host.MakePolicy());
     if (!manager.ok()) return manager.status();
-    device->managers_[static_cast<int>(MemoryType::kVram)] = manager->get();
-    device->own_managers_.push_back(*std::move(manager));
+    device->managers_[static_cast<int>(MemoryType::kVram)] =
+        device->Adopt(*std::move(manager));
   }
   device->copy_engine_ = std::make_unique<CopyEngine>(
       machine.NewTimeline(absl::StrCat(config.name, ".copy")), machine.clock(),
@@ -112,10 +113,26 @@ Device::~Device() {
   host_.RemoveDevice(*this);
 }
 
+MemoryManager* Device::Adopt(std::unique_ptr<MemoryManager> manager) {
+  manager->order().Serve(BoHooks::OwnerOf(*manager));
+  own_managers_.push_back(std::move(manager));
+  return own_managers_.back().get();
+}
+
+void Device::Note(EvictionBoundary boundary) {
+  for (MemoryManager* manager : managers_) {
+    if (manager != nullptr) manager->order().Note(boundary);
+  }
+  for (DmaBinder* binder : binders_) {
+    if (binder != nullptr) binder->order().Note(boundary);
+  }
+}
+
 absl::StatusOr<DmaType> Device::RegisterDmaType(
     std::unique_ptr<DmaBinder> binder) {
   for (size_t type = 0; type < binders_.size(); ++type) {
     if (binders_[type] == nullptr) {
+      binder->order().Serve(BoHooks::OwnerOf(*binder));
       binders_[type] = binder.get();
       own_binders_.push_back(std::move(binder));
       return static_cast<DmaType>(type);
@@ -140,8 +157,7 @@ absl::StatusOr<MemoryType> Device::RegisterMemoryType(
   for (size_t type = static_cast<size_t>(MemoryType::kFirstRegistered);
        type < managers_.size(); ++type) {
     if (managers_[type] != nullptr) continue;
-    managers_[type] = manager.get();
-    own_managers_.push_back(std::move(manager));
+    managers_[type] = Adopt(std::move(manager));
     return static_cast<MemoryType>(type);
   }
   return absl::ResourceExhaustedError(

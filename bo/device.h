@@ -119,10 +119,15 @@ class Device {
            (anywhere || StandsWithin(bo, placement));
   }
 
+  // For eviction policies that go by it: the driver has come to the end of a
+  // frame, or of a submission.
+  void Note(EvictionBoundary boundary);
+
  private:
   friend class Mover;
 
   Device(Host& host, std::string name);
+  MemoryManager* Adopt(std::unique_ptr<MemoryManager> manager);
   absl::Status ValidateSlow(BufferObject& bo, PlacementList placements,
                             ValidateContext* context);
   absl::Status CheckPlacements(const BufferObject& bo,

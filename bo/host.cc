@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
 #include "twostep/dma_types/binders.h"
-#include "twostep/eviction/eviction_policy.h"
 #include "twostep/mem_types/managers.h"
 
 namespace twostep {
@@ -44,19 +44,30 @@ void Host::Ghost::Release(Host& host) {
 
 absl::StatusOr<std::unique_ptr<Host>> Host::Create(Machine& machine,
                                                    const HostOptions& options) {
-  auto policy = MakeEvictionPolicy(options.eviction_policy);
-  if (!policy.ok()) return policy.status();
-  return std::unique_ptr<Host>(new Host(machine, options));
+  EvictionPolicyFactory make_policy = options.make_eviction_policy;
+  if (make_policy == nullptr) {
+    auto named = ParseEvictionPolicy(options.eviction_policy);
+    if (!named.ok()) return named.status();
+    make_policy = *std::move(named);
+  }
+  return std::unique_ptr<Host>(
+      new Host(machine, options, std::move(make_policy)));
 }
 
-Host::Host(Machine& machine, HostOptions options)
+Host::Host(Machine& machine, HostOptions options,
+           EvictionPolicyFactory make_policy)
     : machine_(machine),
       options_(std::move(options)),
+      make_policy_(std::move(make_policy)),
       system_manager_(MakeSystemManager(MakePolicy())),
       binders_{MakeNoneBinder(machine, MakePolicy()),
                MakeDynamicBinder(machine, MakePolicy()),
                MakeCoherentBinder(machine, MakePolicy()),
                MakeCmaBinder(machine, MakePolicy())} {
+  system_manager_->order().Serve(BoHooks::OwnerOf(*system_manager_));
+  for (auto& binder : binders_) {
+    binder->order().Serve(BoHooks::OwnerOf(*binder));
+  }
   spare_bindings_.reserve(kMaxSpares);
 }
 
@@ -68,17 +79,13 @@ Host::~Host() {
   slab_.ForEach([this](BufferObject& bo) {
     ReportMisuse(Misuse::Kind::kLiveAtTeardown,
                  absl::StrCat(bo.DebugName(), " outlives its host"));
-    bo.LeaveOrders();
+    bo.LeaveOrders(Departure::kGone);
     bo.ForgetPins();
     DiscardStorage(bo);
     slab_.Destroy(bo);
   });
   while (ReapGhosts({})) {
   }
-}
-
-std::unique_ptr<EvictionPolicy> Host::MakePolicy() const {
-  return *MakeEvictionPolicy(options_.eviction_policy);
 }
 
 absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes) {
@@ -95,7 +102,7 @@ absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes) {
 void Host::Retire(BufferObject& bo) {
   // An evictor may be at work on it; it holds no reference, only this.
   bo.lock_.Lock();
-  bo.LeaveOrders();
+  bo.LeaveOrders(Departure::kGone);
   bo.ForgetPins();
   DiscardStorage(bo);
   bo.lock_.Unlock();

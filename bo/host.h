@@ -20,6 +20,7 @@
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/dma_types/dma_binder.h"
+#include "twostep/eviction/policy_registry.h"
 #include "twostep/machine/machine.h"
 #include "twostep/placement/placement.h"
 
@@ -37,8 +38,11 @@ struct Misuse {
 };
 
 struct HostOptions {
-  // The order of every memory type and DMA binder; see EvictionPolicies().
+  // The order of every memory type and DMA binder: a name, perhaps with
+  // parameters; see EvictionPolicies().
   std::string eviction_policy = "lru";
+  // When set, makes the policies instead.
+  EvictionPolicyFactory make_eviction_policy;
   // Told of every misuse. Default: print it and stop the process.
   std::function<void(const Misuse&)> misuse_handler;
 };
@@ -55,7 +59,7 @@ struct MoveStats {
 
 class Host {
  public:
-  // kNotFound when the eviction policy is not known.
+  // As ParseEvictionPolicy says of the eviction policy.
   static absl::StatusOr<std::unique_ptr<Host>> Create(
       Machine& machine, const HostOptions& options);
   // Bos that are still alive are reported as misuse, one by one.
@@ -77,7 +81,7 @@ class Host {
     return *binders_[static_cast<size_t>(type)];
   }
   MemoryManager& system_manager() { return *system_manager_; }
-  std::unique_ptr<EvictionPolicy> MakePolicy() const;
+  std::unique_ptr<EvictionPolicy> MakePolicy() const { return make_policy_(); }
   // Those of all devices.
   absl::InlinedVector<MemoryManager*, 16> ApertureManagers() const;
 
@@ -109,7 +113,8 @@ class Host {
     FenceSet fences;
   };
 
-  Host(Machine& machine, HostOptions options);
+  Host(Machine& machine, HostOptions options,
+       EvictionPolicyFactory make_policy);
   void AddDevice(Device& device);
   void RemoveDevice(Device& device);
   // The last reference is gone.
@@ -134,6 +139,7 @@ class Host {
 
   Machine& machine_;
   const HostOptions options_;
+  const EvictionPolicyFactory make_policy_;
   MoveStats stats_;
   std::unique_ptr<MemoryManager> system_manager_;
   std::array<std::unique_ptr<DmaBinder>, 4> binders_;

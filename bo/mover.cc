@@ -237,8 +237,8 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
   const PageCount pages = bo.page_count();
   SpaceBlock block;
   FenceSet space_fences;
-  Result result = TakeSpace(to, RequestFor(placement, pages), evicting, &block,
-                            &space_fences);
+  Result result = TakeSpace(bo, to, RequestFor(placement, pages), evicting,
+                            &block, &space_fences);
   if (result != Result::kDone) return result;
 
   if (const auto hop = device.hooks().Hop(bo, placement); hop.has_value()) {
@@ -267,7 +267,7 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
     to.Free(block, pages);
     return result;
   }
-  bo.LeaveOrders();
+  bo.LeaveOrders(Leaving());
   // The copy waits for all that was pending: it alone stands for it now.
   bo.fences_.Clear();
   bo.fences_.Add(moved, FenceUse::kMove);
@@ -289,7 +289,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   const PageCount pages = bo.page_count();
   SpaceBlock block;
   FenceSet no_fences;
-  Result result = aperture ? TakeSpace(to, RequestFor(placement, pages),
+  Result result = aperture ? TakeSpace(bo, to, RequestFor(placement, pages),
                                        evicting, &block, &no_fences)
                            : Result::kDone;
   if (result != Result::kDone) return result;
@@ -313,7 +313,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
     if (aperture) to.Free(block, pages);
     return result;
   }
-  bo.LeaveMemoryOrder();
+  bo.LeaveMemoryOrder(Leaving());
   KillMappings(bo, PageRange{0, pages});
   bo.fences_.Clear();
   bo.fences_.Add(moved, FenceUse::kMove);
@@ -339,7 +339,7 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
   SpaceBlock block;
   FenceSet no_fences;
   Result result = aperture && !keeps_block
-                      ? TakeSpace(to, request, evicting, &block, &no_fences)
+                      ? TakeSpace(bo, to, request, evicting, &block, &no_fences)
                       : Result::kDone;
   if (result != Result::kDone) return result;
 
@@ -362,7 +362,7 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
     return result;
   }
   if (!keeps_block) {
-    bo.LeaveMemoryOrder();
+    bo.LeaveMemoryOrder(Leaving());
     if (bo.manager_->kind() == MemoryManager::Kind::kAperture) {
       HideFromAperture(bo);
     }
@@ -387,7 +387,7 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
   }
   const bool had_pages = bo.pages_.present();
   KillMappings(bo, PageRange{0, bo.page_count()});
-  bo.LeaveOrders();
+  bo.LeaveOrders(Leaving());
   if (shown) {
     bo.manager_->Unbind(bo.block(), bo.page_count());
     Notify(bo, BoEvent::kGpuUnbound);
@@ -431,7 +431,7 @@ absl::Status Mover::LeaveDevice(BufferObject& bo) {
     const Placement anonymous;
     return ToStatus(bo, Place(bo, *bo.device_, anonymous, Evicting::kNo));
   }
-  return ToStatus(bo, EvictDma(bo));
+  return ToStatus(bo, EvictDma(bo, Leaving()));
 }
 
 absl::Status Mover::SwapOut(BufferObject& bo) {
@@ -449,7 +449,7 @@ absl::Status Mover::SwapOut(BufferObject& bo) {
         Shortage::Kind::kNone) {
       return MakeError(ErrorKind::kCannotFit, SwapRoom());
     }
-    bo.LeaveOrders();
+    bo.LeaveOrders(Leaving());
     const uint64_t bytes = bo.size_bytes();
     machine.clock().Charge(machine.cost().swap_latency_ns +
                            TransferNs(bytes, machine.cost().swap_mib_per_s));
@@ -460,7 +460,7 @@ absl::Status Mover::SwapOut(BufferObject& bo) {
 }
 
 void Mover::Drop(BufferObject& bo) {
-  bo.LeaveOrders();
+  bo.LeaveOrders(Departure::kGone);
   KillMappings(bo, PageRange{0, bo.page_count()});
   host_.DiscardStorage(bo);
   Notify(bo, BoEvent::kPurged);

@@ -87,8 +87,9 @@ class Mover {
   void LeaveAperture(BufferObject& bo);
 
   // Room.
-  Result TakeSpace(MemoryManager& manager, const SpaceRequest& request,
-                   Evicting evicting, SpaceBlock* block, FenceSet* fences);
+  Result TakeSpace(const BufferObject& bo, MemoryManager& manager,
+                   const SpaceRequest& request, Evicting evicting,
+                   SpaceBlock* block, FenceSet* fences);
   bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                    PageCount pages, Device& device);
@@ -105,7 +106,11 @@ class Mover {
 
   // Eviction.
   Result EvictGpu(BufferObject& victim);
-  Result EvictDma(BufferObject& victim);
+  Result EvictDma(BufferObject& victim, Departure why);
+  // Why the bo at work leaves its orders: it is a victim, or moves by choice.
+  Departure Leaving() const {
+    return depth_ > 0 ? Departure::kEvicted : Departure::kGone;
+  }
   // Unreserves a victim that is evicted; keeps one that could not be, so that
   // there is always one fewer to be tried.
   void Settle(BufferObject& victim, Result result);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/mover.h"
 
 namespace twostep {
@@ -36,9 +37,10 @@ void Mover::Settle(BufferObject& victim, Result result) {
 
 // --- Step 2: space in a memory type ---
 
-Mover::Result Mover::TakeSpace(MemoryManager& manager,
+Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
                                const SpaceRequest& request, Evicting evicting,
                                SpaceBlock* block, FenceSet* fences) {
+  bool expected = false;
   for (;;) {
     const Shortage::Kind kind = manager.Allocate(request, block);
     if (kind == Shortage::Kind::kNone) {
@@ -61,6 +63,9 @@ Mover::Result Mover::TakeSpace(MemoryManager& manager,
           return ghost.manager == &manager;
         })) {
       continue;
+    }
+    if (!std::exchange(expected, true)) {
+      manager.order().Expect(BoHooks::MemoryFacts(bo, manager));
     }
     if (EvictForSpace(manager, request)) continue;
     return Short();
@@ -141,7 +146,7 @@ Mover::Result Mover::EvictGpu(BufferObject& victim) {
   } else {
     result = WaitIdle(victim);
     if (result == Result::kDone) {
-      victim.LeaveMemoryOrder();
+      victim.LeaveMemoryOrder(Departure::kEvicted);
       HideFromAperture(victim);
       victim.JoinOrders();
     }
@@ -280,7 +285,9 @@ bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
       return bo.binder_->Holds(scarce, *bo.binding_);
     });
   }
-  for (BufferObject* victim : victims) Settle(*victim, EvictDma(*victim));
+  for (BufferObject* victim : victims) {
+    Settle(*victim, EvictDma(*victim, Departure::kEvicted));
+  }
   return !victims.empty();
 }
 
@@ -292,7 +299,7 @@ void Mover::NoteStuck() {
 
 // Also for a bo that is not DMA-bound: nothing to do then. One that cannot be
 // unbound is where it was, also in its orders.
-Mover::Result Mover::EvictDma(BufferObject& victim) {
+Mover::Result Mover::EvictDma(BufferObject& victim, Departure why) {
   if (victim.worthless()) return EvictGpu(victim);
   Result result = WaitIdle(victim);
   if (result != Result::kDone || victim.binder_ == nullptr) return result;
@@ -314,10 +321,10 @@ Mover::Result Mover::EvictDma(BufferObject& victim) {
     return result;
   }
   ++from.stats().evictions;
-  victim.LeaveDmaOrder(from);
+  victim.LeaveDmaOrder(from, why);
   if (shown) {
     ++victim.manager_->evictions();
-    victim.LeaveMemoryOrder();
+    victim.LeaveMemoryOrder(why);
     LeaveAperture(victim);
   }
   victim.JoinOrders();

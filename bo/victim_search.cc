@@ -1,14 +1,13 @@
 #include "twostep/bo/victim_search.h"
 
-#include "boost/intrusive/parent_from_member.hpp"
+#include "twostep/bo/bo_hooks.h"
 #include "twostep/machine/hole_scan.h"
 
 namespace twostep {
 
 BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
-  return *boost::intrusive::get_parent_from_member(
-      &hook, which_ == Order::kMemory ? &BufferObject::memory_hook_
-                                      : &BufferObject::dma_hook_);
+  return which_ == Order::kMemory ? BoHooks::BoOfMemoryHook(hook)
+                                  : BoHooks::BoOfDmaHook(hook);
 }
 
 VictimSearch::Victims VictimSearch::First(

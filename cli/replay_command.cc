@@ -16,7 +16,7 @@
 #include "twostep/cli/progress.h"
 #include "twostep/cli/replay_report.h"
 #include "twostep/cli/size.h"
-#include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/policy_registry.h"
 #include "twostep/lab/replay.h"
 #include "twostep/trace/trace_summary.h"
 

@@ -20,6 +20,12 @@ class EvictionOrder {
   explicit EvictionOrder(std::unique_ptr<EvictionPolicy> policy)
       : policy_(std::move(policy)) {}
 
+  // At most once, before the first entry.
+  void Serve(const EvictionOwner& owner) {
+    SpinLockHolder hold(lock_);
+    policy_->Serve(owner);
+  }
+
   void Insert(EvictionHook& entry) {
     SpinLockHolder hold(lock_);
     policy_->Insert(entry);
@@ -29,10 +35,20 @@ class EvictionOrder {
     SpinLockHolder hold(lock_);
     policy_->Touch(entry);
   }
-  void Remove(EvictionHook& entry) {
+  void Remove(EvictionHook& entry, Departure why) {
     SpinLockHolder hold(lock_);
-    policy_->Remove(entry);
+    policy_->Remove(entry, why);
+    if (why != Departure::kAside) entry.set_state(0);
     --size_;
+  }
+  // As the policy's verbs of these names.
+  void Expect(const EvictionFacts& entry) {
+    SpinLockHolder hold(lock_);
+    policy_->Expect(entry);
+  }
+  void Note(EvictionBoundary boundary) {
+    SpinLockHolder hold(lock_);
+    policy_->Note(boundary);
   }
   size_t size() const {
     SpinLockHolder hold(lock_);

@@ -2,53 +2,124 @@
 #define EVICTION_EVICTION_POLICY_H_
 
 // In which order bos are given up when room is short. A policy orders entries
-// and nothing else: it holds no lock, owns no memory, reads no clock. One
-// instance serves one memory type or one DMA binder. Thread-compatible: its
-// EvictionOrder locks.
+// and nothing else: it holds no lock, reads no clock, and owns no memory but
+// what its header states. One instance serves one memory type or one DMA
+// binder. Thread-compatible: its EvictionOrder locks.
 
-#include <memory>
-#include <span>
-#include <string>
+#include <cstdint>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "boost/intrusive/list_hook.hpp"
 
 namespace twostep {
 
-// An entry's place in one order; lives inside the bo.
-struct EvictionHook
-    : boost::intrusive::list_base_hook<
-          boost::intrusive::link_mode<boost::intrusive::safe_link>> {};
+// An entry's place in one order; lives inside the bo. All of it belongs to the
+// lock of the order.
+class EvictionHook
+    : public boost::intrusive::list_base_hook<
+          boost::intrusive::link_mode<boost::intrusive::safe_link>> {
+ public:
+  static constexpr int kStateBits = 63;
+
+  // The policy's own word on the entry, below 2^63; 0 for one that is new.
+  uint64_t state() const { return word_ & kState; }
+  void set_state(uint64_t state) { word_ = (word_ & ~kState) | state; }
+  // The EvictionOrder's own mark.
+  bool aside() const { return (word_ & ~kState) != 0; }
+  void set_aside(bool aside) {
+    word_ = state() | uint64_t{aside} << kStateBits;
+  }
+
+ private:
+  static constexpr uint64_t kState = (uint64_t{1} << kStateBits) - 1;
+
+  uint64_t word_ = 0;
+};
+static_assert(sizeof(EvictionHook) == 24);
+
+// What a policy may want to know of an entry.
+struct EvictionFacts {
+  uint64_t key = 0;      // the same for the same bo, also after an eviction
+  uint64_t bytes = 1;    // never changes
+  uint64_t cost_ns = 0;  // of bringing it back, about
+  uint32_t client = 0;   // whom it is charged to
+  uint8_t priority = 0;  // as its driver set it; higher ones go later
+  bool dirty = false;    // giving it up means copying it
+};
+
+// Whom a policy orders entries for.
+struct EvictionOwner {
+  // By default all entries are alike but for their addresses.
+  static EvictionFacts Alike(const void* context, const EvictionHook& entry);
+
+  EvictionFacts (*facts_of)(const void* context,
+                            const EvictionHook& entry) = &Alike;
+  const void* context = nullptr;
+  // 0: unknown. A policy then goes by what is there.
+  uint64_t capacity_bytes = 0;
+  // Of how many departed entries a policy may remember the keys.
+  uint32_t most_ghosts = 16384;
+};
+
+// Why an entry leaves.
+enum class Departure : uint8_t {
+  kEvicted,  // to make room: it may be wanted back
+  kGone,     // destroyed, purged, or moved elsewhere by choice
+  kAside,    // for a while, by a pin: Insert will bring it back as it was
+};
+
+// What the driver has come to the end of.
+enum class EvictionBoundary : uint8_t { kSubmission, kFrame };
 
 class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;
 
-  // `entry` stands in no order and was just used.
+  // At most once, before the first entry. Allocates what the policy needs.
+  void Serve(const EvictionOwner& owner) {
+    owner_ = owner;
+    Prepare();
+  }
+
+  // `entry` stands in no order and was just used. Its state is 0 when it comes
+  // in, and as the policy left it when it comes back from kAside.
   virtual void Insert(EvictionHook& entry) = 0;
   // `entry` was inserted and is used again.
   virtual void Touch(EvictionHook& entry) = 0;
-  virtual void Remove(EvictionHook& entry) = 0;
-  // The entry to give up first, and the one to give up after `entry`; null at
-  // the end. Asking changes nothing.
+  // After kAside the state is kept, otherwise the owner sets it to 0.
+  virtual void Remove(EvictionHook& entry, Departure why) = 0;
+  // The entry to give up first, and the one to give up after `entry`, which may
+  // be any; null at the end. Every entry is reached, each once. Asking may
+  // spend what is known of uses, as a clock's hand does, but asking again gives
+  // the same answer.
   virtual EvictionHook* First() = 0;
   virtual EvictionHook* After(EvictionHook& entry) = 0;
+
+  // --- Hints: a policy works without them, and need not listen ---
+  // An entry that is not in is wanted, and will be inserted once there is room.
+  // Said before others are evicted for it, once or more; it may fail to come.
+  virtual void Expect(const EvictionFacts& entry);
+  virtual void Note(EvictionBoundary boundary);
+  // Whether to take in an entry of this size at all. Asked by those who can do
+  // without it, like a cache; a memory type cannot.
+  virtual bool Admits(uint64_t bytes) const;
+  // Whether First() should go although nobody is short of room. Asked by the
+  // same, after Expect.
+  virtual bool Overfull() const;
+
+ protected:
+  // Only of the entry that a verb was called with, and not by First and After:
+  // of others the facts may be changing.
+  EvictionFacts FactsOf(const EvictionHook& entry) const {
+    return owner_.facts_of(owner_.context, entry);
+  }
+  const EvictionOwner& owner() const { return owner_; }
+
+ private:
+  // Serve has set owner().
+  virtual void Prepare();
+
+  EvictionOwner owner_;
 };
-
-// What `--eviction` and configurations name.
-struct EvictionPolicyInfo {
-  const char* name;
-  const char* summary;
-  std::unique_ptr<EvictionPolicy> (*make)();
-};
-
-// Every policy built in; the first is the default.
-std::span<const EvictionPolicyInfo> EvictionPolicies();
-
-// kNotFound listing the names there are.
-absl::StatusOr<std::unique_ptr<EvictionPolicy>> MakeEvictionPolicy(
-    absl::string_view name);
 
 }  // namespace twostep
 

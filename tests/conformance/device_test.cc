@@ -8,7 +8,7 @@
 #include "gmock/gmock.h"
 #include "tests/bo/rig.h"
 #include "twostep/dma_types/binders.h"
-#include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/policy_registry.h"
 #include "twostep/mem_types/managers.h"
 
 namespace twostep {

@@ -7,7 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "tests/bo/rig.h"
-#include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/policy_registry.h"
 #include "twostep/machine/buddy_allocator.h"
 #include "twostep/machine/range_allocator.h"
 #include "twostep/mem_types/managers.h"

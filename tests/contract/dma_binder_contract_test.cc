@@ -4,7 +4,7 @@
 
 #include "examples/custom_dma_type/window_binder.h"
 #include "twostep/dma_types/binders.h"
-#include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/policy_registry.h"
 
 namespace twostep {
 namespace {

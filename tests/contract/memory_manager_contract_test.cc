@@ -2,7 +2,7 @@
 
 #include "tests/contract/memory_manager_contract.h"
 
-#include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/policy_registry.h"
 #include "twostep/mem_types/managers.h"
 
 namespace twostep {
