@@ -87,10 +87,6 @@ TEST(EvictionPolicy, MruGivesUpTheMostRecentlyUsedFirst) {
 // What holds for every policy there is.
 class EveryPolicy : public testing::TestWithParam<EvictionPolicyInfo> {};
 
-void PrintTo(const EvictionPolicyInfo& policy, std::ostream* out) {
-  *out << policy.name;
-}
-
 TEST_P(EveryPolicy, IsMadeByItsNameAndSaysWhatItDoes) {
   EXPECT_TRUE(MakeEvictionPolicy(GetParam().name).ok());
   EXPECT_NE(GetParam().summary, "");
