@@ -54,6 +54,8 @@ class alignas(64) BufferObject {
   // --- REQUIRES: reserved, or nobody else uses the bo ---
   // The memory type it is in, by its manager.
   const MemoryManager& manager() const { return *manager_; }
+  // Whom it was last validated for; null before that.
+  const Device* device() const { return device_; }
   // First page in an aperture or fixed memory.
   PageCount start_page() const { return start_; }
   SpaceBlock block() const { return SpaceBlock{start_, node_}; }

@@ -96,8 +96,9 @@ class Device {
                         ValidateContext* context) {
     bo.AssertHeld();
     for (const Placement& placement : placements) {
-      // A fallback is left for a better place as soon as there is room.
-      if (placement.use != Placement::Use::kFallback &&
+      // A fallback is left for a better place as soon as there is room, a last
+      // resort even where others have to make it.
+      if (placement.use < Placement::Use::kFallback &&
           Satisfies(bo, placement)) {
         context->hit = true;
         return bo.flags_ & BufferObject::kCpuOwnsPages ? TakePagesFromCpu(bo)

@@ -11,6 +11,12 @@ void Exec::Add(BufferObject& bo, PlacementList placements, FenceUse use) {
   entries_.push_back(Entry{&bo, placements, use});
 }
 
+void Exec::Add(BufferObject& bo, FenceUse use) {
+  TWOSTEP_CHECK(!reserved_);
+  TWOSTEP_CHECK(placer_ != nullptr);
+  entries_.push_back(Entry{&bo, {}, use, /*placed_by_policy=*/true});
+}
+
 absl::Status Exec::Run(ValidateContext* context) {
   absl::InlinedVector<Entry*, 16> by_bo;
   for (Entry& entry : entries_) by_bo.push_back(&entry);
@@ -19,6 +25,7 @@ absl::Status Exec::Run(ValidateContext* context) {
   });
   dependencies_.clear();
   hits_ = 0;
+  missed_bytes_ = 0;
   Entry* last = nullptr;
   for (Entry* entry : by_bo) {
     if (last != nullptr && last->bo == entry->bo) {
@@ -33,17 +40,37 @@ absl::Status Exec::Run(ValidateContext* context) {
                                 [](const Entry& e) { return e.bo == nullptr; }),
                  entries_.end());
   reserved_ = true;
-  for (const Entry& entry : entries_) {
-    absl::Status status =
-        device_.Validate(*entry.bo, entry.placements, context);
-    if (!status.ok()) {
-      UnreserveAll();
-      return status;
-    }
-    hits_ += context->hit;
-    entry.bo->fences().AppendDependencies(entry.use, &dependencies_);
+  const uint64_t moved_before = context->bytes_moved;
+  if (placer_ != nullptr) placer_->Begin(device_);
+  absl::Status status = ValidateAll(context);
+  if (placer_ != nullptr) {
+    placer_->End(device_, context->bytes_moved - moved_before);
+  }
+  if (!status.ok()) {
+    UnreserveAll();
+    return status;
   }
   context->hit = hits_ == entries_.size();
+  return absl::OkStatus();
+}
+
+absl::Status Exec::ValidateAll(ValidateContext* context) {
+  const uint64_t moved_before = context->bytes_moved;
+  for (const Entry& entry : entries_) {
+    const PlacementList placements =
+        entry.placed_by_policy
+            ? placer_->Choose(device_, *entry.bo,
+                              context->bytes_moved - moved_before)
+            : entry.placements;
+    absl::Status status = device_.Validate(*entry.bo, placements, context);
+    if (!status.ok()) return status;
+    if (context->hit) {
+      ++hits_;
+    } else {
+      missed_bytes_ += entry.bo->size_bytes();
+    }
+    entry.bo->fences().AppendDependencies(entry.use, &dependencies_);
+  }
   return absl::OkStatus();
 }
 

@@ -61,6 +61,7 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
 absl::Status Mover::Validate(BufferObject& bo, Device& device,
                              PlacementList placements) {
   if (bo.pinned()) {
+    if (StaysInFallback(bo, device, placements)) return TakePagesFromCpu(bo);
     return MakeError(
         ErrorKind::kPinned,
         absl::StrCat(bo.DebugName(), " is pinned in ", bo.manager_->name(),
@@ -87,14 +88,14 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
         placements[0].use == Placement::Use::kAlways) {
       continue;
     }
-    const Placement::Use skipped = evicting == Evicting::kNo
-                                       ? Placement::Use::kFallback
-                                       : Placement::Use::kDesired;
     if (evicting == Evicting::kYes && StaysInFallback(bo, device, placements)) {
       return TakePagesFromCpu(bo);
     }
     for (const Placement& placement : placements) {
-      if (placement.use == skipped) continue;
+      const bool skipped = evicting == Evicting::kNo
+                               ? placement.use >= Placement::Use::kFallback
+                               : placement.use == Placement::Use::kDesired;
+      if (skipped) continue;
       const Result result = Place(bo, device, placement, evicting);
       if (result == Result::kDone) return absl::OkStatus();
       if (evicting == Evicting::kYes ||
@@ -125,8 +126,10 @@ std::string Mover::SwapRoom() const {
 bool Mover::StaysInFallback(BufferObject& bo, Device& device,
                             PlacementList placements) {
   for (const Placement& placement : placements) {
-    if (placement.use == Placement::Use::kFallback &&
-        device.Satisfies(bo, placement)) {
+    const bool enough =
+        placement.use == Placement::Use::kFallback ||
+        (placement.use == Placement::Use::kLastResort && bo.pinned());
+    if (enough && device.Satisfies(bo, placement)) {
       stayed_ = true;
       return true;
     }

@@ -17,8 +17,8 @@
 #include "twostep/cli/checked_toml.h"
 #include "twostep/cli/machine_fields.h"
 #include "twostep/cli/size.h"
-#include "twostep/trace/trace_text.h"
 #include "twostep/machine/types.h"
+#include "twostep/trace/trace_text.h"
 
 namespace twostep {
 namespace {

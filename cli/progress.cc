@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <utility>
 
 namespace twostep {
 namespace {
@@ -14,12 +13,11 @@ constexpr auto kBetweenDraws = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Progress::Progress(std::string what, bool quiet)
-    : what_(std::move(what)),
-      shown_(!quiet && isatty(STDERR_FILENO) != 0),
+Progress::Progress(bool quiet)
+    : shown_(!quiet && isatty(STDERR_FILENO) != 0),
       next_(std::chrono::steady_clock::now() + kBetweenDraws) {}
 
-void Progress::Show(double part) {
+void Progress::Show(double part, const std::string& what) {
   if (!shown_) return;
   const auto now = std::chrono::steady_clock::now();
   if (now < next_) return;
@@ -29,7 +27,7 @@ void Progress::Show(double part) {
   const int cells = static_cast<int>(part * kBarCells);
   std::fprintf(
       stderr, "\r\033[K[%s%s] %3.0f %%  %s", std::string(cells, '#').c_str(),
-      std::string(kBarCells - cells, '.').c_str(), part * 100, what_.c_str());
+      std::string(kBarCells - cells, '.').c_str(), part * 100, what.c_str());
   std::fflush(stderr);
 }
 

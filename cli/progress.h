@@ -10,14 +10,14 @@ namespace twostep {
 
 class Progress {
  public:
-  Progress(std::string what, bool quiet);
+  explicit Progress(bool quiet);
 
-  // `part` of the work is done, 0 to 1. Cheap: draws a few times a second.
-  void Show(double part);
+  // `part` of the work `what` is done, 0 to 1. Cheap: draws a few times a
+  // second.
+  void Show(double part, const std::string& what);
   void Clear();
 
  private:
-  const std::string what_;
   const bool shown_;
   bool drawn_ = false;
   std::chrono::steady_clock::time_point next_;

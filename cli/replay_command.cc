@@ -12,12 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "twostep/cli/command.h"
+#include "twostep/cli/dma_type_option.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/replay_report.h"
 #include "twostep/cli/size.h"
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/lab/replay.h"
+#include "twostep/placement/placement_registry.h"
 #include "twostep/trace/trace_summary.h"
 
 namespace twostep {
@@ -74,12 +76,9 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
       ->add_flag("--unbacked", flags->unbacked,
                  "accounts and virtual time only: fast, checks no bytes")
       ->excludes(backed);
+  AddDmaTypeOption(replay, &flags->dma_type);
   replay
-      ->add_option("--dma-type", flags->dma_type,
-                   "how pages are bound for the device")
-      ->check(CLI::IsMember({"none", "dynamic", "coherent", "cma"}))
-      ->capture_default_str();
-  replay->add_option("--placement", flags->placement, Names(ReplayPlacements()))
+      ->add_option("--placement", flags->placement, Names(PlacementPolicies()))
       ->capture_default_str();
   replay->add_option("--eviction", flags->eviction, Names(EvictionPolicies()))
       ->capture_default_str();
@@ -94,12 +93,6 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
       ->capture_default_str();
   replay->add_option("--json", flags->json, "write the figures to this file");
   replay->add_flag("--quiet", flags->quiet, "no progress, no table");
-}
-
-DmaType DmaTypeOf(const std::string& name) {
-  if (name == "none") return DmaType::kNone;
-  if (name == "coherent") return DmaType::kCoherent;
-  return name == "cma" ? DmaType::kCma : DmaType::kDynamic;
 }
 
 absl::StatusOr<ReplayOptions> OptionsOf(const ReplayFlags& flags) {
@@ -153,8 +146,10 @@ ExitCode Run(const ReplayFlags& flags) {
     options->gpu = gpu;
     absl::Status sized = SizeVram(flags, trace, &options->gpu);
     if (!sized.ok()) return BadInput(sized);
-    Progress progress(bundled ? kBundledTrace : trace, flags.quiet);
-    options->progress = [&](double part) { progress.Show(part); };
+    Progress progress(flags.quiet);
+    options->progress = [&](double part) {
+      progress.Show(part, bundled ? kBundledTrace : trace);
+    };
     absl::StatusOr<ReplayResult> result = Replay(trace, *options);
     progress.Clear();
     if (!result.ok()) return BadInput(result.status());

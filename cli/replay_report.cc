@@ -7,37 +7,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "twostep/cli/figures.h"
 
 namespace twostep {
 namespace {
-
-std::string Grouped(uint64_t number) {
-  std::string text = absl::StrCat(number);
-  for (int at = static_cast<int>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<size_t>(at), 1, ',');
-  }
-  return text;
-}
-
-std::string Bytes(uint64_t bytes) {
-  if (bytes < 10 * kKiB) return absl::StrCat(bytes, " B");
-  if (bytes < 10 * kMiB) {
-    return absl::StrFormat("%.1f KiB", static_cast<double>(bytes) / kKiB);
-  }
-  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / kMiB);
-}
-
-std::string Duration(uint64_t ns) {
-  if (ns < 10'000'000) return absl::StrFormat("%.1f us", ns / 1e3);
-  if (ns < 10'000'000'000) return absl::StrFormat("%.1f ms", ns / 1e6);
-  return absl::StrFormat("%.2f s", ns / 1e9);
-}
 
 // "dynamic 12, coherent 3"; only what is not 0.
 std::string ByName(const std::map<std::string, uint64_t>& counts) {
   std::vector<std::string> parts;
   for (const auto& [name, count] : counts) {
-    if (count != 0) parts.push_back(absl::StrCat(name, " ", Grouped(count)));
+    if (count != 0)
+      parts.push_back(absl::StrCat(name, " ", GroupedFigure(count)));
   }
   return parts.empty() ? "0" : absl::StrJoin(parts, ", ");
 }
@@ -63,6 +43,8 @@ nlohmann::ordered_json ReplayJson(const ReplayResult& r) {
       {"frames", r.frames},
       {"validates", r.validates},
       {"validate_hits", r.validate_hits},
+      {"missed_bytes", r.missed_bytes},
+      {"bus_bytes", r.bus_bytes},
       {"dma_binds", r.dma_binds},
       {"dma_evictions", r.dma_evictions},
       {"gpu_evictions", r.gpu_evictions},
@@ -95,37 +77,40 @@ std::string ReplayTable(const ReplayResult& r) {
       static_cast<double>(std::max<uint64_t>(r.validates, 1));
   const std::pair<const char*, std::string> rows[] = {
       {"trace", r.trace},
-      {"machine",
-       absl::StrCat(r.machine, ", ", r.mode, ", VRAM ", Bytes(r.vram_bytes))},
+      {"machine", absl::StrCat(r.machine, ", ", r.mode, ", VRAM ",
+                               BytesFigure(r.vram_bytes))},
       {"policy", absl::StrCat(r.dma_type, ", ", r.placement, ", ", r.eviction)},
-      {"records",
-       absl::StrCat(Grouped(r.records), " (", Grouped(r.submissions),
-                    " submissions, ", Grouped(r.frames), " frames)")},
+      {"records", absl::StrCat(GroupedFigure(r.records), " (",
+                               GroupedFigure(r.submissions), " submissions, ",
+                               GroupedFigure(r.frames), " frames)")},
       {"validates",
-       absl::StrCat(Grouped(r.validates), " (",
+       absl::StrCat(GroupedFigure(r.validates), " (",
                     absl::StrFormat("%.1f", hit_percent), " % in place)")},
       {"DMA binds", ByName(r.dma_binds)},
       {"DMA evictions", ByName(r.dma_evictions)},
       {"GPU evictions", ByName(r.gpu_evictions)},
-      {"moved", absl::StrCat(Bytes(r.to_vram_bytes), " to VRAM, ",
-                             Bytes(r.from_vram_bytes), " from VRAM")},
+      {"moved", absl::StrCat(BytesFigure(r.to_vram_bytes), " to VRAM, ",
+                             BytesFigure(r.from_vram_bytes), " from VRAM")},
+      {"over the bus", BytesFigure(r.bus_bytes)},
       {"copied",
-       absl::StrCat(Bytes(r.dma_evict_copy_bytes), " by DMA eviction, ",
-                    Bytes(r.bounce_bytes), " bounced")},
-      {"swapped", absl::StrCat(Bytes(r.swap_out_bytes), " out, ",
-                               Bytes(r.swap_in_bytes), " in")},
-      {"synced", absl::StrCat(Grouped(r.pages_synced_for_device),
-                              " pages for the device, ",
-                              Grouped(r.pages_synced_for_cpu), " for the CPU")},
-      {"CPU faults", Grouped(r.cpu_faults)},
-      {"GPU stalled", absl::StrCat(Duration(r.stall_ns), " of ",
-                                   Duration(r.simulated_ns), " simulated")},
+       absl::StrCat(BytesFigure(r.dma_evict_copy_bytes), " by DMA eviction, ",
+                    BytesFigure(r.bounce_bytes), " bounced")},
+      {"swapped", absl::StrCat(BytesFigure(r.swap_out_bytes), " out, ",
+                               BytesFigure(r.swap_in_bytes), " in")},
+      {"synced",
+       absl::StrCat(GroupedFigure(r.pages_synced_for_device),
+                    " pages for the device, ",
+                    GroupedFigure(r.pages_synced_for_cpu), " for the CPU")},
+      {"CPU faults", GroupedFigure(r.cpu_faults)},
+      {"GPU stalled",
+       absl::StrCat(DurationFigure(r.stall_ns), " of ",
+                    DurationFigure(r.simulated_ns), " simulated")},
       {"took",
        absl::StrFormat(
            "%.2f s, %s records/s, %s at most", r.wall_seconds,
-           Grouped(static_cast<uint64_t>(static_cast<double>(r.records) /
-                                         std::max(r.wall_seconds, 1e-9))),
-           Bytes(r.peak_rss_bytes))},
+           GroupedFigure(static_cast<uint64_t>(static_cast<double>(r.records) /
+                                               std::max(r.wall_seconds, 1e-9))),
+           BytesFigure(r.peak_rss_bytes))},
   };
   std::string text;
   for (const auto& [name, value] : rows) {
@@ -135,12 +120,13 @@ std::string ReplayTable(const ReplayResult& r) {
     absl::StrAppend(&text, "broken         ", violation.rule, ": ",
                     violation.what, "\n");
   }
-  absl::StrAppend(&text, r.clean() ? "clean          " : "WRONG          ",
-                  r.mode == "backed"
-                      ? absl::StrCat(Bytes(r.bytes_checked), " checked, ",
-                                     Grouped(r.bytes_wrong), " bytes wrong, ")
-                      : "",
-                  Grouped(r.rule_violations), " rules broken\n");
+  absl::StrAppend(
+      &text, r.clean() ? "clean          " : "WRONG          ",
+      r.mode == "backed"
+          ? absl::StrCat(BytesFigure(r.bytes_checked), " checked, ",
+                         GroupedFigure(r.bytes_wrong), " bytes wrong, ")
+          : "",
+      GroupedFigure(r.rule_violations), " rules broken\n");
   return text;
 }
 

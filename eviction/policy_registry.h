@@ -5,45 +5,20 @@
 // parameters: "s3fifo" or "s3fifo:small=0.1,ghost=0.9". Thread-safe.
 
 #include <functional>
-#include <limits>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/policy_table.h"
 
 namespace twostep {
 
 // Makes one policy object for each memory type and each DMA binder.
 using EvictionPolicyFactory = std::function<std::unique_ptr<EvictionPolicy>()>;
-
-// What may stand after the ':'.
-struct PolicyParameter {
-  std::string name;
-  std::string summary;
-  double fallback = 0;
-  double least = 0;
-  double most = std::numeric_limits<double>::infinity();
-  bool whole = false;  // a whole number
-};
-
-// The value of every parameter that a policy has.
-class PolicyParameters {
- public:
-  // REQUIRES: the policy has a parameter of this name.
-  double operator[](absl::string_view name) const;
-
- private:
-  friend absl::StatusOr<EvictionPolicyFactory> ParseEvictionPolicy(
-      absl::string_view spec);
-
-  absl::InlinedVector<std::pair<std::string, double>, 4> values_;
-};
 
 struct EvictionPolicyInfo {
   std::string name;  // without ':', ',' and '='

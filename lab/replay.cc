@@ -11,14 +11,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "twostep/bo/cpu_mapping.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/exec.h"
 #include "twostep/bo/gpu_runs.h"
 #include "twostep/bo/host.h"
+#include "twostep/bo/placer.h"
 #include "twostep/lab/contents.h"
+#include "twostep/lab/foresight_policy.h"
 #include "twostep/machine/model_gpu.h"
+#include "twostep/placement/placement_registry.h"
 #include "twostep/trace/trace_reader.h"
 
 namespace twostep {
@@ -32,51 +34,6 @@ constexpr size_t kMaxSubmissionsInFlight = 64;
 // which Linux allows 65,530.
 constexpr uint64_t kMaxMappedPages = 32768;
 constexpr size_t kMaxViolationsKept = 20;
-
-struct PlacementPreset {
-  ReplayPlacement info;
-  bool vram;
-  bool tt;
-};
-constexpr PlacementPreset kPlacements[] = {
-    {{"vram-tt",
-      "VRAM, making room there; TT where that fails, and for what "
-      "VRAM evicts"},
-     true,
-     true},
-    {{"vram", "VRAM only; what it evicts goes to SYSTEM"}, true, false},
-    {{"tt", "TT only"}, false, true},
-};
-
-const PlacementPreset* FindPlacement(const std::string& name) {
-  for (const PlacementPreset& preset : kPlacements) {
-    if (name == preset.info.name) return &preset;
-  }
-  return nullptr;
-}
-
-// The driver of the replayed program's GPU.
-class ReplayDriver final : public DeviceHooks {
- public:
-  ReplayDriver(const PlacementPreset& preset, DmaType dma) {
-    const Placement vram{.memory = MemoryType::kVram};
-    Placement tt{.dma = dma, .memory = MemoryType::kTt};
-    if (preset.tt && preset.vram) {
-      evict_to_.push_back(tt);
-      tt.use = Placement::Use::kFallback;
-    }
-    if (preset.vram) placements_.push_back(vram);
-    if (preset.tt) placements_.push_back(tt);
-    evict_to_.push_back(Placement{});
-  }
-  PlacementList placements() const { return placements_; }
-
- private:
-  PlacementList EvictTo(const BufferObject&) override { return evict_to_; }
-
-  std::vector<Placement> placements_;
-  std::vector<Placement> evict_to_;
-};
 
 struct LiveBo {
   BoRef bo;
@@ -94,6 +51,7 @@ class Replayer {
 
  private:
   absl::Status SetUp();
+  absl::Status Foresee();
   absl::Status Apply(const TraceRecord& record);
   absl::Status Create(const TraceRecord& record);
   absl::Status Write(const TraceRecord& record);
@@ -113,8 +71,10 @@ class Replayer {
   // In the order in which they must outlive each other.
   Atomic<uint64_t> gpu_checked_pages_{0};
   Atomic<uint64_t> gpu_wrong_pages_{0};
+  TraceHistory own_history_;
+  std::unique_ptr<Foresight> foresight_;
   std::unique_ptr<Machine> machine_;
-  std::unique_ptr<ReplayDriver> driver_;
+  std::unique_ptr<Placer> placer_;
   std::unique_ptr<Host> host_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<ModelGpu> gpu_;
@@ -134,14 +94,14 @@ Replayer::~Replayer() {
 }
 
 absl::Status Replayer::SetUp() {
-  const PlacementPreset* preset = FindPlacement(options_.placement);
-  if (preset == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--placement: '", options_.placement, "' is none of ",
-        absl::StrJoin(kPlacements, ", ", [](std::string* out, const auto& p) {
-          absl::StrAppend(out, p.info.name);
-        })));
+  auto make_policy = ParsePlacementPolicy(options_.placement);
+  if (!make_policy.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--placement: ", make_policy.status().message()));
   }
+  PlacementSite site = PlacementSite::Of(options_.machine, options_.gpu);
+  site.dma = options_.dma_type;
+  placer_ = std::make_unique<Placer>((*make_policy)(site));
   auto machine =
       Machine::Create(options_.machine,
                       MachineOptions{options_.backing, Clock::Kind::kVirtual});
@@ -149,20 +109,32 @@ absl::Status Replayer::SetUp() {
   machine_ = *std::move(machine);
   HostOptions host_options;
   host_options.eviction_policy = options_.eviction;
+  if (options_.eviction == kBelady) {
+    absl::Status foreseen = Foresee();
+    if (!foreseen.ok()) return foreseen;
+    host_options.make_eviction_policy = [this] {
+      return std::make_unique<ForesightPolicy>(foresight_.get());
+    };
+  }
   auto host = Host::Create(*machine_, host_options);
   if (!host.ok()) return host.status();
   host_ = *std::move(host);
-  driver_ = std::make_unique<ReplayDriver>(*preset, options_.dma_type);
-  auto device = Device::Create(*host_, options_.gpu, driver_.get());
+  auto device = Device::Create(*host_, options_.gpu, placer_.get());
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
-  if (preset->tt && device_->manager(MemoryType::kTt) == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--placement ", options_.placement,
-        ": the machine's GPU has no "
-        "aperture; give it one (aperture in [gpu]) or use --placement vram"));
-  }
   gpu_ = MakeModelGpu(*device_, kQueues);
+  return absl::OkStatus();
+}
+
+absl::Status Replayer::Foresee() {
+  const TraceHistory* history = options_.history;
+  if (history == nullptr) {
+    auto read = ReadTraceHistory(trace_);
+    if (!read.ok()) return read.status();
+    own_history_ = *std::move(read);
+    history = &own_history_;
+  }
+  foresight_ = std::make_unique<Foresight>(*history);
   return absl::OkStatus();
 }
 
@@ -218,10 +190,12 @@ absl::Status Replayer::Apply(const TraceRecord& record) {
       return Submit(record);
     case TraceRecord::Kind::kFrameEnd:
       ++result_.frames;
+      device_->Note(EvictionBoundary::kFrame);
       return absl::OkStatus();
     case TraceRecord::Kind::kDestroy: {
       LiveBo& live = live_[record.slot];
       if (live.mapping != nullptr) mapped_pages_ -= live.bo->page_count();
+      placer_->Forget(*live.bo);
       live = LiveBo{};
       return absl::OkStatus();
     }
@@ -235,6 +209,7 @@ absl::Status Replayer::Create(const TraceRecord& record) {
   if (record.slot >= live_.size()) live_.resize(record.slot + 1);
   LiveBo& live = live_[record.slot];
   live.bo = *std::move(bo);
+  if (foresight_ != nullptr) foresight_->NoteCreated(live.bo->id());
   if (!backed()) return absl::OkStatus();
   live.contents.emplace(live.bo->page_count());
   if (live.contents->data() == nullptr) {
@@ -297,10 +272,11 @@ absl::Status Replayer::Read(const TraceRecord& record) {
 
 absl::Status Replayer::Submit(const TraceRecord& record) {
   ++result_.submissions;
+  if (foresight_ != nullptr) foresight_->NoteSubmission();
   const uint64_t asked_ns = machine_->clock().now_ns();
-  Exec exec(*device_);
+  Exec exec(*device_, placer_.get());
   for (const TraceUse& use : record.uses) {
-    exec.Add(*live_[use.slot].bo, driver_->placements(),
+    exec.Add(*live_[use.slot].bo,
              use.written ? FenceUse::kWrite : FenceUse::kRead);
   }
   ValidateContext context;
@@ -308,6 +284,7 @@ absl::Status Replayer::Submit(const TraceRecord& record) {
   if (!placed.ok()) return placed;
   result_.validates += exec.size();
   result_.validate_hits += exec.hits();
+  result_.missed_bytes += exec.missed_bytes();
 
   const int queue = static_cast<int>(record.context_index % kQueues);
   // The GPU stalls from when it could have begun to when it does.
@@ -320,6 +297,7 @@ absl::Status Replayer::Submit(const TraceRecord& record) {
   const Fence fence =
       gpu_->Submit(queue, std::move(job), exec.dependencies(), cost_ns);
   exec.Finish(fence);
+  device_->Note(EvictionBoundary::kSubmission);
   in_flight_.push_back(fence);
   if (in_flight_.size() <= kMaxSubmissionsInFlight) return absl::OkStatus();
   const Fence oldest = in_flight_.front();
@@ -350,6 +328,7 @@ GpuJob Replayer::JobFor(const TraceRecord& record, uint64_t* cost_ns) {
     job.steps.push_back(GpuPattern{RunsOf(*live.bo), seed});
     live.contents->WritePattern(seed);
   }
+  result_.bus_bytes += bus_bytes;
   *cost_ns = JobCostNs(machine_->cost(), vram_bytes, bus_bytes);
   return job;
 }
@@ -413,14 +392,6 @@ void Replayer::Collect() {
 }
 
 }  // namespace
-
-std::vector<ReplayPlacement> ReplayPlacements() {
-  std::vector<ReplayPlacement> placements;
-  for (const PlacementPreset& preset : kPlacements) {
-    placements.push_back(preset.info);
-  }
-  return placements;
-}
 
 absl::StatusOr<ReplayResult> Replay(const std::string& trace,
                                     const ReplayOptions& options) {

@@ -14,19 +14,25 @@
 
 #include "absl/status/statusor.h"
 #include "twostep/bo/audit.h"
+#include "twostep/lab/use_sequence.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/placement/placement.h"
 
 namespace twostep {
 
+// The eviction policy that knows the trace beforehand: lab/foresight_policy.h.
+inline constexpr char kBelady[] = "belady";
+
 struct ReplayOptions {
   MachineConfig machine;
   GpuConfig gpu;
   Backing backing = Backing::kBacked;
   DmaType dma_type = DmaType::kDynamic;
-  std::string placement = "vram-tt";  // of ReplayPlacements()
-  std::string eviction = "lru";
+  std::string placement = "vram-tt";  // see PlacementPolicies()
+  std::string eviction = "lru";       // see EvictionPolicies(), or kBelady
+  // For kBelady, which knows the trace beforehand: read if it is null.
+  const TraceHistory* history = nullptr;
   uint64_t seed = 1;  // of the contents
   // Check the rules every so many records, and at the end; 0: only then.
   uint64_t audit_every = 0;
@@ -51,6 +57,8 @@ struct ReplayResult {
   uint64_t frames = 0;
   uint64_t validates = 0;
   uint64_t validate_hits = 0;
+  uint64_t missed_bytes = 0;  // of bos validated that were not in place
+  uint64_t bus_bytes = 0;     // of bos used by jobs outside of VRAM
   std::map<std::string, uint64_t> dma_binds;      // by DMA type
   std::map<std::string, uint64_t> dma_evictions;  // by DMA type
   std::map<std::string, uint64_t> gpu_evictions;  // by memory type
@@ -76,12 +84,6 @@ struct ReplayResult {
 
   bool clean() const { return bytes_wrong == 0 && rule_violations == 0; }
 };
-
-struct ReplayPlacement {
-  const char* name;
-  const char* summary;
-};
-std::vector<ReplayPlacement> ReplayPlacements();
 
 // An error is kInvalidArgument or kNotFound: `FILE:LINE: reason` for the trace
 // itself and for what the machine cannot hold, or which option is wrong.

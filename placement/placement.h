@@ -36,9 +36,10 @@ inline constexpr int kMaxMemoryTypes = 16;
 struct Placement {
   // In which pass of a validation it counts.
   enum class Use : uint8_t {
-    kAlways,    // as it is, and by evicting others if need be
-    kDesired,   // only where no bo has to leave it
-    kFallback,  // only once evicting is allowed, or where it already is
+    kAlways,      // as it is, and by evicting others if need be
+    kDesired,     // only where no bo has to leave it
+    kFallback,    // only once evicting is allowed, or where it already is
+    kLastResort,  // only once evicting has not helped the places before it
   };
 
   // Ignored for fixed memory types, which need no step 1.

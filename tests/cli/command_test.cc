@@ -1,9 +1,5 @@
 // The twostep command as a user meets it: exit codes, messages, files.
 
-#include <sys/wait.h>
-
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 
@@ -11,30 +7,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/cli/run_twostep.h"
 #include "tests/trace/trace_writer.h"
 
 namespace twostep {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Ran {
-  int code = -1;
-  std::string output;  // both streams
-};
-
-Ran Twostep(const std::string& arguments) {
-  Ran ran;
-  FILE* pipe =
-      popen(absl::StrCat("cli/twostep ", arguments, " 2>&1").c_str(), "r");
-  char buffer[4096];
-  while (size_t read = fread(buffer, 1, sizeof(buffer), pipe)) {
-    ran.output.append(buffer, read);
-  }
-  const int status = pclose(pipe);
-  ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  return ran;
-}
 
 std::string Small() {
   TraceWriterOptions options;

@@ -8,6 +8,7 @@
 #include "tests/trace/trace_writer.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/replay_report.h"
+#include "twostep/placement/placement_registry.h"
 #include "twostep/trace/trace_summary.h"
 
 namespace twostep {
@@ -148,6 +149,47 @@ TEST(Replay, AllPoliciesEvictWithoutAWrongByte) {
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_TRUE(result->clean()) << ReplayTable(*result);
     EXPECT_GT(result->gpu_evictions.at("vram"), 0) << eviction;
+  }
+}
+
+// S9
+TEST(Replay, TheMachinePolicyUsesNoneOnBareMetalAndCoherentUnderXen) {
+  const std::string trace = SmallTrace();
+  ReplayOptions options = TightOptionsFor("bare-metal");
+  options.placement = "machine";
+  const auto bare_metal = Replay(trace, options);
+  ASSERT_TRUE(bare_metal.ok()) << bare_metal.status();
+  EXPECT_TRUE(bare_metal->clean()) << ReplayTable(*bare_metal);
+  EXPECT_GT(bare_metal->dma_binds.at("none"), 0);
+  EXPECT_EQ(bare_metal->dma_binds.at("coherent"), 0);
+  EXPECT_EQ(bare_metal->dma_binds.at("dynamic"), 0);
+
+  options = TightOptionsFor("xen-swiotlb");
+  options.placement = "machine";
+  // Room for all of them: nobody has to fall back on bouncing.
+  options.machine.coherent_bytes = 24 * kMiB;
+  const auto xen = Replay(trace, options);
+  ASSERT_TRUE(xen.ok()) << xen.status();
+  EXPECT_TRUE(xen->clean()) << ReplayTable(*xen);
+  EXPECT_GT(xen->dma_binds.at("coherent"), 0);
+  EXPECT_EQ(xen->dma_binds.at("none"), 0);
+  EXPECT_EQ(xen->dma_binds.at("dynamic"), 0);
+}
+
+// Moves that policies choose are as right as those that are forced.
+TEST(Replay, AllPlacementPoliciesKeepEveryByteOnTightMachines) {
+  const std::string trace = SmallTrace();
+  for (const PlacementPolicyInfo& placement : PlacementPolicies()) {
+    for (const char* machine : {"iommu", "xen-swiotlb", "arm-cma"}) {
+      ReplayOptions options = TightOptionsFor(machine);
+      options.placement = placement.name;
+      options.eviction = kBelady;
+      options.audit_every = 100;
+      const auto result = Replay(trace, options);
+      ASSERT_TRUE(result.ok()) << placement.name << ": " << result.status();
+      EXPECT_TRUE(result->clean()) << placement.name << ", " << machine << "\n"
+                                   << ReplayTable(*result);
+    }
   }
 }
 

@@ -1,0 +1,17 @@
+#include "twostep/cli/dma_type_option.h"
+
+namespace twostep {
+
+void AddDmaTypeOption(CLI::App* command, std::string* name) {
+  command->add_option("--dma-type", *name, "how pages are bound for the device")
+      ->check(CLI::IsMember({"none", "dynamic", "coherent", "cma"}))
+      ->capture_default_str();
+}
+
+DmaType DmaTypeOf(const std::string& name) {
+  if (name == "none") return DmaType::kNone;
+  if (name == "coherent") return DmaType::kCoherent;
+  return name == "cma" ? DmaType::kCma : DmaType::kDynamic;
+}
+
+}  // namespace twostep

@@ -1,0 +1,20 @@
+#ifndef CLI_DMA_TYPE_OPTION_H_
+#define CLI_DMA_TYPE_OPTION_H_
+
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "twostep/placement/placement.h"
+
+namespace twostep {
+
+// --dma-type: one of none, dynamic, coherent, cma; what *name is at first
+// otherwise.
+void AddDmaTypeOption(CLI::App* command, std::string* name);
+
+// Of a name that passed the option's check.
+DmaType DmaTypeOf(const std::string& name);
+
+}  // namespace twostep
+
+#endif  // CLI_DMA_TYPE_OPTION_H_
