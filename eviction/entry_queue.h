@@ -32,6 +32,8 @@ class EntryQueue {
     list_.splice(list_.end(), from.list_, List::s_iterator_to(entry));
   }
   void MoveToBack(EvictionHook& entry) { MoveToBack(entry, *this); }
+  // All of `from`, in front.
+  void PrependAll(EntryQueue& from) { list_.splice(list_.begin(), from.list_); }
 
  private:
   using List =

@@ -2,30 +2,16 @@
 
 #include <utility>
 
-#include "twostep/eviction/fifo_policy.h"
-#include "twostep/eviction/lru_policy.h"
+#include "twostep/eviction/built_in_policies.h"
 
 namespace twostep {
 namespace {
 
-template <typename Policy>
-std::unique_ptr<EvictionPolicy> Make(const PolicyParameters&) {
-  return std::make_unique<Policy>();
-}
-
-std::vector<EvictionPolicyInfo> BuiltIn() {
-  return {
-      {"lru", "least recently used first", &Make<LruPolicy>},
-      {"fifo", "in order of arrival; uses do not count", &Make<FifoPolicy>},
-      {"mru", "most recently used first: keeps the start of a cyclic scan",
-       &Make<MruPolicy>},
-  };
-}
-
 // The one table of names: a name must mean the same in options, machine files
 // and on the command line, without each of them being handed a table.
 PolicyTable<EvictionPolicyInfo>& TheTable() {
-  static PolicyTable<EvictionPolicyInfo> table("eviction policy", BuiltIn());
+  static PolicyTable<EvictionPolicyInfo> table("eviction policy",
+                                               BuiltInPolicies());
   return table;
 }
 
