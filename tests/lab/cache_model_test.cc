@@ -89,7 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, Exact,
     testing::Combine(testing::Values("fifo", "lru", "clock", "sieve", "s3fifo",
                                      "2q", "arc", "lirs", "gdsf", "belady"),
-                     testing::Values(1, 2, 3)),
+                     testing::Values(1, 2)),
     [](const auto& info) {
       return absl::StrCat("_", std::get<0>(info.param), "_",
                           std::get<1>(info.param));
