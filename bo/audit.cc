@@ -94,8 +94,10 @@ void Audit::CheckBo(BufferObject& bo, Totals* totals) {
   }
   if (bo.manager_->kind() == MemoryManager::Kind::kAperture) CheckAperture(bo);
   CheckOrders(bo);
-  totals->in_memory_order[bo.manager_] += bo.memory_hook_.is_linked();
-  totals->in_dma_order[bo.binder_] += bo.dma_hook_.is_linked();
+  totals->in_memory_order[bo.manager_] +=
+      (bo.flags_ & BufferObject::kInMemoryOrder) != 0;
+  totals->in_dma_order[bo.binder_] +=
+      (bo.flags_ & BufferObject::kInDmaOrder) != 0;
 }
 
 void Audit::CheckAperture(BufferObject& bo) {
@@ -118,23 +120,20 @@ void Audit::CheckAperture(BufferObject& bo) {
 }
 
 void Audit::CheckOrders(BufferObject& bo) {
-  if (bo.memory_hook_.is_linked() !=
-          ((bo.flags_ & BufferObject::kInMemoryOrder) != 0) ||
-      bo.dma_hook_.is_linked() !=
-          ((bo.flags_ & BufferObject::kInDmaOrder) != 0)) {
-    Add("R3", absl::StrCat(bo.DebugName(), " is wrong about its orders"));
-  }
+  // By the bo's own word: what a policy does with a hook is the policy's.
+  const bool in_memory_order = (bo.flags_ & BufferObject::kInMemoryOrder) != 0;
+  const bool in_dma_order = (bo.flags_ & BufferObject::kInDmaOrder) != 0;
   const bool evictable =
       !bo.pinned() && (bo.manager_->kind() != MemoryManager::Kind::kNowhere ||
                        bo.pages_.present());
-  if (bo.memory_hook_.is_linked() != evictable) {
+  if (in_memory_order != evictable) {
     Add("R3", absl::StrCat(bo.DebugName(),
                            evictable ? " is missing from" : " stands on",
                            " the order of ", bo.manager_->name()));
   }
   const bool dma_evictable =
       !bo.pinned() && bo.binder_ != nullptr && bo.binder_->can_run_out();
-  if (bo.dma_hook_.is_linked() != dma_evictable) {
+  if (in_dma_order != dma_evictable) {
     Add("R3", absl::StrCat(bo.DebugName(),
                            dma_evictable ? " is missing from" : " stands on",
                            " a DMA order"));
