@@ -13,12 +13,15 @@ enum ExitCode : int {
   kExitClean = 0,
   kExitWrong = 1,  // a byte was wrong, or a rule broken
   kExitBadInput = 2,
+  kExitNotAllRan = 3,  // twostep compare: the rows say which cells, and why
 };
 
 // Says on standard error what is wrong with the input.
 ExitCode BadInput(const absl::Status& status);
 
 void AddReplay(CLI::App& app, ExitCode* code);
+void AddCompare(CLI::App& app, ExitCode* code);
+void AddMerge(CLI::App& app, ExitCode* code);
 
 }  // namespace twostep
 

@@ -13,6 +13,8 @@ int Main(int argc, char** argv) {
       "evictions on the way"};
   ExitCode code = kExitBadInput;
   AddReplay(app, &code);
+  AddCompare(app, &code);
+  AddMerge(app, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -17,8 +17,9 @@
 #include "twostep/bo/gpu_runs.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/placer.h"
+#include "twostep/eviction/belady_policy.h"
 #include "twostep/lab/contents.h"
-#include "twostep/lab/foresight_policy.h"
+#include "twostep/lab/foresight.h"
 #include "twostep/machine/model_gpu.h"
 #include "twostep/placement/placement_registry.h"
 #include "twostep/trace/trace_reader.h"
@@ -113,7 +114,8 @@ absl::Status Replayer::SetUp() {
     absl::Status foreseen = Foresee();
     if (!foreseen.ok()) return foreseen;
     host_options.make_eviction_policy = [this] {
-      return std::make_unique<ForesightPolicy>(foresight_.get());
+      return std::make_unique<BeladyPolicy>(
+          [this](uint64_t key) { return foresight_->NextUse(key); });
     };
   }
   auto host = Host::Create(*machine_, host_options);

@@ -21,7 +21,7 @@
 
 namespace twostep {
 
-// The eviction policy that knows the trace beforehand: lab/foresight_policy.h.
+// The eviction policy that knows the trace beforehand: lab/foresight.h.
 inline constexpr char kBelady[] = "belady";
 
 struct ReplayOptions {
