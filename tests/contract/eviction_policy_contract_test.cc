@@ -3,6 +3,7 @@
 #include "tests/contract/eviction_policy_contract.h"
 
 #include "absl/strings/str_replace.h"
+#include "examples/custom_policy/largest_first_policy.h"
 #include "twostep/eviction/belady_policy.h"
 #include "twostep/eviction/policy_registry.h"
 
@@ -39,6 +40,13 @@ INSTANTIATE_TEST_SUITE_P(
     [](const testing::TestParamInfo<EvictionPolicyCase>& info) {
       return "_" + info.param.name;
     });
+
+// As a policy from outside does it.
+INSTANTIATE_TEST_SUITE_P(
+    LargestFirst, EvictionPolicyContract,
+    testing::Values(EvictionPolicyCase{
+        "LargestFirst",
+        [] { return std::make_unique<example::LargestFirstPolicy>(8); }}));
 
 }  // namespace
 }  // namespace twostep
