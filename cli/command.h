@@ -19,6 +19,7 @@ enum ExitCode : int {
 // Says on standard error what is wrong with the input.
 ExitCode BadInput(const absl::Status& status);
 
+void AddPolicies(CLI::App& app, ExitCode* code);
 void AddReplay(CLI::App& app, ExitCode* code);
 void AddCompare(CLI::App& app, ExitCode* code);
 void AddMerge(CLI::App& app, ExitCode* code);

@@ -15,6 +15,7 @@ int Main(int argc, char** argv) {
   AddReplay(app, &code);
   AddCompare(app, &code);
   AddMerge(app, &code);
+  AddPolicies(app, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

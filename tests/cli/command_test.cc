@@ -150,5 +150,26 @@ TEST(Command, BadInputEndsWithTwoAndSaysWhere) {
   }
 }
 
+TEST(Command, PoliciesAreListedWithTheirParameters) {
+  const Ran ran = Twostep("policies");
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  for (const char* line :
+       {"\n  lru          least recently used first\n",
+        "[small=0.1,ghost=0.9,threshold=2]\n", "\n  belady ", "\n  costed "}) {
+    EXPECT_THAT(ran.output, HasSubstr(line));
+  }
+}
+
+TEST(Command, AnEvictionPolicyIsSpelledWithItsParameters) {
+  const std::string trace = WriteTempFile("p.botrace", Small());
+  const Ran ran = Twostep(
+      absl::StrCat("replay --unbacked --eviction s3fifo:small=0.3 ", trace));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  const Ran wrong =
+      Twostep(absl::StrCat("replay --eviction s3fifo:large=0.3 ", trace));
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.output, HasSubstr("small, ghost, threshold"));
+}
+
 }  // namespace
 }  // namespace twostep
