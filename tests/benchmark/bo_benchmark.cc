@@ -182,7 +182,7 @@ void LruTouch(benchmark::State& state) {
     order.Touch(entries[next]);
     if (++next == entries.size()) next = 0;
   });
-  for (Entry& entry : entries) order.Remove(entry);
+  for (Entry& entry : entries) order.Remove(entry, Departure::kGone);
 }
 
 // A second memory type with storage of its own.
