@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -36,6 +37,12 @@ struct TraceFacts {
   UseSequence requests;  // kCacheOnly
   // What capacities in percent are of.
   uint64_t whole_bytes = 0;
+};
+
+// Worked out by the first cell that asks: cells differ in their policies only.
+struct Bound {
+  Mutex mutex;
+  std::optional<uint64_t> bytes ABSL_GUARDED_BY(mutex);
 };
 
 struct Cell {
@@ -82,7 +89,9 @@ absl::Status CheckPolicies(const SweepOptions& options) {
 class Sweep {
  public:
   explicit Sweep(const SweepOptions& options)
-      : options_(options), facts_(options.traces.size()) {}
+      : options_(options),
+        facts_(options.traces.size()),
+        bounds_(options.traces.size() * options.capacities.size()) {}
 
   absl::StatusOr<SweepResult> Run();
 
@@ -91,7 +100,8 @@ class Sweep {
   void ListCells();
   absl::Status ReadTraces();
   void RunCells();
-  void RunCell(Cell* cell) const;
+  void RunCell(Cell* cell);
+  uint64_t LeastBytes(const Cell& cell);
   void RunTwoStep(const TraceFacts& facts, SweepRow* row) const;
   void RunCacheOnly(const TraceFacts& facts, SweepRow* row) const;
   ReplayOptions ReplayOptionsFor(const TraceFacts& facts,
@@ -101,6 +111,7 @@ class Sweep {
   uint64_t all_cells_ = 0;
   std::vector<Cell> cells_;  // this shard's
   std::vector<TraceFacts> facts_;
+  std::vector<Bound> bounds_;  // by trace, then by capacity
 };
 
 void Sweep::ListCells() {
@@ -200,9 +211,6 @@ void Sweep::RunTwoStep(const TraceFacts& facts, SweepRow* row) const {
   row->stall_ns = replay->stall_ns;
   row->simulated_ns = replay->simulated_ns;
   row->rule_violations = replay->rule_violations;
-  if (replay->bus_bytes == 0) {
-    row->least_bytes = LeastMovedBytes(facts.history, row->capacity_bytes);
-  }
   row->records_per_second = static_cast<double>(replay->records) /
                             std::max(replay->wall_seconds, 1e-9);
 }
@@ -219,19 +227,36 @@ void Sweep::RunCacheOnly(const TraceFacts& facts, SweepRow* row) const {
   row->records = row->requests = counts.requests;
   row->misses = counts.misses;
   row->miss_bytes = counts.miss_bytes;
-  row->least_bytes = LeastMissBytes(facts.requests, row->capacity_bytes);
   row->records_per_second =
       static_cast<double>(counts.requests) / std::max(took.count(), 1e-9);
 }
 
-void Sweep::RunCell(Cell* cell) const {
+void Sweep::RunCell(Cell* cell) {
   const TraceFacts& facts = facts_[cell->trace];
-  cell->row.capacity_bytes = BytesOf(*cell->capacity, facts.whole_bytes);
+  SweepRow& row = cell->row;
+  row.capacity_bytes = BytesOf(*cell->capacity, facts.whole_bytes);
   if (two_step()) {
-    RunTwoStep(facts, &cell->row);
+    RunTwoStep(facts, &row);
   } else {
-    RunCacheOnly(facts, &cell->row);
+    RunCacheOnly(facts, &row);
   }
+  if (row.error.empty() && row.bus_bytes == 0) {
+    row.least_bytes = LeastBytes(*cell);
+  }
+}
+
+uint64_t Sweep::LeastBytes(const Cell& cell) {
+  const auto capacity =
+      static_cast<size_t>(cell.capacity - options_.capacities.data());
+  Bound& bound = bounds_[cell.trace * options_.capacities.size() + capacity];
+  const TraceFacts& facts = facts_[cell.trace];
+  MutexLock lock(bound.mutex);
+  if (!bound.bytes.has_value()) {
+    bound.bytes = two_step()
+                      ? LeastMovedBytes(facts.history, cell.row.capacity_bytes)
+                      : LeastMissBytes(facts.requests, cell.row.capacity_bytes);
+  }
+  return *bound.bytes;
 }
 
 void Sweep::RunCells() {
