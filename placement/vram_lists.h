@@ -12,7 +12,7 @@ namespace twostep {
 struct VramLists {
   explicit VramLists(const PlacementSite& site) {
     const bool vram = site.vram_bytes != 0;
-    const Placement in_vram{.memory = MemoryType::kVram};
+    Placement in_vram{.memory = MemoryType::kVram};
     Placement in_tt{.dma = site.dma, .memory = MemoryType::kTt};
     if (vram) {
       make_room.push_back(in_vram);
@@ -26,6 +26,11 @@ struct VramLists {
       if_free.push_back(in_tt);
       if (vram) in_tt.use = Placement::Use::kLastResort;
       make_room.push_back(in_tt);
+      // What fits must be placed, though it costs what the policy would not
+      // have spent.
+      in_vram.use = Placement::Use::kLastResort;
+      if (vram) over_bus.push_back(in_vram);
+      if (vram) if_free.push_back(in_vram);
     } else {
       // Without TT there is nothing to weigh.
       if (!vram) make_room.push_back(Placement{});
@@ -36,9 +41,9 @@ struct VramLists {
 
   // VRAM whoever has to leave it; TT where even that does not help.
   std::vector<Placement> make_room;
-  // VRAM if nobody has to leave it, else TT.
+  // VRAM if nobody has to leave it, else TT; VRAM in any way where that fails.
   std::vector<Placement> if_free;
-  // TT, to be used over the bus.
+  // TT, to be used over the bus; VRAM where that fails.
   std::vector<Placement> over_bus;
   // TT, then SYSTEM.
   std::vector<Placement> evict_to;

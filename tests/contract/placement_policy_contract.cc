@@ -1,5 +1,6 @@
 #include "tests/contract/placement_policy_contract.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -165,6 +166,37 @@ TEST_P(PlacementPolicyContract, WhatFitsIsPlacedAndNoRuleIsBroken) {
     ADD_FAILURE() << violation.rule << ": " << violation.what;
   }
   bos.clear();
+}
+
+// Nine bos, of which five fit into VRAM and five into the IOVA space.
+TEST_P(PlacementPolicyContract, WhatFitsOnlyIntoBothIsPlacedInBoth) {
+  if (!GetParam().keeps_to_site) GTEST_SKIP();
+  MachineConfig config;
+  config.dma32_bytes = 24 * kMiB;
+  config.normal_bytes = 16 * kMiB;
+  config.coherent_bytes = config.cma_bytes = config.swiotlb.bytes = kMiB;
+  config.iommu.mode = IommuMode::kTranslated;
+  config.iommu.iova_bytes = kMiB;
+  GpuConfig gpu;
+  gpu.vram_bytes = gpu.vram_visible_bytes = kMiB;
+  gpu.aperture_bytes = 8 * kMiB;
+  auto machine = *Machine::Create(
+      config, MachineOptions{Backing::kUnbacked, Clock::Kind::kVirtual});
+  auto host = *Host::Create(*machine, HostOptions{});
+  Placer placer(Make(PlacementSite::Of(config, gpu)));
+  auto device = *Device::Create(*host, gpu, &placer);
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 20; ++i) bos.push_back(*host->CreateBo(200 * kKiB));
+  std::mt19937_64 random(6);
+  for (int step = 0; step < 300; ++step) {
+    std::shuffle(bos.begin(), bos.end(), random);
+    Exec exec(*device, &placer);
+    for (size_t i = 0; i < 9; ++i) exec.Add(*bos[i], FenceUse::kWrite);
+    ValidateContext context;
+    const absl::Status placed = exec.Run(&context);
+    ASSERT_TRUE(placed.ok()) << step << ": " << placed;
+    exec.Finish(Fence());
+  }
 }
 
 }  // namespace twostep

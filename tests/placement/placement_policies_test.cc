@@ -96,13 +96,13 @@ TEST(ThrottledPlacement, MovesWhileTheBudgetLastsAndPaysItsDebtWithTime) {
               ElementsAre("vram", "dynamic+tt!"));
   moment.moved_bytes = 3 * kMiB;
   EXPECT_THAT(Words(policy.Choose({}, moment)),
-              ElementsAre("vram-", "dynamic+tt?"));
+              ElementsAre("vram-", "dynamic+tt?", "vram!"));
   policy.End(moment);
   // Two MiB in debt: 20 ms and a bit.
   moment = PlacementMoment{.now_ns = 19'000'000};
   policy.Begin(moment);
   EXPECT_THAT(Words(policy.Choose({}, moment)),
-              ElementsAre("vram-", "dynamic+tt?"));
+              ElementsAre("vram-", "dynamic+tt?", "vram!"));
   moment.now_ns = 21'000'000;
   policy.Begin(moment);
   EXPECT_THAT(Words(policy.Choose({}, moment)),
@@ -118,7 +118,7 @@ TEST(ThrottledPlacement, FillsARoomyVramInAnyCase) {
               ElementsAre("vram", "dynamic+tt!"));
   moment.moved_bytes = kMiB / 4;
   EXPECT_THAT(Words(policy.Choose({}, moment)),
-              ElementsAre("vram-", "dynamic+tt?"));
+              ElementsAre("vram-", "dynamic+tt?", "vram!"));
 }
 
 // A machine of bos under a costed policy that moves what it is told to, and
@@ -257,7 +257,8 @@ TEST(CostedPlacement, PagesThatTheCpuTakesCountAsCostsOfTt) {
     policy.Choose(with_cpu, {});
   }
   policy.Begin({});
-  EXPECT_THAT(Words(policy.Choose(gpu_only, {})), ElementsAre("dynamic+tt"));
+  EXPECT_THAT(Words(policy.Choose(gpu_only, {})),
+              ElementsAre("dynamic+tt", "vram!"));
   EXPECT_THAT(Words(policy.Choose(with_cpu, {})),
               ElementsAre("vram", "dynamic+tt!"));
 }
