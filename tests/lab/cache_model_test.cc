@@ -119,12 +119,38 @@ TEST(CacheModel, APolicyFromOutsideRunsAsOursDo) {
 }
 
 TEST(CacheModel, ByHand) {
-  // a b c a d: with room for two, lru misses all but nothing.
+  // With room for two, lru finds only the second request for object 0.
   const GeneratedRequests requests{{0, 1, 0, 2, 1, 0}, {10, 10, 10}};
   EXPECT_EQ(RunNamed("lru", requests, 20),
             (CacheCounts{.requests = 6, .misses = 5, .miss_bytes = 50}));
   EXPECT_EQ(RunBelady(requests, 20),
             (CacheCounts{.requests = 6, .misses = 4, .miss_bytes = 40}));
+}
+
+struct Published {
+  std::vector<uint32_t> objects;
+  uint64_t frames;
+  uint64_t fifo, lru, optimal;  // faults
+};
+
+TEST(CacheModel, FaultsOfPublishedReferenceStrings) {
+  // Belady, Nelson, Shedler, "An anomaly in space-time characteristics of
+  // certain programs running in a paging machine", 1969: FIFO is worse with one
+  // frame more. And the string of Silberschatz, Galvin, Gagne, "Operating
+  // System Concepts", chapter on page replacement.
+  const std::vector<uint32_t> anomaly = {1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5};
+  const std::vector<uint32_t> concepts = {7, 0, 1, 2, 0, 3, 0, 4, 2, 3,
+                                          0, 3, 2, 1, 2, 0, 1, 7, 0, 1};
+  for (const Published& published :
+       {Published{anomaly, 3, 9, 10, 7}, Published{anomaly, 4, 10, 8, 6},
+        Published{concepts, 3, 15, 12, 9}}) {
+    const GeneratedRequests requests{published.objects,
+                                     std::vector<uint64_t>(8, 1)};
+    const uint64_t frames = published.frames;
+    EXPECT_EQ(RunNamed("fifo", requests, frames).misses, published.fifo);
+    EXPECT_EQ(RunNamed("lru", requests, frames).misses, published.lru);
+    EXPECT_EQ(RunBelady(requests, frames).misses, published.optimal);
+  }
 }
 
 TEST(CacheModel, WhatIsLargerThanTheCacheNeverComesIn) {
