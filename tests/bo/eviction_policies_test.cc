@@ -1,10 +1,12 @@
 // Every eviction policy in the orders of a host, where bos are also pinned,
 // moved by choice, swapped and destroyed; and what policies hear of bos there.
 
+#include <algorithm>
 #include <random>
 
 #include "gmock/gmock.h"
 #include "tests/bo/rig.h"
+#include "twostep/bo/bo_hooks.h"
 #include "twostep/eviction/entry_queue.h"
 #include "twostep/eviction/policy_registry.h"
 
@@ -211,6 +213,42 @@ TEST(PriorityPolicy, BosOfALowerPriorityMakeRoomFirst) {
   ASSERT_TRUE(rig.Validate(rig.Make(kPageSize), kVram).ok());
   EXPECT_TRUE(rig.In(important, MemoryType::kVram));
   EXPECT_FALSE(rig.In(other, MemoryType::kVram));
+}
+
+std::vector<size_t> OrderOf(EvictionOrder& order,
+                            BufferObject& (*bo_of)(EvictionHook&),
+                            const std::vector<BoRef>& bos) {
+  std::vector<size_t> places;
+  order.Visit([&](EvictionHook& hook) {
+    places.push_back(std::find(bos.begin(), bos.end(), &bo_of(hook)) -
+                     bos.begin());
+    return true;
+  });
+  return places;
+}
+
+TEST(PriorityPolicy, B21_UnreservingMakesABoTheMostRecentOfItsPriority) {
+  RigOptions options = RigOptions::Small();
+  options.host.eviction_policy = "priority";
+  Rig rig(options);
+  std::vector<BoRef> bos;
+  for (const uint8_t priority : {0, 0, 1, 1}) {
+    bos.push_back(rig.Make(kPageSize));
+    bos.back()->Reserve();
+    bos.back()->SetPriority(priority);
+    bos.back()->Unreserve();
+    ASSERT_TRUE(rig.Validate(bos.back(), Tt(DmaType::kDynamic)).ok());
+  }
+  EvictionOrder& step1 = rig.device().binder(DmaType::kDynamic)->order();
+  EvictionOrder& step2 = rig.device().manager(MemoryType::kTt)->order();
+  EXPECT_THAT(OrderOf(step1, &BoHooks::BoOfDmaHook, bos),
+              ElementsAre(0, 1, 2, 3));
+  rig.Touch(bos[2]);
+  rig.Touch(bos[0]);
+  EXPECT_THAT(OrderOf(step1, &BoHooks::BoOfDmaHook, bos),
+              ElementsAre(1, 0, 3, 2));
+  EXPECT_THAT(OrderOf(step2, &BoHooks::BoOfMemoryHook, bos),
+              ElementsAre(1, 0, 3, 2));
 }
 
 }  // namespace
