@@ -1,6 +1,7 @@
 #include "twostep/bo/buffer_object.h"
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/dma_types/dma_binder.h"
 
@@ -17,6 +18,35 @@ BufferObject::BufferObject(Host& host, uint64_t id, uint32_t slot,
 std::string BufferObject::DebugName() const {
   return absl::StrCat("bo ", id_, " (", PagesToBytes(page_count()) / kKiB,
                       " KiB)");
+}
+
+absl::Status BufferObject::Reserve(const WaitLimit& limit) {
+  if (Ticket::Exists() && limit.mode == WaitLimit::Mode::kNoWait) {
+    return MakeError(ErrorKind::kMisuse,
+                     absl::StrCat(DebugName(),
+                                  ": with a ticket one waits; not to wait, use "
+                                  "TryReserve"));
+  }
+  return ReserveStatus(
+      lock_.LockWithin(limit, ReservationLock::Meeting::kBackOff));
+}
+
+absl::Status BufferObject::ReserveAgain(const WaitLimit& limit) {
+  return ReserveStatus(
+      lock_.LockWithin(limit, ReservationLock::Meeting::kWait));
+}
+
+absl::Status BufferObject::ReserveStatus(
+    ReservationLock::Outcome outcome) const {
+  switch (outcome) {
+    case ReservationLock::Outcome::kTaken:
+      return absl::OkStatus();
+    case ReservationLock::Outcome::kMine:
+      return absl::AlreadyExistsError(
+          absl::StrCat(DebugName(), " is reserved by this thread already"));
+    default:
+      return ReservationError(outcome, DebugName());
+  }
 }
 
 void BufferObject::Unreserve() {
@@ -102,6 +132,8 @@ void intrusive_ptr_add_ref(BufferObject* bo) {
 }
 
 void intrusive_ptr_release(BufferObject* bo) {
+  // From here until its storage is given up, no order may show it.
+  InTransit transit;
   if (bo->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     bo->host_.Retire(*bo);
   }

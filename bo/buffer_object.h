@@ -18,7 +18,7 @@
 
 #include "absl/status/status.h"
 #include "boost/smart_ptr/intrusive_ptr.hpp"
-#include "twostep/bo/reservation_lock.h"
+#include "twostep/machine/reservation_lock.h"
 #include "twostep/dma_types/dma_binding.h"
 #include "twostep/eviction/eviction_policy.h"
 #include "twostep/machine/fence_set.h"
@@ -45,10 +45,24 @@ class alignas(64) BufferObject {
 
   // --- The reservation ---
   // Taken by Exec or by hand. Unreserve makes the bo the one used last in both
-  // its eviction orders. Waiting for a bo that this thread holds is a bug.
+  // its eviction orders. Waiting for a bo that this thread holds is a bug, and
+  // so is waiting for one, without a ticket, while holding another.
   void Reserve() { lock_.Lock(); }
   bool TryReserve() { return lock_.TryLock(); }
+  // Reserves one of several, in any order, with the age of this thread's
+  // Ticket; or waits as `limit` says, with none.
+  //   kAborted            an older one has it: unreserve all, ReserveAgain this
+  //                       one, start over
+  //   kAlreadyExists      this thread has it
+  //   kUnavailable, kDeadlineExceeded, kCancelled  as `limit` says
+  //   kFailedPrecondition no waiting, with a ticket: that is TryReserve's
+  absl::Status Reserve(const WaitLimit& limit);
+  // The same for the one that was lost: waits for it whoever has it. REQUIRES:
+  // this thread has nothing reserved.
+  absl::Status ReserveAgain(const WaitLimit& limit);
   void Unreserve();
+  // The same for who made no use of it: the orders stay as they are.
+  void UnreserveUnused() { lock_.Unlock(); }
   void AssertHeld() const { TWOSTEP_CHECK(lock_.HeldByMe()); }
 
   // --- REQUIRES: reserved, or nobody else uses the bo ---
@@ -83,8 +97,10 @@ class alignas(64) BufferObject {
   friend class Audit;
   friend class BoHooks;
   friend class BoSlab;
+  friend struct Contention;
   friend class CpuMapping;
   friend class Device;
+  friend class Exec;
   friend class Host;
   friend class KernelMapping;
   friend class Mover;
@@ -106,6 +122,7 @@ class alignas(64) BufferObject {
   BufferObject(Host& host, uint64_t id, uint32_t slot, PageCount pages);
   ~BufferObject() = default;
 
+  absl::Status ReserveStatus(ReservationLock::Outcome outcome) const;
   // Into the eviction orders of where it is now, where it is not in them yet; a
   // pinned bo into none. And out of them.
   void JoinOrders();

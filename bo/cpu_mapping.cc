@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
@@ -56,16 +56,38 @@ FilePage FileOf(const BufferObject& bo, MemoryManager& manager,
   return FilePage{memory.fd(), memory.FileOffset(bo.pages().frames()[page])};
 }
 
+// Calls `use` with `bo` reserved, again as long as it loses to an older one:
+// with one reservation there is nothing else to give back. CPU access is no use
+// by a device, so the eviction orders stay as they are.
+template <typename Use>
+absl::Status WithReserved(BufferObject& bo, Use use) {
+  for (;;) {
+    Contention contention;
+    bo.Reserve();
+    const absl::Status status = use(&contention);
+    bo.UnreserveUnused();
+    if (KindOf(status) != ErrorKind::kContended) return status;
+    const absl::Status waited = contention.Wait(WaitLimit{});
+    if (!waited.ok()) return waited;
+  }
+}
+
 }  // namespace
 
 absl::Status WaitForCpu(BufferObject& bo, Access access,
                         const WaitLimit& limit) {
-  bo.lock_.Lock();
-  absl::Status status = bo.fences_.Wait(
-      access == Access::kRead ? FenceUse::kWrite : FenceUse::kRead, limit);
-  // No use by a device: the eviction orders stay as they are.
-  bo.lock_.Unlock();
-  return status;
+  absl::Status status = bo.Reserve(limit);
+  if (!status.ok()) return status;
+  // Others may have the bo while this thread waits.
+  absl::InlinedVector<Fence, 4> fences;
+  bo.fences().AppendDependencies(
+      access == Access::kRead ? FenceUse::kRead : FenceUse::kWrite, &fences);
+  bo.UnreserveUnused();
+  for (const Fence& fence : fences) {
+    status = WaitFor(fence, limit);
+    if (!status.ok()) return WaitError(status);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<CpuMapping>> CpuMapping::Create(BoRef bo) {
@@ -97,13 +119,17 @@ CpuMapping::~CpuMapping() {
 absl::Status CpuMapping::Touch(PageRange range, Access) {
   TWOSTEP_CHECK(range.first <= bo_->page_count() &&
                 range.count <= bo_->page_count() - range.first);
+  return WithReserved(*bo_, [&](Contention* contention) {
+    return TouchLocked(range, contention);
+  });
+}
+
+absl::Status CpuMapping::TouchLocked(PageRange range, Contention* contention) {
   const PageCount end = range.first + range.count;
-  bo_->lock_.Lock();
-  absl::Cleanup unlock = [this] { bo_->lock_.Unlock(); };
   PageCount page = range.first;
   while (page < end && IsPresent(page)) ++page;
   if (page == end) return absl::OkStatus();
-  absl::Status ready = PrepareLocked();
+  absl::Status ready = PrepareLocked(contention);
   // Preparing may have moved the bo, and with it taken all pages away.
   for (page = range.first; ready.ok() && page < end;) {
     const PageCount first = page;
@@ -116,27 +142,34 @@ absl::Status CpuMapping::Touch(PageRange range, Access) {
 }
 
 bool CpuMapping::ServeFault(PageCount page, Access) {
-  bo_->lock_.Lock();
+  return WithReserved(*bo_, [&](Contention* contention) {
+           return ServeFaultLocked(page, contention);
+         })
+      .ok();
+}
+
+absl::Status CpuMapping::ServeFaultLocked(PageCount page,
+                                          Contention* contention) {
   // Present, yet it faulted: another thread was faster, or the kernel, at its
   // limit of mappings, let a Kill take more pages away than asked for.
-  const bool served = (IsPresent(page)        ? PresentLocked(page)
-                       : PrepareLocked().ok() ? ServeLocked(PageRange{page, 1})
-                                              : absl::UnknownError(""))
-                          .ok();
-  bo_->lock_.Unlock();
-  return served;
+  if (IsPresent(page)) return PresentLocked(page);
+  absl::Status ready = PrepareLocked(contention);
+  return ready.ok() ? ServeLocked(PageRange{page, 1}) : ready;
 }
 
 // Brings the contents to where the CPU can map them, after whatever the device
 // still does with them.
-absl::Status CpuMapping::PrepareLocked() {
+absl::Status CpuMapping::PrepareLocked(Contention* contention) {
   BufferObject& bo = *bo_;
   absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
   if (!idle.ok()) return idle;
   if (bo.manager_->fixed()) {
-    return InWindow(bo, *bo.manager_) ? idle : BringIntoWindow();
+    return InWindow(bo, *bo.manager_) ? idle : BringIntoWindow(contention);
   }
-  return Mover(bo.host(), WaitLimit{}).MakePresent(bo);
+  Mover mover(bo.host(), WaitLimit{});
+  absl::Status present = mover.MakePresent(bo);
+  *contention = mover.TakeContention();
+  return present;
 }
 
 // One fault a page, as if each had been touched.
@@ -168,7 +201,7 @@ absl::Status CpuMapping::PresentLocked(PageCount page) {
 }
 
 // From beyond the window: into it, or else out to system pages.
-absl::Status CpuMapping::BringIntoWindow() {
+absl::Status CpuMapping::BringIntoWindow(Contention* contention) {
   BufferObject& bo = *bo_;
   Device& device = *bo.device_;
   Placement placements[2];
@@ -185,6 +218,7 @@ absl::Status CpuMapping::BringIntoWindow() {
   Mover mover(bo.host(), WaitLimit{});
   absl::Status moved = mover.Validate(
       bo, device, PlacementList(placements + (window ? 0 : 1), window ? 2 : 1));
+  *contention = mover.TakeContention();
   if (!moved.ok()) return moved;
   return bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
 }
@@ -206,53 +240,69 @@ void CpuMapping::Kill(PageRange range) {
 }
 
 absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(BoRef bo) {
-  Host& host = bo->host();
-  if (!host.machine().memory().backed()) {
+  if (!bo->host().machine().memory().backed()) {
     return absl::FailedPreconditionError(
         "an unbacked machine has no bytes to map");
   }
-  bo->lock_.Lock();
-  absl::Cleanup unlock = [&] { bo->lock_.Unlock(); };
-  if (bo->binder_ != nullptr &&
-      bo->binder_ == &host.binder(DmaType::kDynamic)) {
+  std::byte* data = nullptr;
+  absl::Status mapped = WithReserved(*bo, [&](Contention* contention) {
+    absl::Status ready = PrepareLocked(*bo, contention);
+    if (ready.ok()) ready = MapLocked(*bo, &data);
+    return ready;
+  });
+  if (!mapped.ok()) return mapped;
+  return std::unique_ptr<KernelMapping>(new KernelMapping(bo, data));
+}
+
+absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
+                                          Contention* contention) {
+  Host& host = bo.host();
+  if (bo.binder_ != nullptr && bo.binder_ == &host.binder(DmaType::kDynamic)) {
     std::string message =
-        absl::StrCat("kernel mapping of ", bo->DebugName(),
+        absl::StrCat("kernel mapping of ", bo.DebugName(),
                      ", which is bound to DYNAMIC: its pages are the device's");
     host.ReportMisuse(Misuse::Kind::kKernelMapOfDynamic, message);
     return MakeError(ErrorKind::kMisuse, message);
   }
-  absl::Status ready = bo->fences_.Wait(FenceUse::kRead, WaitLimit{});
-  if (ready.ok()) ready = Mover(host, WaitLimit{}).MakePresent(*bo);
-  if (!ready.ok()) return ready;
-  if (bo->manager_->fixed() && !InWindow(*bo, *bo->manager_)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(bo->DebugName(), " lies beyond the part of ",
-                     bo->manager_->name(), " that the CPU can map"));
+  absl::Status ready = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  if (ready.ok()) {
+    Mover mover(host, WaitLimit{});
+    ready = mover.MakePresent(bo);
+    *contention = mover.TakeContention();
   }
+  if (ready.ok() && bo.manager_->fixed() && !InWindow(bo, *bo.manager_)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(bo.DebugName(), " lies beyond the part of ",
+                     bo.manager_->name(), " that the CPU can map"));
+  }
+  return ready;
+}
+
+absl::Status KernelMapping::MapLocked(BufferObject& bo, std::byte** data) {
   // Frames lie anywhere: one mapping each, in a range reserved first.
-  void* at = mmap(nullptr, bo->size_bytes(), PROT_NONE,
+  void* at = mmap(nullptr, bo.size_bytes(), PROT_NONE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  auto* data = static_cast<std::byte*>(at);
+  *data = static_cast<std::byte*>(at);
   bool mapped = at != MAP_FAILED;
-  for (PageCount page = 0; mapped && page < bo->page_count(); ++page) {
-    const FilePage file = FileOf(*bo, *bo->manager_, page);
-    mapped = mmap(data + PagesToBytes(page), kPageSize, PROT_READ | PROT_WRITE,
+  for (PageCount page = 0; mapped && page < bo.page_count(); ++page) {
+    const FilePage file = FileOf(bo, *bo.manager_, page);
+    mapped = mmap(*data + PagesToBytes(page), kPageSize, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_FIXED, file.fd,
                   static_cast<off_t>(file.offset)) != MAP_FAILED;
   }
   if (!mapped) {
-    if (at != MAP_FAILED) munmap(at, bo->size_bytes());
+    if (at != MAP_FAILED) munmap(at, bo.size_bytes());
     return absl::ResourceExhaustedError(
-        absl::StrCat("the process has no room to map ", bo->DebugName()));
+        absl::StrCat("the process has no room to map ", bo.DebugName()));
   }
-  if (bo->binder_ != nullptr && bo->binder_->hands_over(*bo->binding_->port)) {
-    bo->binder_->SyncForCpu(bo->pages_, *bo->binding_,
-                            PageRange{0, bo->page_count()});
-    bo->flags_ |= BufferObject::kCpuOwnsPages;
+  if (bo.binder_ != nullptr && bo.binder_->hands_over(*bo.binding_->port)) {
+    bo.binder_->SyncForCpu(bo.pages_, *bo.binding_,
+                           PageRange{0, bo.page_count()});
+    bo.flags_ |= BufferObject::kCpuOwnsPages;
   }
-  bo->Pin();
-  ++bo->kernel_maps_;
-  return std::unique_ptr<KernelMapping>(new KernelMapping(bo, data));
+  bo.Pin();
+  ++bo.kernel_maps_;
+  return absl::OkStatus();
 }
 
 KernelMapping::~KernelMapping() {

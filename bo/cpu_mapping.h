@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/bo/contention.h"
 #include "twostep/machine/timeline.h"
 #include "twostep/machine/types.h"
 #include "twostep/machine/user_mapping.h"
@@ -62,10 +63,12 @@ class CpuMapping : public UserMapping::FaultHandler {
   void Kill(PageRange range);
   CpuMapping* next() const { return next_; }
 
-  absl::Status PrepareLocked();
+  absl::Status TouchLocked(PageRange range, Contention* contention);
+  absl::Status ServeFaultLocked(PageCount page, Contention* contention);
+  absl::Status PrepareLocked(Contention* contention);
   absl::Status ServeLocked(PageRange range);
   absl::Status PresentLocked(PageCount page);
-  absl::Status BringIntoWindow();
+  absl::Status BringIntoWindow(Contention* contention);
   bool IsPresent(PageCount page) const {
     return present_[page / 64] >> (page % 64) & 1;
   }
@@ -95,6 +98,8 @@ class KernelMapping {
   uint64_t size_bytes() const { return bo_->size_bytes(); }
 
  private:
+  static absl::Status PrepareLocked(BufferObject& bo, Contention* contention);
+  static absl::Status MapLocked(BufferObject& bo, std::byte** data);
   KernelMapping(BoRef bo, std::byte* data) : bo_(std::move(bo)), data_(data) {}
 
   const BoRef bo_;

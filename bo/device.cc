@@ -221,6 +221,7 @@ absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
   absl::Status status = mover.Validate(bo, *this, placements);
   context->bytes_moved += mover.bytes_moved();
   context->hit = mover.stayed();
+  context->contention = mover.TakeContention();
   return status;
 }
 

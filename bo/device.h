@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/bo/contention.h"
 #include "twostep/bo/device_hooks.h"
 #include "twostep/machine/copy_engine.h"
 #include "twostep/machine/dma_port.h"
@@ -41,6 +42,8 @@ struct ValidateContext {
   // Out, added to: contents copied to another place, this bo's and its
   // victims'; swapping and bouncing do not count.
   uint64_t bytes_moved = 0;
+  // Out, after kAborted: what an older one has.
+  Contention contention;
 };
 
 class Device {
@@ -87,7 +90,10 @@ class Device {
   //   kUnavailable        it might be, but waiting was forbidden
   //   kInvalidArgument    a placement names a type the device lacks
   //   kFailedPrecondition pinned elsewhere, or misuse (a live kernel mapping)
-  //   kDeadlineExceeded   the limit passed before a fence did
+  //   kDeadlineExceeded, kCancelled  the limit ended a wait
+  //   kAborted            an older ticket has what it would take: unreserve
+  //                       all, wait for context->contention, begin again (Exec
+  //                       does)
   //   anything else       what DeviceHooks::Copy returned
   // After an error the bo has its contents and is where it was; but for one
   // that had to leave another device or a hop first, which stays there.

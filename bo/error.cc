@@ -21,6 +21,12 @@ absl::StatusCode CodeOf(ErrorKind kind) {
       return absl::StatusCode::kOutOfRange;
     case ErrorKind::kBusy:
       return absl::StatusCode::kUnavailable;
+    case ErrorKind::kContended:
+      return absl::StatusCode::kAborted;
+    case ErrorKind::kTimeUp:
+      return absl::StatusCode::kDeadlineExceeded;
+    case ErrorKind::kInterrupted:
+      return absl::StatusCode::kCancelled;
     case ErrorKind::kWrongPlace:
       return absl::StatusCode::kInvalidArgument;
     case ErrorKind::kPinned:
@@ -80,6 +86,43 @@ absl::Status MakeError(ErrorKind kind, absl::string_view message) {
   const char byte = static_cast<char>(kind);
   status.SetPayload(kKindUrl, absl::Cord(absl::string_view(&byte, 1)));
   return status;
+}
+
+absl::Status WaitError(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return MakeError(ErrorKind::kBusy, status.message());
+    case absl::StatusCode::kDeadlineExceeded:
+      return MakeError(ErrorKind::kTimeUp, status.message());
+    case absl::StatusCode::kCancelled:
+      return MakeError(ErrorKind::kInterrupted, status.message());
+    default:
+      return status;
+  }
+}
+
+absl::Status ReservationError(ReservationLock::Outcome outcome,
+                              absl::string_view what) {
+  switch (outcome) {
+    case ReservationLock::Outcome::kTaken:
+    case ReservationLock::Outcome::kMine:
+      break;
+    case ReservationLock::Outcome::kBackOff:
+      return MakeError(
+          ErrorKind::kContended,
+          absl::StrCat(what, " is reserved by somebody older: give back all "
+                             "that is reserved, wait for it, and begin again"));
+    case ReservationLock::Outcome::kBusy:
+      return MakeError(ErrorKind::kBusy,
+                       absl::StrCat(what, " is reserved by another thread"));
+    case ReservationLock::Outcome::kDeadline:
+      return MakeError(ErrorKind::kTimeUp,
+                       absl::StrCat("waiting for ", what, " took too long"));
+    case ReservationLock::Outcome::kInterrupted:
+      return MakeError(ErrorKind::kInterrupted,
+                       absl::StrCat("waiting for ", what, " was interrupted"));
+  }
+  return absl::InternalError("a reservation that was taken is no error");
 }
 
 absl::Status NoPlacement(absl::string_view bo,

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "twostep/machine/reservation_lock.h"
 #include "twostep/machine/space.h"
 
 namespace twostep {
@@ -19,7 +20,10 @@ enum class ErrorKind : uint8_t {
   kNone,        // no error of ours
   kCannotFit,   // kResourceExhausted: give up, or free or unpin something
   kNeverFits,   // kOutOfRange: change the request
-  kBusy,        // kUnavailable: call again
+  kBusy,        // kUnavailable: call again, or let it wait
+  kContended,   // kAborted: lost to an older one; see Contention
+  kTimeUp,      // kDeadlineExceeded: call again
+  kInterrupted,  // kCancelled: call again
   kWrongPlace,  // kInvalidArgument: the device has no such type
   kPinned,      // kFailedPrecondition: unpin it first
   kMisuse,      // kFailedPrecondition: a bug in the caller
@@ -27,6 +31,14 @@ enum class ErrorKind : uint8_t {
 
 ErrorKind KindOf(const absl::Status& status);
 absl::Status MakeError(ErrorKind kind, absl::string_view message);
+
+// A wait for a fence that ended early, with its kind.
+absl::Status WaitError(const absl::Status& status);
+
+// Why `what` could not be reserved. REQUIRES: it could not be, and this thread
+// has it not.
+absl::Status ReservationError(ReservationLock::Outcome outcome,
+                              absl::string_view what);
 
 // What stood in the way of one placement.
 struct Obstacle {

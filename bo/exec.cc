@@ -2,56 +2,57 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/error.h"
+
 namespace twostep {
 
-Exec::~Exec() { UnreserveAll(); }
+Exec::~Exec() { Clear(); }
 
 void Exec::Add(BufferObject& bo, PlacementList placements, FenceUse use) {
-  TWOSTEP_CHECK(!reserved_);
+  TWOSTEP_CHECK(!ticket_.has_value());
   entries_.push_back(Entry{&bo, placements, use});
 }
 
 void Exec::Add(BufferObject& bo, FenceUse use) {
-  TWOSTEP_CHECK(!reserved_);
+  TWOSTEP_CHECK(!ticket_.has_value());
   TWOSTEP_CHECK(placer_ != nullptr);
   entries_.push_back(Entry{&bo, {}, use, /*placed_by_policy=*/true});
 }
 
 absl::Status Exec::Run(ValidateContext* context) {
-  absl::InlinedVector<Entry*, 16> by_bo;
-  for (Entry& entry : entries_) by_bo.push_back(&entry);
-  std::sort(by_bo.begin(), by_bo.end(), [](const Entry* a, const Entry* b) {
-    return a->bo != b->bo ? a->bo < b->bo : a < b;
-  });
+  TWOSTEP_CHECK(!ticket_.has_value());
+  nested_ = Ticket::Exists();
+  // One age for all attempts: in the end it is the oldest.
+  ticket_.emplace();
+  for (;;) {
+    absl::Status status = Attempt(context);
+    if (status.ok()) return status;
+    UnreserveAll();
+    if (KindOf(status) == ErrorKind::kContended && !nested_) {
+      ++restarts_;
+      status = context->contention.Wait(context->wait);
+      if (status.ok()) continue;
+    }
+    Clear();
+    return status;
+  }
+}
+
+absl::Status Exec::Attempt(ValidateContext* context) {
+  absl::Status status = ReserveAll(context);
+  if (!status.ok()) return status;
   dependencies_.clear();
   hits_ = 0;
   missed_bytes_ = 0;
-  Entry* last = nullptr;
-  for (Entry* entry : by_bo) {
-    if (last != nullptr && last->bo == entry->bo) {
-      last->use = std::min(last->use, entry->use);
-      entry->bo = nullptr;
-      continue;
-    }
-    entry->bo->Reserve();
-    last = entry;
-  }
-  entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
-                                [](const Entry& e) { return e.bo == nullptr; }),
-                 entries_.end());
-  reserved_ = true;
   const uint64_t moved_before = context->bytes_moved;
   if (placer_ != nullptr) placer_->Begin(device_);
-  absl::Status status = ValidateAll(context);
+  status = ValidateAll(context);
   if (placer_ != nullptr) {
     placer_->End(device_, context->bytes_moved - moved_before);
   }
-  if (!status.ok()) {
-    UnreserveAll();
-    return status;
-  }
   context->hit = hits_ == entries_.size();
-  return absl::OkStatus();
+  return status;
 }
 
 absl::Status Exec::ValidateAll(ValidateContext* context) {
@@ -69,23 +70,75 @@ absl::Status Exec::ValidateAll(ValidateContext* context) {
     } else {
       missed_bytes_ += entry.bo->size_bytes();
     }
-    entry.bo->fences().AppendDependencies(entry.use, &dependencies_);
+    FenceSet& fences = entry.bo->fences();
+    fences.AppendDependencies(entry.use, &dependencies_);
+    if (options_.fence_slots != 0) fences.ReserveSlots(options_.fence_slots);
   }
   return absl::OkStatus();
 }
 
+absl::Status Exec::ReserveAll(ValidateContext* context) {
+  using Outcome = ReservationLock::Outcome;
+  while (reserved_ < entries_.size()) {
+    BufferObject& bo = *entries_[reserved_].bo;
+    // Who holds nothing is in nobody's way.
+    const Outcome outcome = bo.lock_.LockWithin(
+        context->wait, reserved_ == 0 && !nested_
+                           ? ReservationLock::Meeting::kWait
+                           : ReservationLock::Meeting::kBackOff);
+    switch (outcome) {
+      case Outcome::kTaken:
+        ++reserved_;
+        break;
+      case Outcome::kMine: {
+        absl::Status merged = Merge(reserved_);
+        if (!merged.ok()) return merged;
+        break;
+      }
+      default:
+        context->contention = Contention{BoRef(&bo)};
+        return ReservationError(outcome, bo.DebugName());
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Into the entry that has the bo already.
+absl::Status Exec::Merge(size_t entry) {
+  BufferObject& bo = *entries_[entry].bo;
+  const auto end = entries_.begin() + static_cast<ptrdiff_t>(entry);
+  const auto first = std::find_if(entries_.begin(), end,
+                                  [&](const Entry& e) { return e.bo == &bo; });
+  if (first == end) {
+    return MakeError(
+        ErrorKind::kMisuse,
+        absl::StrCat(bo.DebugName(), " is reserved by this thread, and not by "
+                                     "this exec: unreserve it first"));
+  }
+  if (options_.duplicates == ExecOptions::Duplicates::kRefuse) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(bo.DebugName(), " is in this exec twice"));
+  }
+  first->use = std::min(first->use, end->use);
+  entries_.erase(end);
+  return absl::OkStatus();
+}
+
 void Exec::Finish(const Fence& fence) {
-  TWOSTEP_CHECK(reserved_);
+  TWOSTEP_CHECK(ticket_.has_value());
   for (const Entry& entry : entries_) entry.bo->fences().Add(fence, entry.use);
-  UnreserveAll();
+  Clear();
 }
 
 void Exec::UnreserveAll() {
-  if (reserved_) {
-    for (const Entry& entry : entries_) entry.bo->Unreserve();
-  }
+  for (size_t i = 0; i < reserved_; ++i) entries_[i].bo->Unreserve();
+  reserved_ = 0;
+}
+
+void Exec::Clear() {
+  UnreserveAll();
   entries_.clear();
-  reserved_ = false;
+  ticket_.reset();
 }
 
 }  // namespace twostep

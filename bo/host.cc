@@ -72,6 +72,7 @@ Host::Host(Machine& machine, HostOptions options,
 }
 
 Host::~Host() {
+  FinishRetiring();
   {
     MutexLock lock(mutex_);
     TWOSTEP_CHECK(devices_.empty());
@@ -100,8 +101,36 @@ absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes) {
 }
 
 void Host::Retire(BufferObject& bo) {
-  // An evictor may be at work on it; it holds no reference, only this.
-  bo.lock_.Lock();
+  if (bo.lock_.TryLock()) {
+    Destroy(bo);
+    return;
+  }
+  {
+    MutexLock lock(mutex_);
+    retiring_.push_back(&bo);
+    any_retiring_.store(true);
+  }
+  // The evictor may be gone meanwhile, having found nothing to do.
+  FinishRetiring();
+}
+
+void Host::FinishRetiring() {
+  if (!any_retiring_.load()) return;
+  absl::InlinedVector<BufferObject*, 8> free;
+  {
+    MutexLock lock(mutex_);
+    auto last = std::partition(retiring_.begin(), retiring_.end(),
+                               [](BufferObject* bo) {
+                                 return !bo->lock_.TryLock();
+                               });
+    free.assign(last, retiring_.end());
+    retiring_.erase(last, retiring_.end());
+    any_retiring_.store(!retiring_.empty());
+  }
+  for (BufferObject* bo : free) Destroy(*bo);
+}
+
+void Host::Destroy(BufferObject& bo) {
   bo.LeaveOrders(Departure::kGone);
   bo.ForgetPins();
   DiscardStorage(bo);
@@ -138,6 +167,7 @@ void Host::AddGhost(Ghost ghost) {
 
 absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
                                 absl::FunctionRef<bool(const Ghost&)> wanted) {
+  FinishRetiring();
   const absl::Status none(absl::StatusCode::kNotFound, "");
   if (!any_ghosts_.load(std::memory_order_acquire)) return none;
   GhostList ready;

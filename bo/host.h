@@ -117,8 +117,13 @@ class Host {
        EvictionPolicyFactory make_policy);
   void AddDevice(Device& device);
   void RemoveDevice(Device& device);
-  // The last reference is gone.
+  // The last reference is gone. A bo that an evictor is at work on is left to
+  // whoever comes by once it is free: this must not wait, its thread may hold
+  // reservations.
   void Retire(BufferObject& bo);
+  // REQUIRES: reserved by this thread.
+  void Destroy(BufferObject& bo);
+  void FinishRetiring();
   // Takes over what `bo` holds, leaving it without contents; gives it up now if
   // nothing is pending, else once its fences have signalled.
   void DiscardStorage(BufferObject& bo);
@@ -151,6 +156,9 @@ class Host {
   GhostList spare_ghosts_ ABSL_GUARDED_BY(mutex_);
   // Whether ghosts_ may hold any: spares the lock when not.
   Atomic<bool> any_ghosts_{false};
+  // Without references, reserved by evictors when last seen.
+  std::vector<BufferObject*> retiring_ ABSL_GUARDED_BY(mutex_);
+  Atomic<bool> any_retiring_{false};
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
   SpinLock binding_lock_;
   std::vector<std::unique_ptr<DmaBinding>> spare_bindings_

@@ -23,6 +23,8 @@ SpaceRequest RequestFor(const Placement& placement, PageCount pages) {
 
 Mover::~Mover() {
   for (BufferObject* bo : unmovable_) bo->lock_.Unlock();
+  for (const BoRef& bo : awaited_) bo->lock_.Unlock();
+  host_.FinishRetiring();
 }
 
 void Mover::Notify(BufferObject& bo, BoEvent event) {
@@ -53,6 +55,7 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
       return MakeError(ErrorKind::kBusy,
                        absl::StrCat(bo.DebugName(), ": ", met_busy_.message()));
     case Result::kFailed:
+    case Result::kLost:
       return failure_;
   }
   return absl::InternalError("no such result");
@@ -98,6 +101,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
       if (skipped) continue;
       const Result result = Place(bo, device, placement, evicting);
       if (result == Result::kDone) return absl::OkStatus();
+      if (result == Result::kLost) return failure_;
       if (evicting == Evicting::kYes ||
           placement.use == Placement::Use::kDesired) {
         refusals.push_back(Refusal{&placement, dma_outcome_, evicting});
@@ -389,6 +393,16 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
     return Result::kShort;
   }
   const bool had_pages = bo.pages_.present();
+  // What is given up must be there to be taken back.
+  std::optional<Room> unit;
+  std::optional<Room> iovas;
+  if (from != nullptr && to != nullptr) {
+    Result closed = Close(&unit.emplace(from->gate(), from));
+    if (closed == Result::kDone) {
+      closed = Close(&iovas.emplace(device.port().domain().gate()));
+    }
+    if (closed != Result::kDone) return closed;
+  }
   KillMappings(bo, PageRange{0, bo.page_count()});
   bo.LeaveOrders(Leaving());
   if (shown) {
@@ -437,29 +451,28 @@ absl::Status Mover::LeaveDevice(BufferObject& bo) {
   return ToStatus(bo, EvictDma(bo, Leaving()));
 }
 
-absl::Status Mover::SwapOut(BufferObject& bo) {
+Mover::Result Mover::SwapOut(BufferObject& victim) {
   Machine& machine = host_.machine();
   // Known beforehand, it costs nobody the bindings.
-  if (machine.swap().pages() - machine.swap().used_pages() < bo.page_count()) {
-    return MakeError(ErrorKind::kCannotFit, SwapRoom());
+  if (machine.swap().pages() - machine.swap().used_pages() <
+      victim.page_count()) {
+    return Result::kShort;
   }
-  absl::Status left = LeaveDevice(bo);
-  if (!left.ok() || bo.pages_.home() != Pages::Home::kMemory) return left;
-  Result result = WaitIdle(bo);
-  if (result == Result::kDone) {
-    KillMappings(bo, PageRange{0, bo.page_count()});
-    if (bo.pages_.SwapOut(machine.memory(), machine.swap()) !=
-        Shortage::Kind::kNone) {
-      return MakeError(ErrorKind::kCannotFit, SwapRoom());
-    }
-    bo.LeaveOrders(Leaving());
-    const uint64_t bytes = bo.size_bytes();
-    machine.clock().Charge(machine.cost().swap_latency_ns +
-                           TransferNs(bytes, machine.cost().swap_mib_per_s));
-    host_.stats().swap_out_bytes += bytes;
-    Notify(bo, BoEvent::kSwappedOut);
+  Result result = EvictDma(victim, Departure::kEvicted);
+  if (result == Result::kDone) result = WaitIdle(victim);
+  if (result != Result::kDone) return result;
+  KillMappings(victim, PageRange{0, victim.page_count()});
+  if (victim.pages_.SwapOut(machine.memory(), machine.swap()) !=
+      Shortage::Kind::kNone) {
+    return Result::kShort;
   }
-  return ToStatus(bo, result);
+  victim.LeaveOrders(Departure::kEvicted);
+  const uint64_t bytes = victim.size_bytes();
+  machine.clock().Charge(machine.cost().swap_latency_ns +
+                         TransferNs(bytes, machine.cost().swap_mib_per_s));
+  host_.stats().swap_out_bytes += bytes;
+  Notify(victim, BoEvent::kSwappedOut);
+  return Result::kDone;
 }
 
 void Mover::Drop(BufferObject& bo) {

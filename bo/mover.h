@@ -5,6 +5,13 @@
 // they need, the contents, the roll-back. Lives for one call; what it could not
 // evict stays reserved until it goes, so that no victim is tried twice.
 //
+// Making room: a gate keeps others from taking it (Room). Victims are first
+// tried, the evictor's favourite first; when all that are left are reserved by
+// other threads, they are waited for, with the ticket of this thread; and only
+// when no other thread is in the middle of a move is there nothing to evict. An
+// older ticket that is met on the way wins: the call ends with kAborted, and
+// contention() says what to wait for.
+//
 // Private to the library. All calls REQUIRE the bo reserved by this thread.
 
 #include <optional>
@@ -14,6 +21,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/bo/contention.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
@@ -36,14 +44,14 @@ class Mover {
   absl::Status MakePresent(BufferObject& bo);
   // Undoes both steps; the contents end up in ordinary frames.
   absl::Status LeaveDevice(BufferObject& bo);
-  // LeaveDevice, then out to the swap store.
-  absl::Status SwapOut(BufferObject& bo);
   // Gives the contents up, at once as far as others are concerned.
   void Drop(BufferObject& bo);
 
   uint64_t bytes_moved() const { return bytes_moved_; }
   // Validate left the bo in the fallback where it was.
   bool stayed() const { return stayed_; }
+  // What the call lost. REQUIRES: it returned kAborted.
+  Contention TakeContention() { return std::move(contention_); }
 
   // Hands the CPU's pages of a bo back to the device: kills the user mappings
   // of exactly those and syncs them.
@@ -57,6 +65,23 @@ class Mover {
     kShort,   // no room
     kBusy,    // room, had waiting been allowed
     kFailed,  // failure_ says why
+    kLost,    // an older ticket was met: contention_, failure_
+  };
+  // Room that this operation makes, for itself: others stay outside its gate
+  // from Close() until it is gone.
+  struct Room {
+    explicit Room(ReservationLock& gate, DmaBinder* binder = nullptr)
+        : gate(gate), binder(binder) {}
+    ~Room() {
+      if (closed) gate.Unlock();
+    }
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+
+    ReservationLock& gate;
+    DmaBinder* const binder;  // whose unit it is
+    bool closed = false;      // by this one
+    bool settled = false;     // nobody was in the middle of a move any more
   };
   // Evicting into a full place evicts there, and so on, this deep.
   static constexpr int kMaxDepth = 4;
@@ -90,15 +115,27 @@ class Mover {
   Result TakeSpace(const BufferObject& bo, MemoryManager& manager,
                    const SpaceRequest& request, Evicting evicting,
                    SpaceBlock* block, FenceSet* fences);
-  bool EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
-  bool EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
-                   PageCount pages, Device& device);
+  // kDone: something has changed, ask for the room again. kShort: nothing can
+  // be done.
+  Result MakeRoom(Room* room, absl::FunctionRef<Result()> evict);
+  Result Close(Room* room);
+  Result EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
+  Result EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
+                     PageCount pages, Device& device);
+  VictimSearch::Victims FindForDma(VictimSearch* search, DmaBinder& binder,
+                                   BindOutcome::Scarce scarce, PageCount pages,
+                                   Device& device, bool* found);
+  // The victims, all reserved: those that cannot go stay so.
+  Result EvictAll(const VictimSearch::Victims& victims,
+                  absl::FunctionRef<Result(BufferObject&)> evict);
+  // Waits for a bo that might be a victim and keeps it reserved, if `fits` says
+  // that it still might.
+  Result AwaitVictim(const BoRef& bo,
+                     absl::FunctionRef<bool(const BufferObject&)> fits);
   // Gives up storage that bos have left behind. If none is idle, waits for some
   // that `wanted` likes: it costs no copy, so it comes before evicting.
-  bool ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
-  bool ReapGhostFrames();
-  bool MakeFrames();
-  bool SwapOutOneOf(MemoryManager& manager);
+  Result ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
+  Result MakeFrames();
   // Calls `take` until it has its frames, making some in between.
   Result RetryForFrames(absl::FunctionRef<Shortage::Kind()> take);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -111,6 +148,8 @@ class Mover {
   Departure Leaving() const {
     return depth_ > 0 ? Departure::kEvicted : Departure::kGone;
   }
+  // EvictDma, then out to the swap store. REQUIRES: pages in ordinary frames.
+  Result SwapOut(BufferObject& victim);
   // Unreserves a victim that is evicted; keeps one that could not be, so that
   // there is always one fewer to be tried.
   void Settle(BufferObject& victim, Result result);
@@ -128,6 +167,10 @@ class Mover {
   Result Fail(absl::Status status);
   Result Busy(absl::Status pending);
   Result Short() const;
+  // What a wait for a fence, and for a reservation, came to.
+  Result Waited(const absl::Status& status);
+  Result Reserved(ReservationLock::Outcome outcome, const BoRef& bo,
+                  ReservationLock* gate);
   absl::Status ToStatus(BufferObject& bo, Result result);
   Obstacle Describe(const BufferObject& bo, Device& device,
                     const Placement& placement, Evicting evicting) const;
@@ -136,8 +179,12 @@ class Mover {
   std::string SwapRoom() const;
   static void Notify(BufferObject& bo, BoEvent event);
 
+  InTransit transit_;
   Host& host_;
   const WaitLimit wait_;
+  // Of a caller that has none, once it waits for a reservation.
+  std::optional<Ticket> late_ticket_;
+  Contention contention_;
   uint64_t bytes_moved_ = 0;
   int depth_ = 0;
   bool stayed_ = false;
@@ -150,6 +197,10 @@ class Mover {
   // What step 1 of the last placement tried ran out of.
   BindOutcome dma_outcome_;
   absl::InlinedVector<BufferObject*, 4> unmovable_;
+  // Waited for, reserved, not evicted yet.
+  absl::InlinedVector<BoRef, 2> awaited_;
+  // Of unmovable_ bos that were waited for.
+  absl::InlinedVector<BoRef, 2> kept_;
 };
 
 }  // namespace twostep

@@ -1,6 +1,7 @@
 // The half of Mover that makes room: space in memory types, DMA resources,
 // frames, and the evictions behind them.
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,21 +19,98 @@ Mover::Result Mover::Busy(absl::Status pending) {
   return Result::kBusy;
 }
 
+Mover::Result Mover::Waited(const absl::Status& status) {
+  if (status.ok()) return Result::kDone;
+  absl::Status error = WaitError(status);
+  return KindOf(error) == ErrorKind::kBusy ? Busy(std::move(error))
+                                           : Fail(std::move(error));
+}
+
+Mover::Result Mover::Reserved(ReservationLock::Outcome outcome, const BoRef& bo,
+                              ReservationLock* gate) {
+  using Outcome = ReservationLock::Outcome;
+  if (outcome == Outcome::kTaken || outcome == Outcome::kMine) {
+    return Result::kDone;
+  }
+  absl::Status error = ReservationError(
+      outcome, bo != nullptr     ? bo->DebugName()
+               : gate != nullptr ? "room that is being made"
+                                 : "a bo on its way to another place");
+  if (outcome == Outcome::kBusy) return Busy(std::move(error));
+  failure_ = std::move(error);
+  if (outcome != Outcome::kBackOff) return Result::kFailed;
+  contention_ = Contention{bo, gate};
+  return Result::kLost;
+}
+
 Mover::Result Mover::WaitIdle(BufferObject& bo) {
   if (bo.fences_.Signalled()) return Result::kDone;
-  absl::Status status = bo.fences_.Wait(FenceUse::kRead, wait_);
-  if (status.ok()) return Result::kDone;
-  return status.code() == absl::StatusCode::kUnavailable
-             ? Busy(std::move(status))
-             : Fail(std::move(status));
+  return Waited(bo.fences_.Wait(FenceUse::kRead, wait_));
 }
 
 void Mover::Settle(BufferObject& victim, Result result) {
-  if (result == Result::kDone) {
-    victim.lock_.Unlock();
-  } else {
-    unmovable_.push_back(&victim);
+  const auto awaited =
+      std::find_if(awaited_.begin(), awaited_.end(),
+                   [&](const BoRef& bo) { return bo.get() == &victim; });
+  if (result != Result::kDone) unmovable_.push_back(&victim);
+  if (awaited != awaited_.end()) {
+    kept_.push_back(std::move(*awaited));
+    awaited_.erase(awaited);
   }
+  if (result == Result::kDone) victim.lock_.Unlock();
+}
+
+// --- Room ---
+
+Mover::Result Mover::Close(Room* room) {
+  if (!Ticket::Exists()) late_ticket_.emplace();
+  const ReservationLock::Outcome outcome = room->gate.LockWithin(
+      wait_, ReservationLock::Meeting::kBackOff);
+  room->closed = outcome == ReservationLock::Outcome::kTaken;
+  if (room->closed && room->binder != nullptr) room->binder->AwaitBinds();
+  return Reserved(outcome, nullptr, &room->gate);
+}
+
+Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
+  if (!room->gate.HeldByMe()) {
+    const bool free = !room->gate.Held();
+    const Result closed = Close(room);
+    // Others may have made, or taken, what there was: ask again inside.
+    if (closed != Result::kDone || !free) return closed;
+  }
+  Result result = evict();
+  if (result == Result::kShort && !room->settled) {
+    result = Reserved(InTransit::WaitForOthers(wait_), nullptr, nullptr);
+    room->settled = result == Result::kDone;
+  }
+  return result == Result::kShort ? Short() : result;
+}
+
+Mover::Result Mover::AwaitVictim(
+    const BoRef& bo, absl::FunctionRef<bool(const BufferObject&)> fits) {
+  const Result result = Reserved(
+      bo->lock_.LockWithin(wait_, ReservationLock::Meeting::kBackOff), bo,
+      nullptr);
+  if (result != Result::kDone) return result;
+  if (fits(*bo)) {
+    awaited_.push_back(bo);
+  } else {
+    bo->lock_.Unlock();
+  }
+  return result;
+}
+
+Mover::Result Mover::EvictAll(const VictimSearch::Victims& victims,
+                              absl::FunctionRef<Result(BufferObject&)> evict) {
+  Result result = Result::kDone;
+  for (BufferObject* victim : victims) {
+    const Result evicted =
+        result == Result::kLost ? Result::kLost : evict(*victim);
+    // All is given back when an older one was met: nothing is worth keeping.
+    if (evicted == Result::kLost) result = evicted;
+    Settle(*victim, evicted);
+  }
+  return result;
 }
 
 // --- Step 2: space in a memory type ---
@@ -40,18 +118,26 @@ void Mover::Settle(BufferObject& victim, Result result) {
 Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
                                const SpaceRequest& request, Evicting evicting,
                                SpaceBlock* block, FenceSet* fences) {
+  Room room(manager.gate());
   bool expected = false;
   for (;;) {
-    const Shortage::Kind kind = manager.Allocate(request, block);
+    Shortage::Kind kind = Shortage::Kind::kFull;
+    if (!room.gate.HeldByOther()) kind = manager.Allocate(request, block);
+    if (kind == Shortage::Kind::kNone && room.gate.HeldByOther()) {
+      // It may be what the other one has just made.
+      manager.Free(*block, static_cast<PageCount>(request.size));
+      kind = Shortage::Kind::kFull;
+    }
     if (kind == Shortage::Kind::kNone) {
       if (!manager.fixed() || !manager.AppendFreedFences(fences) ||
           wait_.mode == WaitLimit::Mode::kWait) {
         return Result::kDone;
       }
-      absl::Status pending = fences->Wait(FenceUse::kRead, wait_);
-      if (pending.ok()) return Result::kDone;
-      manager.Free(*block, static_cast<PageCount>(request.size));
-      return Busy(std::move(pending));
+      const Result waited = Waited(fences->Wait(FenceUse::kRead, wait_));
+      if (waited != Result::kDone) {
+        manager.Free(*block, static_cast<PageCount>(request.size));
+      }
+      return waited;
     }
     if (kind == Shortage::Kind::kNeverFits ||
         kind == Shortage::Kind::kNotInUse) {
@@ -59,28 +145,25 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
     }
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (evicting == Evicting::kNo) return Result::kShort;
-    if (ReapGhosts([&](const Host::Ghost& ghost) {
-          return ghost.manager == &manager;
-        })) {
-      continue;
-    }
-    if (!std::exchange(expected, true)) {
-      manager.order().Expect(BoHooks::MemoryFacts(bo, manager));
-    }
-    if (EvictForSpace(manager, request)) continue;
-    return Short();
+    const Result made = MakeRoom(&room, [&] {
+      const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
+        return ghost.manager == &manager;
+      });
+      if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+      if (!std::exchange(expected, true)) {
+        manager.order().Expect(BoHooks::MemoryFacts(bo, manager));
+      }
+      return EvictForSpace(manager, request);
+    });
+    if (made != Result::kDone) return made;
   }
 }
 
-bool Mover::ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted) {
-  absl::Status reaped = host_.ReapGhostsOf(wait_, wanted);
-  if (reaped.code() == absl::StatusCode::kUnavailable) {
-    Busy(std::move(reaped));
-    return false;
-  }
-  // Not exhausted: its time ran out.
-  if (reaped.code() == absl::StatusCode::kDeadlineExceeded) failure_ = reaped;
-  return reaped.ok();
+Mover::Result Mover::ReapGhosts(
+    absl::FunctionRef<bool(const Host::Ghost&)> wanted) {
+  const absl::Status reaped = host_.ReapGhostsOf(wait_, wanted);
+  return reaped.code() == absl::StatusCode::kNotFound ? Result::kShort
+                                                      : Waited(reaped);
 }
 
 namespace {
@@ -101,25 +184,36 @@ bool StandsIn(const MemoryManager& manager, const BufferObject& bo,
 
 }  // namespace
 
-// Whether there is a point in asking for the space again.
-bool Mover::EvictForSpace(MemoryManager& manager, const SpaceRequest& request) {
-  if (depth_ >= kMaxDepth) return false;
-  VictimSearch search({&manager.order()}, VictimSearch::Order::kMemory);
+Mover::Result Mover::EvictForSpace(MemoryManager& manager,
+                                   const SpaceRequest& request) {
+  if (depth_ >= kMaxDepth) return Result::kShort;
+  VictimSearch search({&manager.order()}, VictimSearch::Order::kMemory,
+                      awaited_);
   VictimSearch::Victims victims;
+  bool found = false;
   const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
-    victims = search.ForHole(space, request,
-                             [](const BufferObject& bo) { return bo.node_; });
+    victims = search.ForHole(
+        space, request, [](const BufferObject& bo) { return bo.node_; },
+        &found);
   });
   if (!by_position) {
     victims = search.First(
         [&](const BufferObject& bo) { return StandsIn(manager, bo, request); });
+    found = !victims.empty();
   }
-  for (BufferObject* victim : victims) {
-    const Result result = EvictGpu(*victim);
+  if (!found) {
+    if (search.passed_over() == nullptr) return Result::kShort;
+    return AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
+      return bo.manager_ == &manager && !bo.pinned();
+    });
+  }
+  return EvictAll(victims, [&](BufferObject& victim) {
+    const Result result = EvictGpu(victim);
     // One that came back to where it was is not to be evicted once more.
-    Settle(*victim, victim->manager_ == &manager ? Result::kShort : result);
-  }
-  return !victims.empty();
+    return result == Result::kDone && victim.manager_ == &manager
+               ? Result::kShort
+               : result;
+  });
 }
 
 Mover::Result Mover::EvictGpu(BufferObject& victim) {
@@ -138,7 +232,7 @@ Mover::Result Mover::EvictGpu(BufferObject& victim) {
     for (const Placement& placement : device.hooks().EvictTo(victim)) {
       result = Place(victim, device, placement,
                      depth_ < kMaxDepth ? Evicting::kYes : Evicting::kNo);
-      if (result == Result::kDone) break;
+      if (result == Result::kDone || result == Result::kLost) break;
     }
     if (result == Result::kShort) NoteStuck();
     dma_outcome_ = outcome;
@@ -195,32 +289,31 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
                              Evicting evicting) {
   std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
   const Pages::Home home = bo.pages_.home();
+  Room unit(binder.gate(), &binder);
+  Room iovas(device.port().domain().gate());
+  Room frames(host_.machine().memory().gate());
   for (;;) {
     const BindOutcome outcome =
         binder.Bind(bo.pages_, device.port(), contents, binding.get());
     if (outcome.ok()) break;
     dma_outcome_ = outcome;
-    if (outcome.scarce == BindOutcome::Scarce::kRefused ||
-        outcome.kind == Shortage::Kind::kNeverFits) {
-      return Result::kShort;
+    const BindOutcome::Scarce scarce = outcome.scarce;
+    Result made = Result::kShort;
+    if (scarce != BindOutcome::Scarce::kRefused &&
+        outcome.kind != Shortage::Kind::kNeverFits) {
+      if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+      if (scarce == BindOutcome::Scarce::kHostFrames) {
+        made = MakeRoom(&frames, [&] { return MakeFrames(); });
+      } else if (evicting == Evicting::kYes) {
+        made = MakeRoom(
+            scarce == BindOutcome::Scarce::kIova ? &iovas : &unit, [&] {
+              return EvictForDma(binder, scarce, bo.page_count(), device);
+            });
+      }
     }
-    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-    if (outcome.scarce == BindOutcome::Scarce::kHostFrames) {
-      if (ReapGhostFrames() || MakeFrames()) continue;
-      return Short();
-    }
-    if (evicting == Evicting::kNo) return Result::kShort;
-    if (ReapGhosts([&](const Host::Ghost& ghost) {
-          return outcome.scarce == BindOutcome::Scarce::kUnit
-                     ? ghost.binder == &binder
-                     : ghost.binder != nullptr &&
-                           HasIovaOf(*ghost.binding, device.port());
-        })) {
-      continue;
-    }
-    if (!EvictForDma(binder, outcome.scarce, bo.page_count(), device)) {
-      return Short();
-    }
+    if (made == Result::kDone) continue;
+    host_.ReturnBinding(std::move(binding));
+    return made;
   }
   if (home == Pages::Home::kMemory &&
       bo.pages_.home() == Pages::Home::kBinder &&
@@ -235,13 +328,15 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
 
 Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   const bool own_memory = bo.pages_.home() == Pages::Home::kBinder;
-  while (!bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()) {
-    if (ReapGhostFrames() || MakeFrames()) continue;
+  const Result unbound = RetryForFrames([&] {
+    return bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()
+               ? Shortage::Kind::kNone
+               : Shortage::Kind::kFull;
+  });
+  if (unbound != Result::kDone) {
     bo.flags_ |=
         bo.binding_->cpu_owned_pages != 0 ? BufferObject::kCpuOwnsPages : 0;
-    dma_outcome_ =
-        BindOutcome{BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
-    return Short();
+    return unbound;
   }
   if (own_memory && contents == DmaBinder::Contents::kKeep) {
     bytes_moved_ += bo.size_bytes();
@@ -253,9 +348,43 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   return Result::kDone;
 }
 
-bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
-                        PageCount pages, Device& device) {
-  if (depth_ >= kMaxDepth) return false;
+VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
+                                        BindOutcome::Scarce scarce,
+                                        PageCount pages, Device& device,
+                                        bool* found) {
+  VictimSearch::Victims victims;
+  const bool by_position = binder.WithSpace(
+      scarce, pages, device.port(),
+      [&](RangeAllocator& space, const SpaceRequest& request) {
+        victims = search->ForHole(
+            space, request,
+            [&](const BufferObject& bo) -> uint32_t {
+              const DmaBinding& binding = *bo.binding_;
+              if (scarce == BindOutcome::Scarce::kUnit) {
+                return binding.storage.node;
+              }
+              return HasIovaOf(binding, device.port()) ? binding.iova.node : 0;
+            },
+            found);
+      });
+  if (by_position) return victims;
+  victims = search->First([&](const BufferObject& bo) {
+    return bo.binder_->Holds(scarce, *bo.binding_);
+  });
+  *found = !victims.empty();
+  return victims;
+}
+
+Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
+                                 PageCount pages, Device& device) {
+  const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
+    return scarce == BindOutcome::Scarce::kUnit
+               ? ghost.binder == &binder
+               : ghost.binder != nullptr &&
+                     HasIovaOf(*ghost.binding, device.port());
+  });
+  if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+  if (depth_ >= kMaxDepth) return Result::kShort;
   VictimSearch::Orders orders{&binder.order()};
   if (scarce == BindOutcome::Scarce::kIova) {
     // Other DMA types use IOVAs of the same domain: they come last.
@@ -266,29 +395,20 @@ bool Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
       }
     }
   }
-  VictimSearch search(orders, VictimSearch::Order::kDma);
-  VictimSearch::Victims victims;
-  const bool by_position = binder.WithSpace(
-      scarce, pages, device.port(),
-      [&](RangeAllocator& space, const SpaceRequest& request) {
-        victims = search.ForHole(
-            space, request, [&](const BufferObject& bo) -> uint32_t {
-              const DmaBinding& binding = *bo.binding_;
-              if (scarce == BindOutcome::Scarce::kUnit) {
-                return binding.storage.node;
-              }
-              return HasIovaOf(binding, device.port()) ? binding.iova.node : 0;
-            });
-      });
-  if (!by_position) {
-    victims = search.First([&](const BufferObject& bo) {
-      return bo.binder_->Holds(scarce, *bo.binding_);
-    });
+  VictimSearch search(orders, VictimSearch::Order::kDma, awaited_);
+  bool found = false;
+  const VictimSearch::Victims victims =
+      FindForDma(&search, binder, scarce, pages, device, &found);
+  if (found) {
+    return EvictAll(victims,
+                    [&](BufferObject& victim) {
+                      return EvictDma(victim, Departure::kEvicted);
+                    });
   }
-  for (BufferObject* victim : victims) {
-    Settle(*victim, EvictDma(*victim, Departure::kEvicted));
-  }
-  return !victims.empty();
+  if (search.passed_over() == nullptr) return Result::kShort;
+  return AwaitVictim(search.passed_over(), [](const BufferObject& bo) {
+    return bo.binder_ != nullptr && !bo.pinned();
+  });
 }
 
 void Mover::NoteStuck() {
@@ -334,15 +454,17 @@ Mover::Result Mover::EvictDma(BufferObject& victim, Departure why) {
 // --- Frames ---
 
 Mover::Result Mover::RetryForFrames(absl::FunctionRef<Shortage::Kind()> take) {
+  Room room(host_.machine().memory().gate());
   for (;;) {
     const Shortage::Kind kind = take();
     if (kind == Shortage::Kind::kNone) return Result::kDone;
-    if (kind != Shortage::Kind::kNeverFits &&
-        (ReapGhostFrames() || MakeFrames())) {
-      continue;
+    Result made = Result::kShort;
+    if (kind != Shortage::Kind::kNeverFits) {
+      made = MakeRoom(&room, [&] { return MakeFrames(); });
     }
+    if (made == Result::kDone) continue;
     dma_outcome_ = BindOutcome{BindOutcome::Scarce::kHostFrames, kind};
-    return kind == Shortage::Kind::kNeverFits ? Result::kShort : Short();
+    return made;
   }
 }
 
@@ -372,42 +494,43 @@ Mover::Result Mover::SwapIn(BufferObject& bo) {
   return Result::kDone;
 }
 
-bool Mover::ReapGhostFrames() {
-  return ReapGhosts([](const Host::Ghost& ghost) {
+// Gives up what has been left behind, or swaps one bo out: first of those that
+// no GPU sees, then of the apertures'.
+Mover::Result Mover::MakeFrames() {
+  const Result reaped = ReapGhosts([](const Host::Ghost& ghost) {
     return ghost.pages.home() == Pages::Home::kMemory;
   });
-}
-
-// Swaps one bo out: first of those that no GPU sees, then of the apertures'.
-bool Mover::MakeFrames() {
-  if (depth_ >= kMaxDepth) return false;
-  ++depth_;
-  bool made = SwapOutOneOf(host_.system_manager());
+  if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+  if (depth_ >= kMaxDepth) return Result::kShort;
+  VictimSearch::Orders orders{&host_.system_manager().order()};
   for (MemoryManager* manager : host_.ApertureManagers()) {
-    if (made) break;
-    made = SwapOutOneOf(*manager);
+    orders.push_back(&manager->order());
+  }
+  const auto has_frames = [](const BufferObject& bo) {
+    return bo.pages_.home() == Pages::Home::kMemory;
+  };
+  ++depth_;
+  Result result = Result::kShort;
+  while (result == Result::kShort) {
+    VictimSearch search(orders, VictimSearch::Order::kMemory, awaited_);
+    const VictimSearch::Victims victims = search.First(has_frames);
+    if (victims.empty()) {
+      if (search.passed_over() == nullptr) break;
+      result = AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
+        return has_frames(bo) && !bo.pinned();
+      });
+      continue;
+    }
+    BufferObject& victim = *victims[0];
+    result = victim.worthless() ? EvictGpu(victim) : SwapOut(victim);
+    Settle(victim, result);
+    // One that cannot go is no reason not to try the next.
+    if (result == Result::kBusy || result == Result::kFailed) {
+      result = Result::kShort;
+    }
   }
   --depth_;
-  return made;
-}
-
-bool Mover::SwapOutOneOf(MemoryManager& manager) {
-  for (;;) {
-    VictimSearch search({&manager.order()}, VictimSearch::Order::kMemory);
-    const VictimSearch::Victims victims =
-        search.First([](const BufferObject& bo) {
-          return bo.pages_.home() == Pages::Home::kMemory;
-        });
-    if (victims.empty()) return false;
-    BufferObject& victim = *victims[0];
-    if (victim.worthless()) {
-      Settle(victim, EvictGpu(victim));
-      return true;
-    }
-    const bool swapped = SwapOut(victim).ok();
-    Settle(victim, swapped ? Result::kDone : Result::kFailed);
-    if (swapped) return true;
-  }
+  return result;
 }
 
 // --- Contents ---

@@ -1,5 +1,7 @@
 #include "twostep/bo/victim_search.h"
 
+#include <algorithm>
+
 #include "twostep/bo/bo_hooks.h"
 #include "twostep/machine/hole_scan.h"
 
@@ -10,15 +12,38 @@ BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
                                   : BoHooks::BoOfDmaHook(hook);
 }
 
+bool VictimSearch::IsAwaited(const BufferObject& bo) const {
+  return std::any_of(awaited_.begin(), awaited_.end(),
+                     [&](const BoRef& awaited) { return awaited.get() == &bo; });
+}
+
+bool VictimSearch::TryTake(BufferObject& bo) {
+  if (bo.TryReserve() || IsAwaited(bo)) return true;
+  if (passed_over_ != nullptr || bo.lock_.HeldByMe()) return false;
+  // It stands in the order, so it exists; but its last reference may be gone,
+  // and then it is leaving by itself.
+  uint32_t references = bo.references_.load(std::memory_order_relaxed);
+  while (references != 0 && !bo.references_.compare_exchange_weak(
+                                references, references + 1,
+                                std::memory_order_relaxed)) {
+  }
+  if (references != 0) passed_over_ = BoRef(&bo, /*add_ref=*/false);
+  return false;
+}
+
+void VictimSearch::GiveBack(BufferObject& bo) {
+  if (!IsAwaited(bo)) bo.lock_.Unlock();
+}
+
 VictimSearch::Victims VictimSearch::First(
     absl::FunctionRef<bool(const BufferObject&)> accept) {
   Victims victims;
   for (EvictionOrder* order : orders_) {
     order->Visit([&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
-      if (!bo.TryReserve()) return true;
+      if (!TryTake(bo)) return true;
       if (!accept(bo)) {
-        bo.lock_.Unlock();
+        GiveBack(bo);
         return true;
       }
       victims.push_back(&bo);
@@ -31,31 +56,31 @@ VictimSearch::Victims VictimSearch::First(
 
 VictimSearch::Victims VictimSearch::ForHole(
     RangeAllocator& space, const SpaceRequest& request,
-    absl::FunctionRef<uint32_t(const BufferObject&)> node_of) {
+    absl::FunctionRef<uint32_t(const BufferObject&)> node_of, bool* found) {
   Victims candidates;
   HoleScan scan(space, request);
-  bool found = false;
+  *found = false;
   for (EvictionOrder* order : orders_) {
     order->Visit([&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
-      if (!bo.TryReserve()) return true;
+      if (!TryTake(bo)) return true;
       const uint32_t node = node_of(bo);
       if (node == 0) {
-        bo.lock_.Unlock();
+        GiveBack(bo);
         return true;
       }
       candidates.push_back(&bo);
-      found = scan.Free(node);
-      return !found;
+      *found = scan.Free(node);
+      return !*found;
     });
-    if (found) break;
+    if (*found) break;
   }
   Victims victims;
   for (BufferObject* bo : candidates) {
-    if (found && scan.Needs(node_of(*bo))) {
+    if (*found && scan.Needs(node_of(*bo))) {
       victims.push_back(bo);
     } else {
-      bo->lock_.Unlock();
+      GiveBack(*bo);
     }
   }
   return victims;

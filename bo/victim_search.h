@@ -2,9 +2,9 @@
 #define BO_VICTIM_SEARCH_H_
 
 // Chooses whom to evict. Victims come back reserved, so that nobody else can
-// take them; bos that are reserved by anyone, this thread included, are never
-// chosen. Works under leaf locks only: what is done to the victims is done by
-// the caller, outside them.
+// take them; bos that are reserved by anyone, this thread included, are passed
+// over, but for those that the caller has waited for. Works under leaf locks
+// only: what is done to the victims is done by the caller, outside them.
 
 #include <utility>
 
@@ -24,24 +24,35 @@ class VictimSearch {
   // Searched one after the other; their bos come in that order.
   using Orders = absl::InlinedVector<EvictionOrder*, 4>;
 
-  VictimSearch(Orders orders, Order which)
-      : orders_(std::move(orders)), which_(which) {}
+  // `awaited` are bos that this thread has reserved as possible victims.
+  VictimSearch(Orders orders, Order which, absl::Span<const BoRef> awaited)
+      : orders_(std::move(orders)), which_(which), awaited_(awaited) {}
 
   // The first in the orders that can be had and that `accept` likes, if any.
   // `accept` sees the bo reserved.
   Victims First(absl::FunctionRef<bool(const BufferObject&)> accept =
                     [](const BufferObject&) { return true; });
   // Those, taken in turn, whose leaving makes a hole for `request`, and no
-  // other; none when there is no such hole. `node_of` names a bo's block, 0 for
+  // other. `found`: whether there is such a hole; it may need no victim, if
+  // another thread has made room meanwhile. `node_of` names a bo's block, 0 for
   // a bo that has none there. REQUIRES: the lock of `space` is held.
   Victims ForHole(RangeAllocator& space, const SpaceRequest& request,
-                  absl::FunctionRef<uint32_t(const BufferObject&)> node_of);
+                  absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
+                  bool* found);
+  // The first that was passed over because another thread has it; null when
+  // there was none. It might be a victim once that thread is done with it.
+  const BoRef& passed_over() const { return passed_over_; }
 
  private:
   BufferObject& BoOf(EvictionHook& hook) const;
+  bool TryTake(BufferObject& bo);
+  void GiveBack(BufferObject& bo);
+  bool IsAwaited(const BufferObject& bo) const;
 
   const Orders orders_;
   const Order which_;
+  const absl::Span<const BoRef> awaited_;
+  BoRef passed_over_;
 };
 
 }  // namespace twostep

@@ -28,7 +28,11 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
   TWOSTEP_CHECK(binding->port == nullptr);
   TWOSTEP_CHECK(pages.home() == Pages::Home::kNone ||
                 pages.home() == Pages::Home::kMemory);
-  BindOutcome outcome = DoBind(pages, port, contents, binding);
+  // Counted first, then the gate looked at: who closes it looks at the count.
+  binds_under_way_.fetch_add(1, std::memory_order_acq_rel);
+  BindOutcome outcome{BindOutcome::Scarce::kUnit, Shortage::Kind::kFull};
+  if (!gate_.HeldByOther()) outcome = DoBind(pages, port, contents, binding);
+  binds_under_way_.fetch_sub(1, std::memory_order_release);
   if (!outcome.ok()) {
     *binding = DmaBinding{};
     return outcome;
@@ -41,6 +45,12 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
   Add(stats_.binds, 1);
   Add(stats_.bound_pages, pages.count());
   return outcome;
+}
+
+void DmaBinder::AwaitBinds() {
+  while (binds_under_way_.fetch_add(0, std::memory_order_acq_rel) != 0) {
+    CpuRelax();
+  }
 }
 
 BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,

@@ -16,6 +16,7 @@
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/machine.h"
 #include "twostep/machine/range_allocator.h"
+#include "twostep/machine/reservation_lock.h"
 
 namespace twostep {
 
@@ -81,9 +82,17 @@ class DmaBinder {
     return stats_.pinned_pages.load(std::memory_order_relaxed);
   }
 
+  // Held by who makes room in the binder's unit: Bind refuses all others
+  // meanwhile.
+  ReservationLock& gate() { return gate_; }
+  // Waits out the binds that began before the gate was closed; they do not
+  // block.
+  void AwaitBinds();
+
   // Makes `pages` reachable through `port`. Pages that are absent are taken
   // zeroed; kKeep hands the bytes to the device, kDrop leaves them undefined
-  // there. After an error everything is as before.
+  // there. After an error everything is as before. kUnit and kFull also when
+  // another has the gate.
   BindOutcome Bind(Pages& pages, DmaPort& port, Contents contents,
                    DmaBinding* binding);
   // Undoes Bind: the device's old addresses fault from here on. With kKeep all
@@ -165,6 +174,8 @@ class DmaBinder {
   const Sharing sharing_;
   const CanRunOut can_run_out_;
   EvictionOrder order_;
+  ReservationLock gate_;
+  Atomic<uint32_t> binds_under_way_{0};
   Stats stats_;
 };
 

@@ -41,6 +41,7 @@ Shortage::Kind DmaDomain::Map(std::span<const FrameNumber> frames,
   TWOSTEP_CHECK(translated());
   {
     SpinLockHolder hold(lock_);
+    if (gate_.HeldByOther()) return Shortage::Kind::kFull;
     const Shortage::Kind kind = space_.Allocate(
         RequestFor(static_cast<PageCount>(frames.size()), highest), iova);
     if (kind != Shortage::Kind::kNone) return kind;

@@ -17,6 +17,7 @@
 
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/range_allocator.h"
+#include "twostep/machine/reservation_lock.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/sync.h"
 #include "twostep/machine/types.h"
@@ -34,7 +35,8 @@ class DmaDomain {
   bool translated() const { return mode_ == IommuMode::kTranslated; }
 
   // Maps `frames` at contiguous IOVAs of at most `highest` (an address).
-  // REQUIRES: translated(). On shortage nothing is mapped.
+  // REQUIRES: translated(). On shortage, or when another has the gate
+  // (kFull), nothing is mapped.
   Shortage::Kind Map(std::span<const FrameNumber> frames, DmaAddress highest,
                      SpaceBlock* iova);
   // `iova.start` is an IOVA page number.
@@ -54,6 +56,8 @@ class DmaDomain {
   uint64_t direct_pages() const {
     return direct_pages_.load(std::memory_order_relaxed);
   }
+  // Held by who makes room: nobody else is given IOVAs meanwhile.
+  ReservationLock& gate() { return gate_; }
   // For choosing victims by position: call with space_lock() held.
   SpinLock& space_lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
   RangeAllocator& space() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
@@ -80,6 +84,7 @@ class DmaDomain {
   const IommuMode mode_;
   const uint64_t iova_base_page_;
   const uint64_t iova_pages_;
+  ReservationLock gate_;
   mutable SpinLock lock_;
   RangeAllocator space_ ABSL_GUARDED_BY(lock_);
   std::vector<Atomic<Leaf*>> leaves_;

@@ -23,6 +23,8 @@ class FenceSet {
   // signalled. A null fence adds nothing.
   void Add(const Fence& fence, FenceUse use);
   void AddAll(const FenceSet& other, FenceUse use);
+  // Room for `slots` fences more.
+  void ReserveSlots(int slots) { entries_.reserve(entries_.size() + slots); }
   void Clear() { entries_.clear(); }
 
   bool empty() const { return entries_.empty(); }

@@ -141,8 +141,9 @@ Shortage::Kind PhysicalMemory::Allocate(std::span<FrameNumber> out,
         out.size()) {
       return Shortage::Kind::kNeverFits;
     }
-    if (FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest) <
-        out.size()) {
+    if (gate_.HeldByOther() ||
+        FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest) <
+            out.size()) {
       return Shortage::Kind::kFull;
     }
     for (FrameNumber& frame : out) {

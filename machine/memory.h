@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "twostep/machine/machine_config.h"
+#include "twostep/machine/reservation_lock.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/sync.h"
 #include "twostep/machine/types.h"
@@ -47,11 +48,13 @@ class PhysicalMemory {
 
   // Fills all of `out` with frames at most `highest`, from NORMAL as long as
   // there are any, or none: on shortage nothing is taken. kNeverFits when the
-  // machine does not have that many.
+  // machine does not have that many, kFull also when another has the gate.
   Shortage::Kind Allocate(std::span<FrameNumber> out, FrameNumber highest,
                           Zero zero);
   void Free(std::span<const FrameNumber> frames);
 
+  // Held by who makes room: nobody else is given frames meanwhile.
+  ReservationLock& gate() { return gate_; }
   uint64_t used_frames(Zone zone) const;
   uint64_t free_frames(FrameNumber highest) const;
   uint64_t frames(Zone zone) const;
@@ -109,6 +112,7 @@ class PhysicalMemory {
   uint64_t bytes_ = 0;
   std::byte* cpu_view_ = nullptr;
   std::byte* device_view_ = nullptr;
+  ReservationLock gate_;
   mutable SpinLock lock_;
   ZoneState zones_[2];
 };

@@ -32,6 +32,17 @@ inline void CpuRelax() {
 #endif
 }
 
+// For polling what seldom takes long: lets others run, and after some rounds
+// sleeps, up to a millisecond.
+inline void YieldFor(uint64_t rounds) {
+  if (rounds < 16) {
+    std::this_thread::yield();
+  } else {
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(rounds < 1000 ? rounds : 1000));
+  }
+}
+
 class ABSL_LOCKABLE SpinLock {
  public:
   SpinLock() = default;

@@ -1,20 +1,12 @@
 #include "twostep/machine/timeline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "twostep/machine/check.h"
 
 namespace twostep {
-namespace {
-
-// A century: what is longer would be past the end of the clock's type.
-constexpr uint64_t kLongestWaitNs = uint64_t{100} * 365 * 86400 * 1'000'000'000;
-
-}  // namespace
-
 Timeline::Timeline(std::string name, Clock& clock)
     : name_(std::move(name)), clock_(clock) {}
 
@@ -115,16 +107,17 @@ absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
     TWOSTEP_CHECK(Advance(point));
     return absl::OkStatus();
   }
-  const auto deadline =
-      std::chrono::steady_clock::now() +
-      std::chrono::nanoseconds(std::min(limit.timeout_ns, kLongestWaitNs));
+  Interrupt::Sleep sleep(limit.interrupt, mutex_, executed_changed_);
   MutexLock lock(mutex_);
   while (executed_ < point) {
-    if (limit.timeout_ns == 0) {
-      executed_changed_.Wait(mutex_);
-    } else if (!executed_changed_.WaitUntil(mutex_, deadline) &&
-               executed_ < point) {
-      return Pending(point, absl::StatusCode::kDeadlineExceeded);
+    switch (limit.Ended()) {
+      case WaitLimit::End::kNot:
+        limit.SleepOn(executed_changed_, mutex_);
+        break;
+      case WaitLimit::End::kDeadline:
+        return Pending(point, absl::StatusCode::kDeadlineExceeded);
+      case WaitLimit::End::kInterrupted:
+        return Pending(point, absl::StatusCode::kCancelled);
     }
   }
   return absl::OkStatus();

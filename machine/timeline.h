@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "twostep/machine/clock.h"
 #include "twostep/machine/sync.h"
+#include "twostep/machine/wait_limit.h"
 
 namespace twostep {
 
@@ -31,14 +32,6 @@ struct Fence {
 
   inline bool Signalled() const;
   friend bool operator==(const Fence&, const Fence&) = default;
-};
-
-// How long a call may wait.
-struct WaitLimit {
-  enum class Mode : uint8_t { kWait, kNoWait };
-  Mode mode = Mode::kWait;
-  // Real nanoseconds from now; 0: as long as it takes.
-  uint64_t timeout_ns = 0;
 };
 
 // Thread-safe.
@@ -65,7 +58,8 @@ class Timeline {
   // When `point` is due on a virtual clock; 0 if it has signalled.
   uint64_t DueNs(uint64_t point);
   // kUnavailable naming the fence when it is pending and waiting was forbidden;
-  // kDeadlineExceeded past the limit. A virtual clock advances to the point.
+  // kDeadlineExceeded past the limit, kCancelled when interrupted. A virtual
+  // clock advances to the point.
   absl::Status Wait(uint64_t point, const WaitLimit& limit);
   // Waits for the real work of `point`, whatever its virtual time: what a queue
   // does that depends on another.

@@ -16,6 +16,7 @@
 #include "twostep/machine/device_memory.h"
 #include "twostep/machine/fence_set.h"
 #include "twostep/machine/range_allocator.h"
+#include "twostep/machine/reservation_lock.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/sync.h"
 #include "twostep/machine/types.h"
@@ -50,6 +51,11 @@ class MemoryManager {
   uint64_t pinned_pages_now() const {
     return pinned_pages_.load(std::memory_order_relaxed);
   }
+
+  // Held by who makes room here. Others are granted space all the same, since
+  // whoever makes use of managers looks at the gate: what they took they give
+  // back.
+  ReservationLock& gate() { return gate_; }
 
   // Out of use, it grants nothing; what was granted stays.
   void SetInUse(bool in_use) { in_use_.store(in_use); }
@@ -119,6 +125,7 @@ class MemoryManager {
   Atomic<uint64_t> evictions_{0};
   Atomic<uint64_t> pinned_pages_{0};
   EvictionOrder order_;
+  ReservationLock gate_;
   // Whether freed_fences_ may hold anything: spares the lock when not.
   Atomic<bool> freed_pending_{false};
   Mutex freed_mutex_;

@@ -15,7 +15,7 @@ namespace {
 
 using Execution = DeviceQueue::Execution;
 
-constexpr WaitLimit kNoWait{WaitLimit::Mode::kNoWait, 0};
+constexpr WaitLimit kNoWait{WaitLimit::Mode::kNoWait};
 constexpr WaitLimit kForever{};
 
 TEST(Fence, TheNullFenceHasSignalled) {
@@ -42,8 +42,8 @@ TEST(Timeline, ARealWaitEndsAtItsDeadlineAndCanBeRepeated) {
   Clock clock(Clock::Kind::kReal);
   Timeline timeline("ring", clock);
   const Fence fence = timeline.Emit(0);
-  const WaitLimit millisecond{WaitLimit::Mode::kWait, 1'000'000};
   const uint64_t before_ns = clock.now_ns();
+  const WaitLimit millisecond = WaitLimit::Within(1'000'000);
   const absl::Status status = WaitFor(fence, millisecond);
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_TRUE(absl::StrContains(status.message(), "ring:1")) << status;
@@ -57,13 +57,12 @@ TEST(Timeline, ARealWaitEndsAtItsDeadlineAndCanBeRepeated) {
 TEST(Timeline, TheLongestDeadlineIsNotInThePast) {
   Clock clock(Clock::Kind::kReal);
   Timeline timeline("ring", clock);
-  for (const uint64_t timeout_ns :
-       {~uint64_t{0}, ~uint64_t{0} >> 1, kForever.timeout_ns}) {
+  for (const WaitLimit& limit :
+       {WaitLimit::Within(~uint64_t{0}), WaitLimit::Within(~uint64_t{0} >> 1),
+        kForever}) {
     const Fence fence = timeline.Emit(0);
     Thread completer([&] { timeline.Complete(fence.point); });
-    EXPECT_TRUE(
-        WaitFor(fence, WaitLimit{WaitLimit::Mode::kWait, timeout_ns}).ok())
-        << timeout_ns;
+    EXPECT_TRUE(WaitFor(fence, limit).ok());
   }
 }
 

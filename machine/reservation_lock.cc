@@ -1,0 +1,264 @@
+#include "twostep/machine/reservation_lock.h"
+
+#include <array>
+
+#include "absl/container/inlined_vector.h"
+
+namespace twostep {
+
+using internal::ReservationHolder;
+
+namespace {
+
+// Holders, once made, stay: locks and waiters point at them.
+struct AllHolders {
+  // Every holder there is, newest first. Never shrinks.
+  Atomic<ReservationHolder*> first{nullptr};
+  SpinLock lock;
+  absl::InlinedVector<ReservationHolder*, 64> unused ABSL_GUARDED_BY(lock);
+};
+
+// Threads may end after static objects do: never destroyed.
+AllHolders& Registry() {
+  static AllHolders* const registry = new AllHolders;
+  return *registry;
+}
+
+// Gives the holder back when its thread ends.
+struct HolderOfThread {
+  ReservationHolder* holder = nullptr;
+  ~HolderOfThread() {
+    if (holder == nullptr) return;
+    internal::this_holder = nullptr;
+    AllHolders& all = Registry();
+    SpinLockHolder hold(all.lock);
+    all.unused.push_back(holder);
+  }
+};
+thread_local HolderOfThread holder_of_thread;
+
+// Where threads wait. Locks share a few, by address.
+struct WaitingRoom {
+  Mutex mutex;
+  ReservationHolder* first ABSL_GUARDED_BY(mutex) = nullptr;
+
+  void Add(ReservationHolder& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    waiter.next_waiter = first;
+    first = &waiter;
+  }
+  void Remove(ReservationHolder& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    ReservationHolder** link = &first;
+    while (*link != &waiter) link = &(*link)->next_waiter;
+    *link = waiter.next_waiter;
+  }
+};
+
+WaitingRoom& RoomOf(const ReservationLock& lock) {
+  static constexpr size_t kRooms = 64;
+  static std::array<WaitingRoom, kRooms>* const rooms =
+      new std::array<WaitingRoom, kRooms>;
+  const auto address = reinterpret_cast<uintptr_t>(&lock);
+  return (*rooms)[(address >> 6 ^ address >> 12) % kRooms];
+}
+
+uint64_t NextStamp() {
+  static constinit Atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+uint64_t StampOf(const ReservationHolder& holder) {
+  return holder.stamp.load(std::memory_order_relaxed);
+}
+
+// Whether the one that waits must give way to the one that has.
+bool MustBackOff(const ReservationHolder& waits, const ReservationHolder& has) {
+  const uint64_t stamp = StampOf(has);
+  return waits.may_back_off && stamp != 0 && stamp < StampOf(waits);
+}
+
+}  // namespace
+
+ReservationHolder* internal::NewHolder() {
+  AllHolders& all = Registry();
+  ReservationHolder* holder = nullptr;
+  {
+    SpinLockHolder hold(all.lock);
+    if (!all.unused.empty()) {
+      holder = all.unused.back();
+      all.unused.pop_back();
+    }
+  }
+  if (holder == nullptr) {
+    holder = new ReservationHolder;
+    holder->next = all.first.load(std::memory_order_relaxed);
+    while (!all.first.compare_exchange_weak(holder->next, holder,
+                                            std::memory_order_release,
+                                            std::memory_order_relaxed)) {
+    }
+  }
+  holder_of_thread.holder = holder;
+  this_holder = holder;
+  return holder;
+}
+
+void ReservationLock::LockSlow() {
+  const Outcome outcome = LockSlow(WaitLimit{}, Meeting::kWait);
+  // Waiting for itself would never end.
+  TWOSTEP_CHECK(outcome == Outcome::kTaken);
+}
+
+ReservationLock::Outcome ReservationLock::LockSlow(const WaitLimit& limit,
+                                                   Meeting meeting) {
+  if (HeldByMe()) return Outcome::kMine;
+  if (limit.mode == WaitLimit::Mode::kNoWait) return Outcome::kBusy;
+  // Most are held for less than it takes to fall asleep.
+  static constexpr int kSpins = 100;
+  for (int spins = 0; spins < kSpins; ++spins) {
+    if (!Held() && TryLock()) return Outcome::kTaken;
+    CpuRelax();
+  }
+
+  ReservationHolder& me = *internal::ThisHolder();
+  WaitingRoom& room = RoomOf(*this);
+  Interrupt::Sleep sleep(limit.interrupt, room.mutex, me.wake);
+  MutexLock lock(room.mutex);
+  me.may_back_off = meeting == Meeting::kBackOff && StampOf(me) != 0;
+  for (;;) {
+    uintptr_t word = word_.load(std::memory_order_relaxed);
+    if (word == 0) {
+      if (TryLock()) return Outcome::kTaken;
+      continue;
+    }
+    if (MustBackOff(me, *Holder(word))) return Outcome::kBackOff;
+    // Marked under the room's mutex: the holder looks for us there.
+    if ((word & kWaiters) != 0 ||
+        word_.compare_exchange_strong(word, word | kWaiters,
+                                      std::memory_order_relaxed)) {
+      break;
+    }
+  }
+  // Without a ticket it is as old as its wait.
+  me.age = StampOf(me) != 0 ? StampOf(me) : NextStamp();
+  me.wait = ReservationHolder::Wait::kWaiting;
+  me.waits_for = this;
+  me.waits_on.store(Holder(word_.load(std::memory_order_relaxed)),
+                    std::memory_order_release);
+  room.Add(me);
+  Outcome outcome = Outcome::kTaken;
+  while (me.wait == ReservationHolder::Wait::kWaiting &&
+         outcome == Outcome::kTaken) {
+    switch (limit.Ended()) {
+      case WaitLimit::End::kNot:
+        limit.SleepOn(me.wake, room.mutex);
+        break;
+      case WaitLimit::End::kDeadline:
+        outcome = Outcome::kDeadline;
+        break;
+      case WaitLimit::End::kInterrupted:
+        outcome = Outcome::kInterrupted;
+        break;
+    }
+  }
+  me.waits_on.store(nullptr, std::memory_order_release);
+  if (me.wait == ReservationHolder::Wait::kWaiting) {
+    room.Remove(me);
+    return outcome;
+  }
+  return me.wait == ReservationHolder::Wait::kTaken ? Outcome::kTaken
+                                                    : Outcome::kBackOff;
+}
+
+// To the oldest that waits. Those who wait on, holding reservations of their
+// own, are younger than the new holder: they back off.
+void ReservationLock::HandOver() {
+  WaitingRoom& room = RoomOf(*this);
+  MutexLock lock(room.mutex);
+  ReservationHolder* oldest = nullptr;
+  for (ReservationHolder* waiter = room.first; waiter != nullptr;
+       waiter = waiter->next_waiter) {
+    if (waiter->waits_for == this &&
+        (oldest == nullptr || waiter->age < oldest->age)) {
+      oldest = waiter;
+    }
+  }
+  if (oldest == nullptr) {
+    word_.store(0, std::memory_order_release);
+    return;
+  }
+  room.Remove(*oldest);
+  bool others = false;
+  for (ReservationHolder** link = &room.first; *link != nullptr;) {
+    ReservationHolder& waiter = **link;
+    const bool ours = waiter.waits_for == this;
+    if (ours && MustBackOff(waiter, *oldest)) {
+      *link = waiter.next_waiter;
+      waiter.wait = ReservationHolder::Wait::kBackOff;
+      waiter.wake.NotifyAll();
+      continue;
+    }
+    if (ours) waiter.waits_on.store(oldest, std::memory_order_release);
+    others |= ours;
+    link = &waiter.next_waiter;
+  }
+  word_.store(reinterpret_cast<uintptr_t>(oldest) | (others ? kWaiters : 0),
+              std::memory_order_release);
+  oldest->wait = ReservationHolder::Wait::kTaken;
+  oldest->wake.NotifyAll();
+}
+
+Ticket::Ticket() : holder_(internal::ThisHolder()) {
+  if (holder_->tickets++ == 0) {
+    holder_->stamp.store(NextStamp(), std::memory_order_relaxed);
+  }
+}
+
+Ticket::~Ticket() {
+  if (--holder_->tickets == 0) {
+    holder_->stamp.store(0, std::memory_order_relaxed);
+  }
+}
+
+InTransit::InTransit() : holder_(internal::ThisHolder()) {
+  if (holder_->transits++ != 0) return;
+  holder_->transit.store(holder_->transit.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
+}
+
+InTransit::~InTransit() {
+  if (--holder_->transits != 0) return;
+  holder_->transit.store(holder_->transit.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_release);
+}
+
+ReservationLock::Outcome InTransit::WaitForOthers(const WaitLimit& limit) {
+  using Outcome = ReservationLock::Outcome;
+  const ReservationHolder& me = *internal::ThisHolder();
+  for (ReservationHolder* other =
+           Registry().first.load(std::memory_order_acquire);
+       other != nullptr; other = other->next) {
+    const uint64_t seen = other->transit.load(std::memory_order_acquire);
+    if (other == &me || seen % 2 == 0) continue;
+    for (uint64_t waits = 0;
+         other->transit.load(std::memory_order_acquire) == seen; ++waits) {
+      if (limit.mode == WaitLimit::Mode::kNoWait) return Outcome::kBusy;
+      // It never ends while it waits for us; if it is younger it is about to
+      // back off by itself.
+      if (other->waits_on.load(std::memory_order_acquire) == &me &&
+          StampOf(*other) < StampOf(me)) {
+        return Outcome::kBackOff;
+      }
+      switch (limit.Ended()) {
+        case WaitLimit::End::kNot:
+          break;
+        case WaitLimit::End::kDeadline:
+          return Outcome::kDeadline;
+        case WaitLimit::End::kInterrupted:
+          return Outcome::kInterrupted;
+      }
+      YieldFor(waits);
+    }
+  }
+  return Outcome::kTaken;
+}
+
+}  // namespace twostep
