@@ -18,11 +18,11 @@
 
 #include "absl/status/status.h"
 #include "boost/smart_ptr/intrusive_ptr.hpp"
-#include "twostep/machine/reservation_lock.h"
 #include "twostep/dma_types/dma_binding.h"
 #include "twostep/eviction/eviction_policy.h"
 #include "twostep/machine/fence_set.h"
 #include "twostep/machine/pages.h"
+#include "twostep/machine/reservation_lock.h"
 #include "twostep/mem_types/memory_manager.h"
 
 namespace twostep {

@@ -12,14 +12,13 @@ absl::Status Contention::Wait(const WaitLimit& limit) {
     YieldFor(0);
     return absl::OkStatus();
   }
-  const auto outcome =
-      lock->LockWithin(limit, ReservationLock::Meeting::kWait);
+  const auto outcome = lock->LockWithin(limit, ReservationLock::Meeting::kWait);
   if (outcome == ReservationLock::Outcome::kTaken) {
     lock->Unlock();
     return absl::OkStatus();
   }
-  return ReservationError(outcome, keeps != nullptr ? keeps->DebugName()
-                                                    : "room being made");
+  return ReservationError(
+      outcome, keeps != nullptr ? keeps->DebugName() : "room being made");
 }
 
 }  // namespace twostep

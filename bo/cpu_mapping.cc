@@ -142,9 +142,10 @@ absl::Status CpuMapping::TouchLocked(PageRange range, Contention* contention) {
 }
 
 bool CpuMapping::ServeFault(PageCount page, Access) {
-  return WithReserved(*bo_, [&](Contention* contention) {
-           return ServeFaultLocked(page, contention);
-         })
+  return WithReserved(*bo_,
+                      [&](Contention* contention) {
+                        return ServeFaultLocked(page, contention);
+                      })
       .ok();
 }
 

@@ -110,8 +110,9 @@ absl::Status ReservationError(ReservationLock::Outcome outcome,
     case ReservationLock::Outcome::kBackOff:
       return MakeError(
           ErrorKind::kContended,
-          absl::StrCat(what, " is reserved by somebody older: give back all "
-                             "that is reserved, wait for it, and begin again"));
+          absl::StrCat(what,
+                       " is reserved by somebody older: give back all "
+                       "that is reserved, wait for it, and begin again"));
     case ReservationLock::Outcome::kBusy:
       return MakeError(ErrorKind::kBusy,
                        absl::StrCat(what, " is reserved by another thread"));

@@ -17,16 +17,16 @@
 namespace twostep {
 
 enum class ErrorKind : uint8_t {
-  kNone,        // no error of ours
-  kCannotFit,   // kResourceExhausted: give up, or free or unpin something
-  kNeverFits,   // kOutOfRange: change the request
-  kBusy,        // kUnavailable: call again, or let it wait
-  kContended,   // kAborted: lost to an older one; see Contention
-  kTimeUp,      // kDeadlineExceeded: call again
+  kNone,         // no error of ours
+  kCannotFit,    // kResourceExhausted: give up, or free or unpin something
+  kNeverFits,    // kOutOfRange: change the request
+  kBusy,         // kUnavailable: call again, or let it wait
+  kContended,    // kAborted: lost to an older one; see Contention
+  kTimeUp,       // kDeadlineExceeded: call again
   kInterrupted,  // kCancelled: call again
-  kWrongPlace,  // kInvalidArgument: the device has no such type
-  kPinned,      // kFailedPrecondition: unpin it first
-  kMisuse,      // kFailedPrecondition: a bug in the caller
+  kWrongPlace,   // kInvalidArgument: the device has no such type
+  kPinned,       // kFailedPrecondition: unpin it first
+  kMisuse,       // kFailedPrecondition: a bug in the caller
 };
 
 ErrorKind KindOf(const absl::Status& status);

@@ -110,10 +110,10 @@ absl::Status Exec::Merge(size_t entry) {
   const auto first = std::find_if(entries_.begin(), end,
                                   [&](const Entry& e) { return e.bo == &bo; });
   if (first == end) {
-    return MakeError(
-        ErrorKind::kMisuse,
-        absl::StrCat(bo.DebugName(), " is reserved by this thread, and not by "
-                                     "this exec: unreserve it first"));
+    return MakeError(ErrorKind::kMisuse,
+                     absl::StrCat(bo.DebugName(),
+                                  " is reserved by this thread, and not by "
+                                  "this exec: unreserve it first"));
   }
   if (options_.duplicates == ExecOptions::Duplicates::kRefuse) {
     return absl::AlreadyExistsError(

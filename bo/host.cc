@@ -119,10 +119,9 @@ void Host::FinishRetiring() {
   absl::InlinedVector<BufferObject*, 8> free;
   {
     MutexLock lock(mutex_);
-    auto last = std::partition(retiring_.begin(), retiring_.end(),
-                               [](BufferObject* bo) {
-                                 return !bo->lock_.TryLock();
-                               });
+    auto last =
+        std::partition(retiring_.begin(), retiring_.end(),
+                       [](BufferObject* bo) { return !bo->lock_.TryLock(); });
     free.assign(last, retiring_.end());
     retiring_.erase(last, retiring_.end());
     any_retiring_.store(!retiring_.empty());

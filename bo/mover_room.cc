@@ -64,8 +64,8 @@ void Mover::Settle(BufferObject& victim, Result result) {
 
 Mover::Result Mover::Close(Room* room) {
   if (!Ticket::Exists()) late_ticket_.emplace();
-  const ReservationLock::Outcome outcome = room->gate.LockWithin(
-      wait_, ReservationLock::Meeting::kBackOff);
+  const ReservationLock::Outcome outcome =
+      room->gate.LockWithin(wait_, ReservationLock::Meeting::kBackOff);
   room->closed = outcome == ReservationLock::Outcome::kTaken;
   if (room->closed && room->binder != nullptr) room->binder->AwaitBinds();
   return Reserved(outcome, nullptr, &room->gate);
@@ -88,9 +88,9 @@ Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
 
 Mover::Result Mover::AwaitVictim(
     const BoRef& bo, absl::FunctionRef<bool(const BufferObject&)> fits) {
-  const Result result = Reserved(
-      bo->lock_.LockWithin(wait_, ReservationLock::Meeting::kBackOff), bo,
-      nullptr);
+  const Result result =
+      Reserved(bo->lock_.LockWithin(wait_, ReservationLock::Meeting::kBackOff),
+               bo, nullptr);
   if (result != Result::kDone) return result;
   if (fits(*bo)) {
     awaited_.push_back(bo);
@@ -146,9 +146,8 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (evicting == Evicting::kNo) return Result::kShort;
     const Result made = MakeRoom(&room, [&] {
-      const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
-        return ghost.manager == &manager;
-      });
+      const Result reaped = ReapGhosts(
+          [&](const Host::Ghost& ghost) { return ghost.manager == &manager; });
       if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
       if (!std::exchange(expected, true)) {
         manager.order().Expect(BoHooks::MemoryFacts(bo, manager));
@@ -400,10 +399,9 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
   const VictimSearch::Victims victims =
       FindForDma(&search, binder, scarce, pages, device, &found);
   if (found) {
-    return EvictAll(victims,
-                    [&](BufferObject& victim) {
-                      return EvictDma(victim, Departure::kEvicted);
-                    });
+    return EvictAll(victims, [&](BufferObject& victim) {
+      return EvictDma(victim, Departure::kEvicted);
+    });
   }
   if (search.passed_over() == nullptr) return Result::kShort;
   return AwaitVictim(search.passed_over(), [](const BufferObject& bo) {

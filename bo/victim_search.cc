@@ -13,8 +13,9 @@ BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
 }
 
 bool VictimSearch::IsAwaited(const BufferObject& bo) const {
-  return std::any_of(awaited_.begin(), awaited_.end(),
-                     [&](const BoRef& awaited) { return awaited.get() == &bo; });
+  return std::any_of(
+      awaited_.begin(), awaited_.end(),
+      [&](const BoRef& awaited) { return awaited.get() == &bo; });
 }
 
 bool VictimSearch::TryTake(BufferObject& bo) {
@@ -23,9 +24,9 @@ bool VictimSearch::TryTake(BufferObject& bo) {
   // It stands in the order, so it exists; but its last reference may be gone,
   // and then it is leaving by itself.
   uint32_t references = bo.references_.load(std::memory_order_relaxed);
-  while (references != 0 && !bo.references_.compare_exchange_weak(
-                                references, references + 1,
-                                std::memory_order_relaxed)) {
+  while (references != 0 &&
+         !bo.references_.compare_exchange_weak(references, references + 1,
+                                               std::memory_order_relaxed)) {
   }
   if (references != 0) passed_over_ = BoRef(&bo, /*add_ref=*/false);
   return false;

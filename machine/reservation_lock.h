@@ -5,12 +5,12 @@
 // room of a memory type. One word; uncontended, a compare-and-swap to take and
 // another to give back. Knows who has it. May be held across waits and copies.
 //
-// Those who take several are aged by a Ticket, and cannot deadlock: an older one
-// waits for a younger holder, a younger one that meets an older holder backs off
-// (gives back all it has, waits for that one lock, and starts again with the age
-// it had), so the oldest always gets on. Whoever waits is given the lock by the
-// holder, the oldest first: nobody overtakes, nobody starves. (Wait-die, as the
-// reservations of Linux's TTM; ordered hand-over is ours.)
+// Those who take several are aged by a Ticket, and cannot deadlock: an older
+// one waits for a younger holder, a younger one that meets an older holder
+// backs off (gives back all it has, waits for that one lock, and starts again
+// with the age it had), so the oldest always gets on. Whoever waits is given
+// the lock by the holder, the oldest first: nobody overtakes, nobody starves.
+// (Wait-die, as the reservations of Linux's TTM; ordered hand-over is ours.)
 
 #include <cstdint>
 

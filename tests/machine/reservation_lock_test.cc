@@ -196,9 +196,7 @@ TEST(InTransit, OthersAreWaitedForOnceAndOneselfNever) {
   Atomic<bool> leave{false};
   Thread other([&] {
     InTransit outer;
-    {
-      InTransit inner;
-    }
+    { InTransit inner; }
     entered.store(true);
     Await([&] { return leave.load(); });
   });
