@@ -25,6 +25,10 @@ class FenceSet {
   void AddAll(const FenceSet& other, FenceUse use);
   // Room for `slots` fences more.
   void ReserveSlots(int slots) { entries_.reserve(entries_.size() + slots); }
+  // Fences that can be added without an allocation, at least.
+  int free_slots() const {
+    return static_cast<int>(entries_.capacity() - entries_.size());
+  }
   void Clear() { entries_.clear(); }
 
   bool empty() const { return entries_.empty(); }
