@@ -1,6 +1,7 @@
 #include "twostep/bo/audit.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -23,6 +24,7 @@ struct Audit::Totals {
   std::map<const MemoryManager*, uint64_t> in_memory_order;
   std::map<const DmaBinder*, uint64_t> bound_pages;
   std::map<const DmaBinder*, uint64_t> in_dma_order;
+  std::map<const Client*, std::array<uint64_t, kResources>> of_clients;
 };
 
 std::vector<Violation> Audit::Run(Host& host) {
@@ -98,6 +100,16 @@ void Audit::CheckBo(BufferObject& bo, Totals* totals) {
       (bo.flags_ & BufferObject::kInMemoryOrder) != 0;
   totals->in_dma_order[bo.binder_] +=
       (bo.flags_ & BufferObject::kInDmaOrder) != 0;
+  for (int i = 0; i < kResources && bo.client_ != nullptr; ++i) {
+    const auto resource = static_cast<Resource>(i);
+    totals->of_clients[bo.client_.get()][i] +=
+        bo.Holds(resource) ? bo.page_count() : 0;
+    if (bo.Charged(resource) != bo.Holds(resource)) {
+      Add("R13",
+          absl::StrCat(name, bo.Holds(resource) ? " holds " : " holds no ",
+                       NameOf(resource), ", and is charged otherwise"));
+    }
+  }
 }
 
 void Audit::CheckAperture(BufferObject& bo) {
@@ -174,6 +186,7 @@ void Audit::CheckBinding(const std::string& name, const Pages& pages,
 }
 
 void Audit::CheckTotals(const Totals& totals) {
+  CheckClients(totals);
   Machine& machine = host_.machine_;
   Compare("R13", "frames of DMA32", machine.memory().used_frames(Zone::kDma32),
           totals.memory_frames[0]);
@@ -231,6 +244,23 @@ void Audit::CheckTotals(const Totals& totals) {
             binder->order().size(), found(totals.in_dma_order, binder));
     Compare("R13", absl::StrCat("pages bound by ", binder->name()),
             binder->bound_pages_now(), found(totals.bound_pages, binder));
+  }
+}
+
+void Audit::CheckClients(const Totals& totals) {
+  MutexLock lock(host_.mutex_);
+  for (const Client* client : host_.clients_) {
+    const auto held = totals.of_clients.find(client);
+    for (int i = 0; i < kResources; ++i) {
+      const EvictionAccount& account = *client->accounts_[i];
+      const std::string what =
+          absl::StrCat(client->name(), "'s ", NameOf(static_cast<Resource>(i)));
+      Compare("R13", what, account.used_pages(),
+              held == totals.of_clients.end() ? 0 : held->second[i]);
+      if (account.used_pages() > account.budget().max_pages) {
+        Add("R13", absl::StrCat(what, " is above its limit"));
+      }
+    }
   }
 }
 

@@ -7,7 +7,8 @@
 //   R3   bound and unpinned: on one order a step; pinned: on none
 //   R7   a device reaches exactly the frames bound for it, nothing else
 //   R8   every address is under the device's mask
-//   R13  what units, memory types and zones count as used is what bos use
+//   R13  what units, memory types, zones and clients count as used is what bos
+//        use, and no client is above a limit
 // and that no device access has faulted.
 
 #include <string>
@@ -39,6 +40,7 @@ class Audit {
   void CheckOrders(BufferObject& bo);
   void CountPages(const Pages& pages, Totals* totals);
   void CheckTotals(const Totals& totals);
+  void CheckClients(const Totals& totals);
   void Add(const char* rule, std::string what);
   void Compare(const char* rule, const std::string& what, uint64_t counted,
                uint64_t found);

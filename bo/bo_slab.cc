@@ -1,6 +1,7 @@
 #include "twostep/bo/bo_slab.h"
 
 #include <new>
+#include <utility>
 
 #include "twostep/machine/check.h"
 
@@ -8,7 +9,7 @@ namespace twostep {
 
 BoSlab::~BoSlab() { TWOSTEP_CHECK(size_ == 0); }
 
-BufferObject& BoSlab::Make(Host& host, PageCount pages) {
+BufferObject& BoSlab::Make(Host& host, ClientRef client, PageCount pages) {
   SpinLockHolder hold(lock_);
   if (free_.empty()) {
     const auto first = static_cast<uint32_t>(blocks_.size() * kBlockBos);
@@ -21,7 +22,7 @@ BufferObject& BoSlab::Make(Host& host, PageCount pages) {
   block.live |= uint64_t{1} << (slot % kBlockBos);
   ++size_;
   return *new (block.at(slot % kBlockBos))
-      BufferObject(host, next_id_++, slot, pages);
+      BufferObject(host, std::move(client), next_id_++, slot, pages);
 }
 
 void BoSlab::Destroy(BufferObject& bo) {

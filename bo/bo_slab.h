@@ -20,7 +20,7 @@ class BoSlab {
   // REQUIRES: empty.
   ~BoSlab();
 
-  BufferObject& Make(Host& host, PageCount pages);
+  BufferObject& Make(Host& host, ClientRef client, PageCount pages);
   void Destroy(BufferObject& bo);
   size_t size() const;
   // Every live bo, oldest block first. Bos must not come or go meanwhile.

@@ -1,19 +1,21 @@
 #include "twostep/bo/buffer_object.h"
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bulk_move.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/dma_types/dma_binder.h"
 
 namespace twostep {
 
-BufferObject::BufferObject(Host& host, uint64_t id, uint32_t slot,
-                           PageCount pages)
-    : manager_(&host.system_manager()),
+BufferObject::BufferObject(Host& host, ClientRef client, uint64_t id,
+                           uint32_t slot, PageCount pages)
+    : slot_(slot),
+      manager_(&host.system_manager()),
       pages_(pages),
       host_(host),
       id_(id),
-      slot_(slot) {}
+      client_(std::move(client)) {}
 
 std::string BufferObject::DebugName() const {
   return absl::StrCat("bo ", id_, " (", PagesToBytes(page_count()) / kKiB,
@@ -50,8 +52,12 @@ absl::Status BufferObject::ReserveStatus(
 }
 
 void BufferObject::Unreserve() {
-  if (flags_ & kInMemoryOrder) manager_->order().Touch(memory_hook_);
-  if (flags_ & kInDmaOrder) binder_->order().Touch(dma_hook_);
+  if (flags_ & kInMemoryOrder) {
+    manager_->order().Touch(memory_hook_, MemoryPlace());
+  }
+  if (flags_ & kInDmaOrder) {
+    binder_->order().Touch(dma_hook_, DmaPlace(*binder_));
+  }
   lock_.Unlock();
 }
 
@@ -95,6 +101,52 @@ void BufferObject::CountUnpinned() {
   if (binder_ != nullptr) binder_->stats().pinned_pages -= page_count();
 }
 
+EvictionOrder::Place BufferObject::PlaceIn(EvictionOrder& order,
+                                           Resource resource) const {
+  EvictionOrder::Place place;
+  if (client_ != nullptr) place.account = client_->section(resource);
+  if (bulk_ != nullptr) place.group = &bulk_->GroupIn(order, place.account);
+  return place;
+}
+
+EvictionOrder::Place BufferObject::MemoryPlace() const {
+  if (client_ == nullptr && bulk_ == nullptr) return {};
+  return PlaceIn(manager_->order(),
+                 manager_->fixed() ? Resource::kDevice : Resource::kHost);
+}
+
+EvictionOrder::Place BufferObject::DmaPlace(DmaBinder& binder) const {
+  if (client_ == nullptr && bulk_ == nullptr) return {};
+  return PlaceIn(binder.order(), Resource::kDma);
+}
+
+void BufferObject::SetCharged(Resource resource, bool charged) {
+  const int bit = kChargedShift + static_cast<int>(resource);
+  flags_ = static_cast<uint8_t>((flags_ & ~(1 << bit)) | charged << bit);
+}
+
+bool BufferObject::Holds(Resource resource) const {
+  switch (resource) {
+    case Resource::kHost:
+      return pages_.present();
+    case Resource::kDma:
+      return binder_ != nullptr && binder_->can_run_out();
+    case Resource::kDevice:
+      return manager_->fixed();
+  }
+  return false;
+}
+
+void BufferObject::Uncharge() {
+  if (client_ == nullptr) return;
+  for (int i = 0; i < kResources; ++i) {
+    const auto resource = static_cast<Resource>(i);
+    if (!Charged(resource) || Holds(resource)) continue;
+    client_->ChargedTo(resource).Uncharge(page_count());
+    SetCharged(resource, false);
+  }
+}
+
 void BufferObject::JoinOrders() {
   if (pinned()) return;
   // In SYSTEM only those are worth finding that have frames to give.
@@ -102,24 +154,24 @@ void BufferObject::JoinOrders() {
       manager_->kind() != MemoryManager::Kind::kNowhere || pages_.present();
   if (in_memory_order && !(flags_ & kInMemoryOrder)) {
     flags_ |= kInMemoryOrder;
-    manager_->order().Insert(memory_hook_);
+    manager_->order().Insert(memory_hook_, MemoryPlace());
   }
   if (binder_ != nullptr && binder_->can_run_out() && !(flags_ & kInDmaOrder)) {
     flags_ |= kInDmaOrder;
-    binder_->order().Insert(dma_hook_);
+    binder_->order().Insert(dma_hook_, DmaPlace(*binder_));
   }
 }
 
 void BufferObject::LeaveMemoryOrder(Departure why) {
   if (!(flags_ & kInMemoryOrder)) return;
   flags_ &= ~kInMemoryOrder;
-  manager_->order().Remove(memory_hook_, why);
+  manager_->order().Remove(memory_hook_, why, MemoryPlace());
 }
 
 void BufferObject::LeaveDmaOrder(DmaBinder& binder, Departure why) {
   if (!(flags_ & kInDmaOrder)) return;
   flags_ &= ~kInDmaOrder;
-  binder.order().Remove(dma_hook_, why);
+  binder.order().Remove(dma_hook_, why, DmaPlace(binder));
 }
 
 void BufferObject::LeaveOrders(Departure why) {

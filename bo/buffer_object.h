@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "boost/smart_ptr/intrusive_ptr.hpp"
+#include "twostep/bo/client.h"
 #include "twostep/dma_types/dma_binding.h"
 #include "twostep/eviction/eviction_policy.h"
 #include "twostep/machine/fence_set.h"
@@ -27,6 +28,7 @@
 
 namespace twostep {
 
+class BulkMove;
 class CpuMapping;
 class Device;
 class DmaBinder;
@@ -42,6 +44,8 @@ class alignas(64) BufferObject {
   PageCount page_count() const { return pages_.count(); }
   uint64_t size_bytes() const { return PagesToBytes(page_count()); }
   Host& host() const { return host_; }
+  // Whom it is charged to; null: nobody.
+  const ClientRef& client() const { return client_; }
 
   // --- The reservation ---
   // Taken by Exec or by hand. Unreserve makes the bo the one used last in both
@@ -77,6 +81,8 @@ class alignas(64) BufferObject {
   const DmaBinder* binder() const { return binder_; }
   const DmaBinding& binding() const { return *binding_; }
   const Pages& pages() const { return pages_; }
+  // Whether it takes up any of the resource.
+  bool Holds(Resource resource) const;
   bool pinned() const { return pins_ != 0; }
   // The fences of device work that uses the bo.
   FenceSet& fences() { return fences_; }
@@ -97,6 +103,7 @@ class alignas(64) BufferObject {
   friend class Audit;
   friend class BoHooks;
   friend class BoSlab;
+  friend class BulkMove;
   friend struct Contention;
   friend class CpuMapping;
   friend class Device;
@@ -118,11 +125,25 @@ class alignas(64) BufferObject {
   // so as well, but only to who holds the lock of the order.
   static constexpr uint8_t kInMemoryOrder = 8;
   static constexpr uint8_t kInDmaOrder = 16;
+  // From this bit on: what its client is charged for, a bit for each Resource.
+  static constexpr int kChargedShift = 5;
 
-  BufferObject(Host& host, uint64_t id, uint32_t slot, PageCount pages);
+  BufferObject(Host& host, ClientRef client, uint64_t id, uint32_t slot,
+               PageCount pages);
   ~BufferObject() = default;
 
   absl::Status ReserveStatus(ReservationLock::Outcome outcome) const;
+  // Where it stands, or would stand, in an order.
+  EvictionOrder::Place PlaceIn(EvictionOrder& order, Resource resource) const;
+  EvictionOrder::Place MemoryPlace() const;
+  EvictionOrder::Place DmaPlace(DmaBinder& binder) const;
+  bool Charged(Resource resource) const {
+    return (flags_ >> (kChargedShift + static_cast<int>(resource)) & 1) != 0;
+  }
+  void SetCharged(Resource resource, bool charged);
+  // Gives back what it is charged for and holds no more.
+  void Uncharge();
+
   // Into the eviction orders of where it is now, where it is not in them yet; a
   // pinned bo into none. And out of them.
   void JoinOrders();
@@ -142,6 +163,7 @@ class alignas(64) BufferObject {
   PageCount start_ = 0;
   // The manager's name for the block.
   uint32_t node_ = 0;
+  const uint32_t slot_;  // in the slab
   MemoryManager* manager_;
   DmaBinder* binder_ = nullptr;
   EvictionHook memory_hook_;
@@ -156,9 +178,10 @@ class alignas(64) BufferObject {
   Device* device_ = nullptr;
   CpuMapping* mappings_ = nullptr;
   const uint64_t id_;
-  const uint32_t slot_;  // in the slab
+  const ClientRef client_;
+  BulkMove* bulk_ = nullptr;
   Atomic<uint32_t> references_{0};
-  uint32_t kernel_maps_ = 0;
+  uint16_t kernel_maps_ = 0;
   uint8_t priority_ = 0;
 };
 static_assert(sizeof(BufferObject) <= 192,

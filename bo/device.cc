@@ -114,7 +114,7 @@ Device::~Device() {
 }
 
 MemoryManager* Device::Adopt(std::unique_ptr<MemoryManager> manager) {
-  manager->order().Serve(BoHooks::OwnerOf(*manager));
+  manager->order().Serve(BoHooks::OwnerOf(*manager), host_.policy_factory());
   own_managers_.push_back(std::move(manager));
   return own_managers_.back().get();
 }
@@ -132,7 +132,7 @@ absl::StatusOr<DmaType> Device::RegisterDmaType(
     std::unique_ptr<DmaBinder> binder) {
   for (size_t type = 0; type < binders_.size(); ++type) {
     if (binders_[type] == nullptr) {
-      binder->order().Serve(BoHooks::OwnerOf(*binder));
+      binder->order().Serve(BoHooks::OwnerOf(*binder), host_.policy_factory());
       binders_[type] = binder.get();
       own_binders_.push_back(std::move(binder));
       return static_cast<DmaType>(type);

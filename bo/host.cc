@@ -64,9 +64,10 @@ Host::Host(Machine& machine, HostOptions options,
                MakeDynamicBinder(machine, MakePolicy()),
                MakeCoherentBinder(machine, MakePolicy()),
                MakeCmaBinder(machine, MakePolicy())} {
-  system_manager_->order().Serve(BoHooks::OwnerOf(*system_manager_));
+  system_manager_->order().Serve(BoHooks::OwnerOf(*system_manager_),
+                                 make_policy_);
   for (auto& binder : binders_) {
-    binder->order().Serve(BoHooks::OwnerOf(*binder));
+    binder->order().Serve(BoHooks::OwnerOf(*binder), make_policy_);
   }
   spare_bindings_.reserve(kMaxSpares);
 }
@@ -83,13 +84,14 @@ Host::~Host() {
     bo.LeaveOrders(Departure::kGone);
     bo.ForgetPins();
     DiscardStorage(bo);
+    bo.Uncharge();
     slab_.Destroy(bo);
   });
   while (ReapGhosts({})) {
   }
 }
 
-absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes) {
+absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes, ClientRef client) {
   const uint64_t pages = BytesToPages(size_bytes);
   if (pages == 0 || pages >= ~PageCount{0}) {
     return MakeError(
@@ -97,7 +99,68 @@ absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes) {
         absl::StrCat("a bo of ", size_bytes,
                      " bytes: the size must be above 0 and below 16 TiB"));
   }
-  return BoRef(&slab_.Make(*this, static_cast<PageCount>(pages)));
+  return BoRef(
+      &slab_.Make(*this, std::move(client), static_cast<PageCount>(pages)));
+}
+
+absl::StatusOr<ClientRef> Host::CreateClient(const ClientOptions& options) {
+  for (const Budget* budget : {&options.host, &options.dma, &options.device}) {
+    if (budget->min_pages > budget->max_pages ||
+        budget->low_pages > budget->max_pages) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "client ", options.name, ": of ",
+          NameOf(budget == &options.host  ? Resource::kHost
+                 : budget == &options.dma ? Resource::kDma
+                                          : Resource::kDevice),
+          ", more is protected than max_pages, ", budget->max_pages));
+    }
+  }
+  ClientRef client(new Client(*this, options));
+  MutexLock lock(mutex_);
+  clients_.push_back(client.get());
+  return client;
+}
+
+void Host::RemoveClient(Client& client) {
+  MutexLock lock(mutex_);
+  clients_.erase(std::find(clients_.begin(), clients_.end(), &client));
+}
+
+UsageReport Host::Report() {
+  UsageReport report;
+  report.lines.emplace_back();
+  std::vector<const Client*> clients = {nullptr};
+  {
+    MutexLock lock(mutex_);
+    for (const Client* client : clients_) {
+      clients.push_back(client);
+      report.lines.emplace_back().client = client->name();
+    }
+    for (const auto& ghost : ghosts_) {
+      const PageCount pages = ghost->pages.count();
+      if (ghost->pages.present()) report.pending_pages[0] += pages;
+      if (ghost->binder != nullptr && ghost->binder->can_run_out()) {
+        report.pending_pages[1] += pages;
+      }
+    }
+  }
+  report.total_pages = report.pending_pages;
+  slab_.ForEach([&](const BufferObject& bo) {
+    const auto line =
+        std::find(clients.begin(), clients.end(), bo.client().get()) -
+        clients.begin();
+    UsageReport::Line& usage = report.lines[line];
+    ++usage.bos;
+    if (bo.pages().home() == Pages::Home::kSwapped) {
+      usage.swapped_pages += bo.page_count();
+    }
+    for (int i = 0; i < kResources; ++i) {
+      if (!bo.Holds(static_cast<Resource>(i))) continue;
+      usage.pages[i] += bo.page_count();
+      report.total_pages[i] += bo.page_count();
+    }
+  });
+  return report;
 }
 
 void Host::Retire(BufferObject& bo) {
@@ -133,6 +196,7 @@ void Host::Destroy(BufferObject& bo) {
   bo.LeaveOrders(Departure::kGone);
   bo.ForgetPins();
   DiscardStorage(bo);
+  bo.Uncharge();
   bo.lock_.Unlock();
   slab_.Destroy(bo);
 }
@@ -229,19 +293,33 @@ void Host::ReturnBinding(std::unique_ptr<DmaBinding> binding) {
   }
 }
 
-absl::InlinedVector<MemoryManager*, 16> Host::ApertureManagers() const {
-  absl::InlinedVector<MemoryManager*, 16> apertures;
+absl::InlinedVector<MemoryManager*, 16> Host::Managers(
+    MemoryManager::Kind kind) const {
+  absl::InlinedVector<MemoryManager*, 16> managers;
   MutexLock lock(mutex_);
   for (const Device* device : devices_) {
     for (int type = 0; type < kMaxMemoryTypes; ++type) {
       MemoryManager* manager = device->manager(static_cast<MemoryType>(type));
-      if (manager != nullptr &&
-          manager->kind() == MemoryManager::Kind::kAperture) {
-        apertures.push_back(manager);
+      if (manager != nullptr && manager->kind() == kind) {
+        managers.push_back(manager);
       }
     }
   }
-  return apertures;
+  return managers;
+}
+
+absl::InlinedVector<DmaBinder*, 16> Host::Binders() const {
+  absl::InlinedVector<DmaBinder*, 16> binders;
+  for (const auto& binder : binders_) binders.push_back(binder.get());
+  MutexLock lock(mutex_);
+  for (const Device* device : devices_) {
+    for (int type = static_cast<int>(DmaType::kFirstRegistered);
+         type < kMaxDmaTypes; ++type) {
+      DmaBinder* binder = device->binder(static_cast<DmaType>(type));
+      if (binder != nullptr) binders.push_back(binder);
+    }
+  }
+  return binders;
 }
 
 void Host::AddDevice(Device& device) {

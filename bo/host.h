@@ -72,9 +72,16 @@ class Host {
 
   // A fresh bo: in SYSTEM, no contents (they read as zero), bound to nothing.
   // The size rounds up to pages. kOutOfRange for 0 bytes or 2^32 - 1 pages up.
-  absl::StatusOr<BoRef> CreateBo(uint64_t size_bytes);
+  // It is charged to `client` for what it takes up.
+  absl::StatusOr<BoRef> CreateBo(uint64_t size_bytes,
+                                 ClientRef client = nullptr);
   // Live bos.
   size_t bo_count() const { return slab_.size(); }
+
+  // kInvalidArgument where a budget protects more than it allows.
+  absl::StatusOr<ClientRef> CreateClient(const ClientOptions& options);
+  // REQUIRES: nobody uses the bos meanwhile.
+  UsageReport Report();
 
   // The binder of a built-in DMA type.
   DmaBinder& binder(DmaType type) {
@@ -82,8 +89,12 @@ class Host {
   }
   MemoryManager& system_manager() { return *system_manager_; }
   std::unique_ptr<EvictionPolicy> MakePolicy() const { return make_policy_(); }
+  const EvictionPolicyFactory& policy_factory() const { return make_policy_; }
   // Those of all devices.
-  absl::InlinedVector<MemoryManager*, 16> ApertureManagers() const;
+  absl::InlinedVector<MemoryManager*, 16> Managers(
+      MemoryManager::Kind kind) const;
+  // The built-in ones and those of all devices.
+  absl::InlinedVector<DmaBinder*, 16> Binders() const;
 
   // Gives up storage whose fences have signalled. With kWait and none ready,
   // waits for the storage that has waited longest. False when none was given
@@ -98,6 +109,7 @@ class Host {
   friend class Audit;
   friend class Device;
   friend class Mover;
+  friend void intrusive_ptr_release(Client* client);
   friend void intrusive_ptr_release(BufferObject* bo);
 
   // Storage that left its bo while device work may still use it.
@@ -115,6 +127,7 @@ class Host {
 
   Host(Machine& machine, HostOptions options,
        EvictionPolicyFactory make_policy);
+  void RemoveClient(Client& client);
   void AddDevice(Device& device);
   void RemoveDevice(Device& device);
   // The last reference is gone. A bo that an evictor is at work on is left to
@@ -159,6 +172,7 @@ class Host {
   // Without references, reserved by evictors when last seen.
   std::vector<BufferObject*> retiring_ ABSL_GUARDED_BY(mutex_);
   Atomic<bool> any_retiring_{false};
+  std::vector<Client*> clients_ ABSL_GUARDED_BY(mutex_);
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
   SpinLock binding_lock_;
   std::vector<std::unique_ptr<DmaBinding>> spare_bindings_

@@ -41,6 +41,18 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
     case Result::kDone:
       return absl::OkStatus();
     case Result::kShort:
+      if (at_limit_.has_value()) {
+        return MakeError(
+            ErrorKind::kCannotFit,
+            absl::StrCat(
+                bo.DebugName(), ": ", at_limit_->client->name(),
+                " is at its limit of ", NameOf(at_limit_->resource), ", ",
+                PagesToBytes(at_limit_->client->account(at_limit_->resource)
+                                 .budget()
+                                 .max_pages) /
+                    kKiB,
+                " KiB"));
+      }
       if (dma_outcome_.kind == Shortage::Kind::kNeverFits) {
         return MakeError(
             ErrorKind::kNeverFits,
@@ -79,9 +91,11 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     if (!left.ok()) return left;
   }
   bo.device_ = &device;
+  asker_ = bo.client_.get();
   struct Refusal {
     const Placement* placement;
     BindOutcome dma;
+    std::optional<AtLimit> at_limit;
     Evicting evicting;
   };
   absl::InlinedVector<Refusal, 4> refusals;
@@ -104,7 +118,8 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
       if (result == Result::kLost) return failure_;
       if (evicting == Evicting::kYes ||
           placement.use == Placement::Use::kDesired) {
-        refusals.push_back(Refusal{&placement, dma_outcome_, evicting});
+        refusals.push_back(
+            Refusal{&placement, dma_outcome_, at_limit_, evicting});
       }
     }
   }
@@ -112,6 +127,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   std::vector<Obstacle> obstacles;
   for (const Refusal& refusal : refusals) {
     dma_outcome_ = refusal.dma;
+    at_limit_ = refusal.at_limit;
     obstacles.push_back(
         Describe(bo, device, *refusal.placement, refusal.evicting));
   }
@@ -151,6 +167,18 @@ Obstacle Mover::Describe(const BufferObject& bo, Device& device,
                        ? manager.name()
                        : absl::StrCat(device.binder(placement.dma)->name(),
                                       " + ", manager.name());
+  if (at_limit_.has_value()) {
+    const EvictionAccount& account =
+        at_limit_->client->account(at_limit_->resource);
+    const uint64_t limit = account.budget().max_pages;
+    const uint64_t free = limit - std::min(limit, account.used_pages());
+    obstacle.what = absl::StrCat(at_limit_->client->name(), "'s limit of ",
+                                 NameOf(at_limit_->resource));
+    obstacle.shortage = Shortage{
+        pages > limit ? Shortage::Kind::kNeverFits : Shortage::Kind::kFull,
+        free, free};
+    return obstacle;
+  }
   obstacle.shortage = manager.Describe(RequestFor(placement, pages));
   if (obstacle.shortage.kind != Shortage::Kind::kNone) {
     obstacle.what = manager.name();
@@ -226,15 +254,28 @@ void Mover::DescribeDma(PageCount pages, Device& device,
 Mover::Result Mover::Place(BufferObject& bo, Device& device,
                            const Placement& placement, Evicting evicting) {
   dma_outcome_ = BindOutcome{};
-  if (device.manager(placement.memory)->fixed()) {
-    return MoveToFixed(bo, device, placement, evicting);
+  at_limit_.reset();
+  Result result = ChargeFor(bo, device, placement, evicting);
+  if (result != Result::kDone) {
+    // Nothing has moved.
+  } else if (device.manager(placement.memory)->fixed()) {
+    result = MoveToFixed(bo, device, placement, evicting);
+  } else if (!bo.manager_->fixed()) {
+    result = Rebind(bo, device, placement, evicting);
+  } else if (const auto hop = device.hooks().Hop(bo, placement);
+             hop.has_value()) {
+    result = ChargeFor(bo, device, *hop, evicting);
+    if (result == Result::kDone) {
+      result = MoveFromFixed(bo, device, *hop, evicting);
+    }
+    if (result == Result::kDone) {
+      result = Rebind(bo, device, placement, evicting);
+    }
+  } else {
+    result = MoveFromFixed(bo, device, placement, evicting);
   }
-  if (!bo.manager_->fixed()) return Rebind(bo, device, placement, evicting);
-  const std::optional<Placement> hop = device.hooks().Hop(bo, placement);
-  if (!hop.has_value()) return MoveFromFixed(bo, device, placement, evicting);
-  const Result hopped = MoveFromFixed(bo, device, *hop, evicting);
-  return hopped == Result::kDone ? Rebind(bo, device, placement, evicting)
-                                 : hopped;
+  bo.Uncharge();
+  return result;
 }
 
 Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
@@ -249,8 +290,11 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
   if (result != Result::kDone) return result;
 
   if (const auto hop = device.hooks().Hop(bo, placement); hop.has_value()) {
-    result = bo.manager_->fixed() ? MoveFromFixed(bo, device, *hop, evicting)
-                                  : Rebind(bo, device, *hop, evicting);
+    result = ChargeFor(bo, device, *hop, evicting);
+    if (result == Result::kDone) {
+      result = bo.manager_->fixed() ? MoveFromFixed(bo, device, *hop, evicting)
+                                    : Rebind(bo, device, *hop, evicting);
+    }
   }
   if (result == Result::kDone && bo.pages_.home() == Pages::Home::kSwapped) {
     result = SwapIn(bo);
@@ -434,10 +478,14 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
 
 absl::Status Mover::MakePresent(BufferObject& bo) {
   if (bo.manager_->fixed() || bo.pages_.present()) return absl::OkStatus();
-  const Result result =
-      bo.pages_.home() == Pages::Home::kSwapped
-          ? SwapIn(bo)
-          : TakeFrames(bo, kNoFrame - 1, PhysicalMemory::Zero::kYes);
+  asker_ = bo.client_.get();
+  Result result = Charge(bo, {Resource::kHost}, Evicting::kYes);
+  if (result == Result::kDone) {
+    result = bo.pages_.home() == Pages::Home::kSwapped
+                 ? SwapIn(bo)
+                 : TakeFrames(bo, kNoFrame - 1, PhysicalMemory::Zero::kYes);
+    bo.Uncharge();
+  }
   if (result == Result::kDone) bo.JoinOrders();
   return ToStatus(bo, result);
 }
@@ -471,6 +519,7 @@ Mover::Result Mover::SwapOut(BufferObject& victim) {
   machine.clock().Charge(machine.cost().swap_latency_ns +
                          TransferNs(bytes, machine.cost().swap_mib_per_s));
   host_.stats().swap_out_bytes += bytes;
+  victim.Uncharge();
   Notify(victim, BoEvent::kSwappedOut);
   return Result::kDone;
 }
@@ -479,6 +528,7 @@ void Mover::Drop(BufferObject& bo) {
   bo.LeaveOrders(Departure::kGone);
   KillMappings(bo, PageRange{0, bo.page_count()});
   host_.DiscardStorage(bo);
+  bo.Uncharge();
   Notify(bo, BoEvent::kPurged);
 }
 

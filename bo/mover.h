@@ -14,6 +14,7 @@
 //
 // Private to the library. All calls REQUIRE the bo reserved by this thread.
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 
@@ -111,6 +112,17 @@ class Mover {
   // For a bo that its aperture shows no more: gives up the space.
   void LeaveAperture(BufferObject& bo);
 
+  // Charges the client of `bo` for what it is about to take up, making room
+  // under the limits with other bos of that client.
+  Result Charge(BufferObject& bo, std::initializer_list<Resource> resources,
+                Evicting evicting);
+  Result ChargeFor(BufferObject& bo, Device& device, const Placement& placement,
+                   Evicting evicting);
+  Result EvictOwn(const Client& client, Resource resource);
+  EvictionOrder::Asker AskerFor(Resource resource) const {
+    return {asker_ == nullptr ? nullptr : &asker_->account(resource)};
+  }
+
   // Room.
   Result TakeSpace(const BufferObject& bo, MemoryManager& manager,
                    const SpaceRequest& request, Evicting evicting,
@@ -136,6 +148,11 @@ class Mover {
   // that `wanted` likes: it costs no copy, so it comes before evicting.
   Result ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
   Result MakeFrames();
+  // Evicts one, swaps one out, of those whose turn it is. kShort: there is none
+  // that can go.
+  Result EvictOne(VictimSearch::Orders orders, VictimSearch::Order which,
+                  const EvictionOrder::Asker& asker);
+  Result SwapOutOne(const EvictionOrder::Asker& asker);
   // Calls `take` until it has its frames, making some in between.
   Result RetryForFrames(absl::FunctionRef<Shortage::Kind()> take);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -182,6 +199,14 @@ class Mover {
   InTransit transit_;
   Host& host_;
   const WaitLimit wait_;
+  // For whom room is made: the client of the bo that the call is about.
+  const Client* asker_ = nullptr;
+  // At whose limit, if any, the last placement failed.
+  struct AtLimit {
+    const Client* client;
+    Resource resource;
+  };
+  std::optional<AtLimit> at_limit_;
   // Of a caller that has none, once it waits for a reservation.
   std::optional<Ticket> late_ticket_;
   Contention contention_;

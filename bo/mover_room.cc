@@ -113,6 +113,88 @@ Mover::Result Mover::EvictAll(const VictimSearch::Victims& victims,
   return result;
 }
 
+// --- Limits ---
+
+Mover::Result Mover::Charge(BufferObject& bo,
+                            std::initializer_list<Resource> resources,
+                            Evicting evicting) {
+  if (bo.client_ == nullptr) return Result::kDone;
+  Client& client = *bo.client_;
+  for (const Resource resource : resources) {
+    if (bo.Charged(resource)) continue;
+    EvictionAccount& account = client.ChargedTo(resource);
+    Room room(client.gate(resource));
+    Result made = Result::kDone;
+    while (made == Result::kDone && !account.TryCharge(bo.page_count())) {
+      made = Result::kShort;
+      if (bo.page_count() <= account.budget().max_pages &&
+          evicting == Evicting::kYes) {
+        made = MakeRoom(&room, [&] { return EvictOwn(client, resource); });
+      }
+    }
+    if (made != Result::kDone) {
+      at_limit_ = AtLimit{&client, resource};
+      return made;
+    }
+    bo.SetCharged(resource, true);
+  }
+  return Result::kDone;
+}
+
+Mover::Result Mover::ChargeFor(BufferObject& bo, Device& device,
+                               const Placement& placement, Evicting evicting) {
+  if (bo.client_ == nullptr) return Result::kDone;
+  const MemoryManager& to = *device.manager(placement.memory);
+  if (to.fixed()) return Charge(bo, {Resource::kDevice}, evicting);
+  const bool bound = to.kind() == MemoryManager::Kind::kAperture ||
+                     placement.dma != DmaType::kNone;
+  if (bound && device.binder(placement.dma)->can_run_out()) {
+    return Charge(bo, {Resource::kHost, Resource::kDma}, evicting);
+  }
+  return Charge(bo, {Resource::kHost}, evicting);
+}
+
+// Others do not pay for a client that is at its limit.
+Mover::Result Mover::EvictOwn(const Client& client, Resource resource) {
+  const EvictionOrder::Asker asker{&client.account(resource),
+                                   /*own_only=*/true};
+  VictimSearch::Orders orders;
+  switch (resource) {
+    case Resource::kHost:
+      return SwapOutOne(asker);
+    case Resource::kDma:
+      for (DmaBinder* binder : host_.Binders()) {
+        orders.push_back(&binder->order());
+      }
+      return EvictOne(std::move(orders), VictimSearch::Order::kDma, asker);
+    case Resource::kDevice:
+      for (MemoryManager* manager :
+           host_.Managers(MemoryManager::Kind::kFixed)) {
+        orders.push_back(&manager->order());
+      }
+      return EvictOne(std::move(orders), VictimSearch::Order::kMemory, asker);
+  }
+  return Result::kShort;
+}
+
+Mover::Result Mover::EvictOne(VictimSearch::Orders orders,
+                              VictimSearch::Order which,
+                              const EvictionOrder::Asker& asker) {
+  if (depth_ >= kMaxDepth) return Result::kShort;
+  VictimSearch search(std::move(orders), which, asker, awaited_);
+  const VictimSearch::Victims victims = search.First();
+  const bool dma = which == VictimSearch::Order::kDma;
+  if (!victims.empty()) {
+    return EvictAll(victims, [&](BufferObject& victim) {
+      return dma ? EvictDma(victim, Departure::kEvicted) : EvictGpu(victim);
+    });
+  }
+  if (search.passed_over() == nullptr) return Result::kShort;
+  return AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
+    return !bo.pinned() && bo.Holds(dma ? Resource::kDma : Resource::kDevice);
+  });
+}
+
 // --- Step 2: space in a memory type ---
 
 Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
@@ -150,7 +232,10 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
           [&](const Host::Ghost& ghost) { return ghost.manager == &manager; });
       if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
       if (!std::exchange(expected, true)) {
-        manager.order().Expect(BoHooks::MemoryFacts(bo, manager));
+        manager.order().Expect(
+            BoHooks::MemoryFacts(bo, manager),
+            bo.PlaceIn(manager.order(),
+                       manager.fixed() ? Resource::kDevice : Resource::kHost));
       }
       return EvictForSpace(manager, request);
     });
@@ -186,8 +271,10 @@ bool StandsIn(const MemoryManager& manager, const BufferObject& bo,
 Mover::Result Mover::EvictForSpace(MemoryManager& manager,
                                    const SpaceRequest& request) {
   if (depth_ >= kMaxDepth) return Result::kShort;
-  VictimSearch search({&manager.order()}, VictimSearch::Order::kMemory,
-                      awaited_);
+  VictimSearch search(
+      {&manager.order()}, VictimSearch::Order::kMemory,
+      AskerFor(manager.fixed() ? Resource::kDevice : Resource::kHost),
+      awaited_);
   VictimSearch::Victims victims;
   bool found = false;
   const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
@@ -394,7 +481,8 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
       }
     }
   }
-  VictimSearch search(orders, VictimSearch::Order::kDma, awaited_);
+  VictimSearch search(orders, VictimSearch::Order::kDma,
+                      AskerFor(Resource::kDma), awaited_);
   bool found = false;
   const VictimSearch::Victims victims =
       FindForDma(&search, binder, scarce, pages, device, &found);
@@ -439,6 +527,7 @@ Mover::Result Mover::EvictDma(BufferObject& victim, Departure why) {
     return result;
   }
   ++from.stats().evictions;
+  victim.Uncharge();
   victim.LeaveDmaOrder(from, why);
   if (shown) {
     ++victim.manager_->evictions();
@@ -492,16 +581,21 @@ Mover::Result Mover::SwapIn(BufferObject& bo) {
   return Result::kDone;
 }
 
-// Gives up what has been left behind, or swaps one bo out: first of those that
-// no GPU sees, then of the apertures'.
+// Gives up what has been left behind, or swaps one bo out.
 Mover::Result Mover::MakeFrames() {
   const Result reaped = ReapGhosts([](const Host::Ghost& ghost) {
     return ghost.pages.home() == Pages::Home::kMemory;
   });
   if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+  return SwapOutOne(AskerFor(Resource::kHost));
+}
+
+// First of those that no GPU sees, then of the apertures'.
+Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
   if (depth_ >= kMaxDepth) return Result::kShort;
   VictimSearch::Orders orders{&host_.system_manager().order()};
-  for (MemoryManager* manager : host_.ApertureManagers()) {
+  for (MemoryManager* manager :
+       host_.Managers(MemoryManager::Kind::kAperture)) {
     orders.push_back(&manager->order());
   }
   const auto has_frames = [](const BufferObject& bo) {
@@ -510,7 +604,7 @@ Mover::Result Mover::MakeFrames() {
   ++depth_;
   Result result = Result::kShort;
   while (result == Result::kShort) {
-    VictimSearch search(orders, VictimSearch::Order::kMemory, awaited_);
+    VictimSearch search(orders, VictimSearch::Order::kMemory, asker, awaited_);
     const VictimSearch::Victims victims = search.First(has_frames);
     if (victims.empty()) {
       if (search.passed_over() == nullptr) break;

@@ -7,6 +7,8 @@
 
 namespace twostep {
 
+using Verdict = EvictionOrder::Verdict;
+
 BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
   return which_ == Order::kMemory ? BoHooks::BoOfMemoryHook(hook)
                                   : BoHooks::BoOfDmaHook(hook);
@@ -40,15 +42,15 @@ VictimSearch::Victims VictimSearch::First(
     absl::FunctionRef<bool(const BufferObject&)> accept) {
   Victims victims;
   for (EvictionOrder* order : orders_) {
-    order->Visit([&](EvictionHook& hook) {
+    order->Visit(asker_, [&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
-      if (!TryTake(bo)) return true;
+      if (!TryTake(bo)) return Verdict::kAside;
       if (!accept(bo)) {
         GiveBack(bo);
-        return true;
+        return Verdict::kNext;
       }
       victims.push_back(&bo);
-      return false;
+      return Verdict::kStop;
     });
     if (!victims.empty()) break;
   }
@@ -62,17 +64,17 @@ VictimSearch::Victims VictimSearch::ForHole(
   HoleScan scan(space, request);
   *found = false;
   for (EvictionOrder* order : orders_) {
-    order->Visit([&](EvictionHook& hook) {
+    order->Visit(asker_, [&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
-      if (!TryTake(bo)) return true;
+      if (!TryTake(bo)) return Verdict::kAside;
       const uint32_t node = node_of(bo);
       if (node == 0) {
         GiveBack(bo);
-        return true;
+        return Verdict::kNext;
       }
       candidates.push_back(&bo);
       *found = scan.Free(node);
-      return !*found;
+      return *found ? Verdict::kStop : Verdict::kNext;
     });
     if (*found) break;
   }

@@ -25,8 +25,12 @@ class VictimSearch {
   using Orders = absl::InlinedVector<EvictionOrder*, 4>;
 
   // `awaited` are bos that this thread has reserved as possible victims.
-  VictimSearch(Orders orders, Order which, absl::Span<const BoRef> awaited)
-      : orders_(std::move(orders)), which_(which), awaited_(awaited) {}
+  VictimSearch(Orders orders, Order which, const EvictionOrder::Asker& asker,
+               absl::Span<const BoRef> awaited)
+      : orders_(std::move(orders)),
+        which_(which),
+        asker_(asker),
+        awaited_(awaited) {}
 
   // The first in the orders that can be had and that `accept` likes, if any.
   // `accept` sees the bo reserved.
@@ -51,6 +55,7 @@ class VictimSearch {
 
   const Orders orders_;
   const Order which_;
+  const EvictionOrder::Asker asker_;
   const absl::Span<const BoRef> awaited_;
   BoRef passed_over_;
 };

@@ -4,72 +4,138 @@
 // The entries of one memory type or one DMA binder, in the order of a policy,
 // behind a lock. A leaf lock: held for one verb, or while candidates are looked
 // at and tried, never across a wait. Thread-safe.
+//
+//   sections   entries of a client that is budgeted are ordered apart, so that
+//              its protection and its limit cost no search; all others share
+//              one
+//   aside      entries that a search found reserved wait here, not in the
+//              search's way, until they are used or found free
+//   groups     members move to the end as one; a policy sees a group as one
+//              entry
 
 #include <cstddef>
+#include <functional>
 #include <memory>
-#include <utility>
+#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
+#include "twostep/eviction/entry_queue.h"
+#include "twostep/eviction/eviction_account.h"
 #include "twostep/eviction/eviction_policy.h"
 #include "twostep/machine/sync.h"
 
 namespace twostep {
 
-class EvictionOrder {
+using EvictionAccountPtr = std::shared_ptr<const EvictionAccount>;
+
+// Entries of one order, and one account, that move together. Guarded by the
+// lock of the order. Must outlive its members' stay.
+class EvictionGroup {
  public:
-  explicit EvictionOrder(std::unique_ptr<EvictionPolicy> policy)
-      : policy_(std::move(policy)) {}
+  EvictionGroup() { hook_.set_group(); }
+  // REQUIRES: no members.
+  ~EvictionGroup();
+  EvictionGroup(const EvictionGroup&) = delete;
+  EvictionGroup& operator=(const EvictionGroup&) = delete;
 
-  // At most once, before the first entry.
-  void Serve(const EvictionOwner& owner) {
-    SpinLockHolder hold(lock_);
-    policy_->Serve(owner);
-  }
-
-  void Insert(EvictionHook& entry) {
-    SpinLockHolder hold(lock_);
-    policy_->Insert(entry);
-    ++size_;
-  }
-  void Touch(EvictionHook& entry) {
-    SpinLockHolder hold(lock_);
-    policy_->Touch(entry);
-  }
-  void Remove(EvictionHook& entry, Departure why) {
-    SpinLockHolder hold(lock_);
-    policy_->Remove(entry, why);
-    if (why != Departure::kAside) entry.set_state(0);
-    --size_;
-  }
-  // As the policy's verbs of these names.
-  void Expect(const EvictionFacts& entry) {
-    SpinLockHolder hold(lock_);
-    policy_->Expect(entry);
-  }
-  void Note(EvictionBoundary boundary) {
-    SpinLockHolder hold(lock_);
-    policy_->Note(boundary);
-  }
-  size_t size() const {
-    SpinLockHolder hold(lock_);
-    return size_;
-  }
-
-  // Shows the entries to `visit`, the one to give up first at the start, until
-  // it returns false. `visit` runs under the lock: it may try locks, not wait,
-  // and must not change the order.
-  void Visit(absl::FunctionRef<bool(EvictionHook&)> visit) {
-    SpinLockHolder hold(lock_);
-    for (EvictionHook* entry = policy_->First(); entry != nullptr;
-         entry = policy_->After(*entry)) {
-      if (!visit(*entry)) return;
-    }
-  }
+  // As of a moment ago, to who holds no lock.
+  bool empty() const { return size_.load(std::memory_order_relaxed) == 0; }
 
  private:
+  friend class EvictionOrder;
+
+  // In the policy while there are members that are not aside.
+  EvictionHook hook_;
+  EntryQueue members_;  // those
+  Atomic<size_t> size_{0};
+  uint64_t bytes_ = 0;       // of those
+  uint64_t bytes_told_ = 0;  // to the policy
+};
+
+// Where an entry stands: the same in all calls from Insert to Remove.
+struct EvictionPlace {
+  // Null: in the section that all share.
+  const EvictionAccountPtr* account = nullptr;
+  EvictionGroup* group = nullptr;
+};
+
+// For whom room is made.
+struct EvictionAsker {
+  const EvictionAccount* account = nullptr;
+  // Nobody else's entries are to be given up: it is at its own limit.
+  bool own_only = false;
+};
+
+class EvictionOrder {
+ public:
+  using PolicyFactory = std::function<std::unique_ptr<EvictionPolicy>()>;
+  using Place = EvictionPlace;
+  using Asker = EvictionAsker;
+  enum class Verdict : uint8_t {
+    kNext,   // go on
+    kAside,  // go on, and do not show this one to the next searches first
+    kStop,
+  };
+
+  explicit EvictionOrder(std::unique_ptr<EvictionPolicy> policy);
+  ~EvictionOrder();
+
+  // At most once, before the first entry. `factory` makes the policies of
+  // budgeted clients' sections: without it there can be none.
+  void Serve(const EvictionOwner& owner, PolicyFactory factory = nullptr);
+
+  void Insert(EvictionHook& entry, const Place& place = {});
+  void Touch(EvictionHook& entry, const Place& place = {});
+  void Remove(EvictionHook& entry, Departure why, const Place& place = {});
+  // As if all members had been used, the one used last at the end. Takes the
+  // same time for any number of members.
+  void TouchGroup(EvictionGroup& group, const Place& place);
+
+  // As the policy's verbs of these names.
+  void Expect(const EvictionFacts& entry, const Place& place = {});
+  void Note(EvictionBoundary boundary);
+  size_t size() const;
+
+  // Shows the entries to `visit`, the one to give up first at the start, until
+  // it says kStop. Entries of protected clients come later, or not at all:
+  // first the shared section, then the clients that are furthest above their
+  // low protection, then those furthest above their min; the asker's own come
+  // last. `visit` runs under the lock: it may try locks, not wait, and must not
+  // change the order.
+  void Visit(const Asker& asker,
+             absl::FunctionRef<Verdict(EvictionHook&)> visit);
+
+ private:
+  struct Section {
+    EvictionAccountPtr account;  // null: the shared one
+    std::unique_ptr<EvictionPolicy> policy;
+    EntryQueue aside;
+  };
+  // How many of those aside a search looks at before all others.
+  static constexpr int kAsideFirst = 2;
+
+  static EvictionGroup& GroupOf(EvictionHook& hook);
+  static EvictionFacts FactsOf(const void* order, const EvictionHook& entry);
+  Section& SectionOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Put(Section& section, EvictionHook& entry, EvictionGroup* group)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Take(Section& section, EvictionHook& entry, EvictionGroup* group,
+            Departure why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  using Sections = absl::InlinedVector<Section*, 8>;
+  Sections Ranked(const Asker& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Verdict VisitSection(Section& section,
+                       absl::FunctionRef<Verdict(EvictionHook&)> visit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Verdict VisitPolicy(Section& section,
+                      absl::FunctionRef<Verdict(EvictionHook&)> visit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
   mutable SpinLock lock_;
-  std::unique_ptr<EvictionPolicy> policy_ ABSL_GUARDED_BY(lock_)
-      ABSL_PT_GUARDED_BY(lock_);
+  EvictionOwner owner_ ABSL_GUARDED_BY(lock_);
+  PolicyFactory factory_ ABSL_GUARDED_BY(lock_);
+  Section shared_ ABSL_GUARDED_BY(lock_);
+  std::vector<std::unique_ptr<Section>> budgeted_ ABSL_GUARDED_BY(lock_);
   size_t size_ ABSL_GUARDED_BY(lock_) = 0;
 };
 

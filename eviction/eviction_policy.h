@@ -18,19 +18,23 @@ class EvictionHook
     : public boost::intrusive::list_base_hook<
           boost::intrusive::link_mode<boost::intrusive::safe_link>> {
  public:
-  static constexpr int kStateBits = 63;
+  static constexpr int kStateBits = 62;
 
-  // The policy's own word on the entry, below 2^63; 0 for one that is new.
+  // The policy's own word on the entry, below 2^62; 0 for one that is new.
   uint64_t state() const { return word_ & kState; }
   void set_state(uint64_t state) { word_ = (word_ & ~kState) | state; }
-  // The EvictionOrder's own mark.
-  bool aside() const { return (word_ & ~kState) != 0; }
+  // The EvictionOrder's own marks.
+  bool aside() const { return (word_ & kAside) != 0; }
   void set_aside(bool aside) {
-    word_ = state() | uint64_t{aside} << kStateBits;
+    word_ = (word_ & ~kAside) | (aside ? kAside : 0);
   }
+  bool group() const { return (word_ & kGroup) != 0; }
+  void set_group() { word_ |= kGroup; }
 
  private:
   static constexpr uint64_t kState = (uint64_t{1} << kStateBits) - 1;
+  static constexpr uint64_t kAside = uint64_t{1} << kStateBits;
+  static constexpr uint64_t kGroup = kAside << 1;
 
   uint64_t word_ = 0;
 };

@@ -55,9 +55,9 @@ class Entries {
   // The first to be given up at the start.
   std::vector<int> Order() {
     std::vector<int> order;
-    order_.Visit([&](EvictionHook& hook) {
+    order_.Visit({}, [&](EvictionHook& hook) {
       order.push_back(static_cast<int>(&hook - hooks_.data()));
-      return true;
+      return EvictionOrder::Verdict::kNext;
     });
     return order;
   }

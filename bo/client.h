@@ -1,0 +1,101 @@
+#ifndef BO_CLIENT_H_
+#define BO_CLIENT_H_
+
+// Whom bos are charged to: a process, a guest. A client has a budget of host
+// memory, of DMA resources and of device memory: a limit, and what others
+// cannot take from it. Made by a Host, counted by ClientRef and by its bos.
+// Thread-safe.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "boost/smart_ptr/intrusive_ptr.hpp"
+#include "twostep/eviction/eviction_order.h"
+#include "twostep/machine/reservation_lock.h"
+
+namespace twostep {
+
+class Host;
+
+// What a bo can take up, in pages of the bo.
+enum class Resource : uint8_t {
+  kHost,    // page frames, ordinary or a DMA type's own
+  kDma,     // a DMA type that can run out
+  kDevice,  // fixed memory of a device
+};
+inline constexpr int kResources = 3;
+const char* NameOf(Resource resource);
+
+struct ClientOptions {
+  std::string name;
+  Budget host;
+  Budget dma;
+  Budget device;
+};
+
+class Client {
+ public:
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  const std::string& name() const { return name_; }
+  const EvictionAccount& account(Resource resource) const {
+    return *accounts_[static_cast<int>(resource)];
+  }
+
+ private:
+  friend class Audit;
+  friend class BufferObject;
+  friend class Host;
+  friend class Mover;
+  friend void intrusive_ptr_add_ref(Client* client);
+  friend void intrusive_ptr_release(Client* client);
+
+  Client(Host& host, const ClientOptions& options);
+  ~Client() = default;
+
+  EvictionAccount& ChargedTo(Resource resource) {
+    return *accounts_[static_cast<int>(resource)];
+  }
+  ReservationLock& gate(Resource resource) {
+    return gates_[static_cast<int>(resource)];
+  }
+  // Where the client's entries stand in orders of this resource; null: with
+  // everybody's.
+  const EvictionAccountPtr* section(Resource resource) const {
+    const EvictionAccountPtr& section = sections_[static_cast<int>(resource)];
+    return section == nullptr ? nullptr : &section;
+  }
+
+  Host& host_;
+  const std::string name_;
+  std::array<std::shared_ptr<EvictionAccount>, kResources> accounts_;
+  // The same where there is a budget.
+  std::array<EvictionAccountPtr, kResources> sections_;
+  // Held by who makes room under the limit.
+  std::array<ReservationLock, kResources> gates_;
+  Atomic<uint32_t> references_{0};
+};
+
+using ClientRef = boost::intrusive_ptr<Client>;
+
+// What everybody has, now. Pages.
+struct UsageReport {
+  struct Line {
+    std::string client;  // empty: bos without a client
+    std::array<uint64_t, kResources> pages{};
+    uint64_t bos = 0;
+    uint64_t swapped_pages = 0;
+  };
+  std::vector<Line> lines;
+  // Of bos that are gone or moved, until the device is done with it.
+  std::array<uint64_t, kResources> pending_pages{};
+  // What the lines and the pending pages add up to.
+  std::array<uint64_t, kResources> total_pages{};
+};
+
+}  // namespace twostep
+
+#endif  // BO_CLIENT_H_

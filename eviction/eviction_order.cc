@@ -1,0 +1,267 @@
+#include "twostep/eviction/eviction_order.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "boost/intrusive/parent_from_member.hpp"
+#include "twostep/machine/check.h"
+
+namespace twostep {
+
+EvictionGroup::~EvictionGroup() { TWOSTEP_CHECK(empty()); }
+
+EvictionOrder::EvictionOrder(std::unique_ptr<EvictionPolicy> policy) {
+  shared_.policy = std::move(policy);
+}
+
+EvictionOrder::~EvictionOrder() = default;
+
+void EvictionOrder::Serve(const EvictionOwner& owner, PolicyFactory factory) {
+  SpinLockHolder hold(lock_);
+  owner_ = owner;
+  factory_ = std::move(factory);
+  EvictionOwner mine = owner;
+  mine.facts_of = &FactsOf;
+  mine.context = this;
+  shared_.policy->Serve(mine);
+}
+
+EvictionGroup& EvictionOrder::GroupOf(EvictionHook& hook) {
+  return *boost::intrusive::get_parent_from_member(&hook,
+                                                   &EvictionGroup::hook_);
+}
+
+// Called by policies, under the lock.
+EvictionFacts EvictionOrder::FactsOf(const void* order,
+                                     const EvictionHook& entry)
+    ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const EvictionOwner& owner = static_cast<const EvictionOrder*>(order)->owner_;
+  if (!entry.group()) return owner.facts_of(owner.context, entry);
+  return EvictionFacts{
+      .key = reinterpret_cast<uintptr_t>(&entry),
+      .bytes = GroupOf(const_cast<EvictionHook&>(entry)).bytes_told_};
+}
+
+EvictionOrder::Section& EvictionOrder::SectionOf(const Place& place) {
+  if (place.account == nullptr) return shared_;
+  const EvictionAccountPtr& account = *place.account;
+  Section* unused = nullptr;
+  for (const auto& section : budgeted_) {
+    if (section->account == account) return *section;
+    if (section->account.use_count() == 1 && section->aside.empty() &&
+        section->policy->First() == nullptr) {
+      unused = section.get();
+    }
+  }
+  if (unused == nullptr) {
+    unused = budgeted_.emplace_back(std::make_unique<Section>()).get();
+  }
+  unused->account = account;
+  unused->policy = factory_();
+  EvictionOwner mine = owner_;
+  mine.facts_of = &FactsOf;
+  mine.context = this;
+  unused->policy->Serve(mine);
+  return *unused;
+}
+
+void EvictionOrder::Put(Section& section, EvictionHook& entry,
+                        EvictionGroup* group) {
+  if (group == nullptr) {
+    section.policy->Insert(entry);
+    return;
+  }
+  group->bytes_ += owner_.facts_of(owner_.context, entry).bytes;
+  if (group->members_.empty()) {
+    group->bytes_told_ = group->bytes_;
+    section.policy->Insert(group->hook_);
+  }
+  group->members_.PushBack(entry);
+}
+
+void EvictionOrder::Take(Section& section, EvictionHook& entry,
+                         EvictionGroup* group, Departure why) {
+  if (group == nullptr) {
+    section.policy->Remove(entry, why);
+    return;
+  }
+  group->bytes_ -= owner_.facts_of(owner_.context, entry).bytes;
+  group->members_.Remove(entry);
+  if (group->members_.empty()) section.policy->Remove(group->hook_, why);
+}
+
+void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
+  SpinLockHolder hold(lock_);
+  Put(SectionOf(place), entry, place.group);
+  if (place.group != nullptr) ++place.group->size_;
+  ++size_;
+}
+
+void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
+  SpinLockHolder hold(lock_);
+  Section& section = SectionOf(place);
+  if (entry.aside()) {
+    section.aside.Remove(entry);
+    entry.set_aside(false);
+    Put(section, entry, place.group);
+  } else if (place.group != nullptr) {
+    place.group->members_.MoveToBack(entry);
+  } else {
+    section.policy->Touch(entry);
+  }
+}
+
+void EvictionOrder::Remove(EvictionHook& entry, Departure why,
+                           const Place& place) {
+  SpinLockHolder hold(lock_);
+  Section& section = SectionOf(place);
+  bool known = true;  // to the policy
+  if (entry.aside()) {
+    section.aside.Remove(entry);
+    entry.set_aside(false);
+    // The policy has let it go for a while; that it is evicted is news.
+    known = why == Departure::kEvicted;
+    if (known) Put(section, entry, place.group);
+  }
+  if (known) Take(section, entry, place.group, why);
+  if (why != Departure::kAside) entry.set_state(0);
+  if (place.group != nullptr) --place.group->size_;
+  --size_;
+}
+
+void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
+  SpinLockHolder hold(lock_);
+  if (group.members_.empty()) return;
+  EvictionPolicy& policy = *SectionOf(place).policy;
+  // To a policy, sizes never change.
+  if (group.bytes_told_ != group.bytes_) {
+    policy.Remove(group.hook_, Departure::kAside);
+    group.bytes_told_ = group.bytes_;
+    policy.Insert(group.hook_);
+  } else {
+    policy.Touch(group.hook_);
+  }
+}
+
+void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
+  SpinLockHolder hold(lock_);
+  SectionOf(place).policy->Expect(entry);
+}
+
+void EvictionOrder::Note(EvictionBoundary boundary) {
+  SpinLockHolder hold(lock_);
+  shared_.policy->Note(boundary);
+  for (const auto& section : budgeted_) section->policy->Note(boundary);
+}
+
+size_t EvictionOrder::size() const {
+  SpinLockHolder hold(lock_);
+  return size_;
+}
+
+EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
+  // What an account has above what is protected, and how well it is; less is
+  // given up first.
+  struct Rank {
+    int level;
+    uint64_t above;
+    Section* section;
+  };
+  absl::InlinedVector<Rank, 8> ranks;
+  if (!asker.own_only || asker.account == nullptr) {
+    ranks.push_back(Rank{0, 0, &shared_});
+  }
+  for (const auto& section : budgeted_) {
+    const EvictionAccount& account = *section->account;
+    const uint64_t used = account.used_pages();
+    const Budget& budget = account.budget();
+    const bool own = &account == asker.account;
+    if (asker.own_only && !own) continue;
+    if (used > budget.low_pages) {
+      ranks.push_back(Rank{1, used - budget.low_pages, section.get()});
+    } else if (used > budget.min_pages) {
+      ranks.push_back(Rank{2, used - budget.min_pages, section.get()});
+    } else if (own) {
+      ranks.push_back(Rank{3, 0, section.get()});
+    }
+  }
+  std::stable_sort(
+      ranks.begin(), ranks.end(), [](const Rank& a, const Rank& b) {
+        return a.level != b.level ? a.level < b.level : a.above > b.above;
+      });
+  Sections sections;
+  for (const Rank& rank : ranks) sections.push_back(rank.section);
+  return sections;
+}
+
+void EvictionOrder::Visit(const Asker& asker,
+                          absl::FunctionRef<Verdict(EvictionHook&)> visit) {
+  SpinLockHolder hold(lock_);
+  if (budgeted_.empty()) {
+    VisitSection(shared_, visit);
+    return;
+  }
+  for (Section* section : Ranked(asker)) {
+    if (VisitSection(*section, visit) == Verdict::kStop) return;
+  }
+}
+
+EvictionOrder::Verdict EvictionOrder::VisitSection(
+    Section& section, absl::FunctionRef<Verdict(EvictionHook&)> visit) {
+  // Some that were reserved when last seen: they were the first to go.
+  absl::InlinedVector<EvictionHook*, kAsideFirst> seen;
+  Verdict verdict = Verdict::kNext;
+  EvictionHook* aside = section.aside.front();
+  while (aside != nullptr && seen.size() < kAsideFirst &&
+         verdict != Verdict::kStop) {
+    seen.push_back(aside);
+    verdict = visit(*aside);
+    aside = section.aside.Behind(*aside);
+  }
+  if (verdict != Verdict::kStop) verdict = VisitPolicy(section, visit);
+  for (; aside != nullptr && verdict != Verdict::kStop;
+       aside = section.aside.Behind(*aside)) {
+    verdict = visit(*aside);
+  }
+  for (EvictionHook* entry : seen) section.aside.MoveToBack(*entry);
+  return verdict;
+}
+
+EvictionOrder::Verdict EvictionOrder::VisitPolicy(
+    Section& section, absl::FunctionRef<Verdict(EvictionHook&)> visit) {
+  // Set aside once the walk is over: a policy need not bear it before.
+  struct Reserved {
+    EvictionHook* entry;
+    EvictionGroup* group;
+  };
+  absl::InlinedVector<Reserved, 16> reserved;
+  Verdict verdict = Verdict::kNext;
+  const auto show = [&](EvictionHook& entry, EvictionGroup* group) {
+    verdict = visit(entry);
+    if (verdict == Verdict::kAside) reserved.push_back({&entry, group});
+    return verdict != Verdict::kStop;
+  };
+  EvictionPolicy& policy = *section.policy;
+  for (EvictionHook* entry = policy.First(); entry != nullptr;
+       entry = policy.After(*entry)) {
+    if (entry->group()) {
+      EvictionGroup& group = GroupOf(*entry);
+      EvictionHook* member = group.members_.front();
+      while (member != nullptr && show(*member, &group)) {
+        member = group.members_.Behind(*member);
+      }
+    } else {
+      show(*entry, nullptr);
+    }
+    if (verdict == Verdict::kStop) break;
+  }
+  for (const Reserved& entry : reserved) {
+    Take(section, *entry.entry, entry.group, Departure::kAside);
+    entry.entry->set_aside(true);
+    section.aside.PushBack(*entry.entry);
+  }
+  return verdict;
+}
+
+}  // namespace twostep
