@@ -94,6 +94,7 @@ TEST_P(OnlyLocked, R10IsBusyAndNotExhaustedForWhoMayNotWait) {
               HasSubstr(squatter_->DebugName() + " is reserved"));
   let_go.store(true);
   holder.Join();
+  context.wait = WaitLimit{};
   EXPECT_EQ(Place(newcomer_, &context), absl::OkStatus());
 }
 

@@ -1,0 +1,279 @@
+// S27, S14, R13, R14: what clients may have, what is theirs, and what others
+// can take from them.
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "tests/bo/rig.h"
+#include "twostep/bo/exec.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr uint64_t kBo = 64 * kKiB;
+constexpr PageCount kBoPages = 16;
+
+// One resource of which there is 1 MiB, 16 bos.
+struct Case {
+  const char* name;
+  Resource resource;
+  Placement placement;
+};
+const Case kCases[] = {
+    {"DeviceMemory", Resource::kDevice, kVram},
+    {"IovaSpace", Resource::kDma, Tt(DmaType::kDynamic)},
+    {"CoherentMemory", Resource::kDma, Tt(DmaType::kCoherent)},
+};
+
+class ClientTest : public testing::TestWithParam<Case> {
+ protected:
+  ClientRef MakeClient(const std::string& name, const Budget& budget) {
+    ClientOptions options{.name = name};
+    (GetParam().resource == Resource::kDevice ? options.device : options.dma) =
+        budget;
+    auto client = rig_.host().CreateClient(options);
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *client;
+  }
+  std::vector<BoRef> Make(const ClientRef& client, int count) {
+    std::vector<BoRef> bos;
+    for (int i = 0; i < count; ++i) {
+      bos.push_back(*rig_.host().CreateBo(kBo, client));
+    }
+    return bos;
+  }
+  absl::Status Place(const BoRef& bo) {
+    return rig_.Validate(bo, GetParam().placement);
+  }
+  void PlaceAll(const std::vector<BoRef>& bos) {
+    for (const BoRef& bo : bos) ASSERT_EQ(Place(bo), absl::OkStatus());
+  }
+  int InPlace(const std::vector<BoRef>& bos) {
+    int count = 0;
+    for (const BoRef& bo : bos) count += bo->Holds(GetParam().resource);
+    return count;
+  }
+  uint64_t Used(const ClientRef& client) {
+    return client->account(GetParam().resource).used_pages();
+  }
+
+  Rig rig_;
+};
+
+TEST_P(ClientTest, S27IsChargedForWhatItsBosTakeUp) {
+  const ClientRef client = MakeClient("a", {});
+  std::vector<BoRef> bos = Make(client, 3);
+  EXPECT_EQ(Used(client), 0);
+  PlaceAll(bos);
+  EXPECT_EQ(Used(client), 3 * kBoPages);
+  ASSERT_EQ(rig_.Validate(bos[0], kSystem), absl::OkStatus());
+  EXPECT_EQ(Used(client), 2 * kBoPages);
+  bos.resize(2);
+  EXPECT_EQ(Used(client), kBoPages);
+  rig_.CpuFill(bos[0], 1);
+  EXPECT_GE(client->account(Resource::kHost).used_pages(), kBoPages);
+  EXPECT_EQ(rig_.Broken(), "");
+  bos.clear();
+  for (const Resource resource :
+       {Resource::kHost, Resource::kDma, Resource::kDevice}) {
+    EXPECT_EQ(client->account(resource).used_pages(), 0) << NameOf(resource);
+  }
+}
+
+TEST_P(ClientTest, R14WhoIsAtItsLimitEvictsItsOwn) {
+  const ClientRef client = MakeClient("a", {.max_pages = 4 * kBoPages});
+  const std::vector<BoRef> others = Make(nullptr, 4);
+  const std::vector<BoRef> own = Make(client, 8);
+  PlaceAll(others);  // the least recent of all
+  for (size_t i = 0; i < own.size(); ++i) {
+    rig_.CpuFill(own[i], i);
+    ASSERT_EQ(Place(own[i]), absl::OkStatus());
+    EXPECT_LE(Used(client), 4 * kBoPages);
+  }
+  EXPECT_EQ(InPlace(others), 4);
+  EXPECT_EQ(InPlace(own), 4);
+  EXPECT_TRUE(own[7]->Holds(GetParam().resource));
+  EXPECT_EQ(rig_.Broken(), "");
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_EQ(rig_.CpuWrongBytes(own[i], i), 0);
+  }
+}
+
+TEST_P(ClientTest, R14AtALimitOfPinnedBosTheErrorNamesTheClientAndTheLimit) {
+  const ClientRef client = MakeClient("greedy", {.max_pages = kBoPages});
+  const std::vector<BoRef> bos = Make(client, 2);
+  PlaceAll({bos[0]});
+  rig_.Pin(bos[0]);
+  const absl::Status refused = Place(bos[1]);
+  EXPECT_EQ(KindOf(refused), ErrorKind::kCannotFit) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr(std::string("greedy's limit of ") +
+                        NameOf(GetParam().resource) +
+                        " is full (64 KiB wanted, 0 KiB free)"));
+  EXPECT_EQ(rig_.Broken(), "");
+  rig_.Unpin(bos[0]);
+  EXPECT_EQ(Place(bos[1]), absl::OkStatus());
+  const BoRef big = *rig_.host().CreateBo(2 * kBo, client);
+  EXPECT_EQ(KindOf(Place(big)), ErrorKind::kNeverFits);
+}
+
+TEST_P(ClientTest, R14TheUnprotectedGoFirstThenWhoIsFurthestAboveItsLow) {
+  const ClientRef safe = MakeClient("safe", {.low_pages = 4 * kBoPages});
+  const ClientRef above = MakeClient("above", {.low_pages = 2 * kBoPages});
+  const std::vector<BoRef> safe_bos = Make(safe, 4);
+  const std::vector<BoRef> above_bos = Make(above, 6);
+  const std::vector<BoRef> others = Make(nullptr, 6);
+  PlaceAll(safe_bos);
+  PlaceAll(above_bos);
+  PlaceAll(others);  // the most recent, and yet
+  const std::vector<BoRef> more = Make(nullptr, 3);
+  PlaceAll(more);
+  EXPECT_EQ(InPlace(others), 3);
+  EXPECT_EQ(InPlace(above_bos), 6);
+  for (const BoRef& bo : others) rig_.Pin(bo);
+  for (const BoRef& bo : more) rig_.Pin(bo);
+  const std::vector<BoRef> yet_more = Make(nullptr, 4);
+  PlaceAll(yet_more);
+  EXPECT_EQ(InPlace(above_bos), 2);
+  EXPECT_EQ(InPlace(safe_bos), 4);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
+// Low protection yields when there is nothing else; min never does.
+TEST_P(ClientTest, R14MinIsNeverTakenByOthers) {
+  const ClientRef low = MakeClient("low", {.low_pages = 8 * kBoPages});
+  const ClientRef min = MakeClient("min", {.min_pages = 8 * kBoPages});
+  const std::vector<BoRef> low_bos = Make(low, 8);
+  const std::vector<BoRef> min_bos = Make(min, 8);
+  PlaceAll(low_bos);
+  PlaceAll(min_bos);
+  const std::vector<BoRef> others = Make(nullptr, 9);
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_EQ(Place(others[i]), absl::OkStatus());
+    rig_.Pin(others[i]);
+  }
+  EXPECT_EQ(InPlace(low_bos), 0);
+  EXPECT_EQ(InPlace(min_bos), 8);
+  EXPECT_EQ(KindOf(Place(others[8])), ErrorKind::kCannotFit);
+  // It may itself.
+  const std::vector<BoRef> own = Make(min, 1);
+  EXPECT_EQ(Place(own[0]), absl::OkStatus());
+  EXPECT_EQ(InPlace(min_bos), 7);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
+TEST_P(ClientTest, S27TheReportAddsUp) {
+  const ClientRef a = MakeClient("a", {});
+  const ClientRef b = MakeClient("b", {.max_pages = 6 * kBoPages});
+  const std::vector<BoRef> a_bos = Make(a, 3);
+  const std::vector<BoRef> b_bos = Make(b, 8);
+  const std::vector<BoRef> others = Make(nullptr, 2);
+  PlaceAll(a_bos);
+  PlaceAll(b_bos);
+  PlaceAll(others);
+  BoRef leaving = *rig_.host().CreateBo(kBo, a);
+  ASSERT_EQ(Place(leaving), absl::OkStatus());
+  rig_.KeepBusy(leaving);
+  leaving = nullptr;
+  const UsageReport report = rig_.host().Report();
+  ASSERT_EQ(report.lines.size(), 3u);
+  EXPECT_EQ(report.lines[1].client, "a");
+  EXPECT_EQ(report.lines[2].bos, 8u);
+  for (int i = 0; i < kResources; ++i) {
+    uint64_t sum = report.pending_pages[i];
+    for (const UsageReport::Line& line : report.lines) sum += line.pages[i];
+    EXPECT_EQ(sum, report.total_pages[i]);
+    EXPECT_EQ(report.lines[1].pages[i],
+              a->account(static_cast<Resource>(i)).used_pages());
+  }
+  PhysicalMemory& memory = rig_.machine().memory();
+  const uint64_t pools =
+      rig_.host().binder(DmaType::kCoherent).bound_pages_now();
+  EXPECT_EQ(report.total_pages[static_cast<int>(Resource::kHost)],
+            memory.used_frames(Zone::kDma32) +
+                memory.used_frames(Zone::kNormal) + pools);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ClientTest, testing::ValuesIn(kCases),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Client, BudgetsThatProtectMoreThanTheyAllowAreRefused) {
+  Rig rig;
+  const auto client = rig.host().CreateClient(
+      {.name = "odd", .dma = {.min_pages = 2, .max_pages = 1}});
+  EXPECT_EQ(client.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(client.status().message()),
+              HasSubstr("odd: of DMA resources"));
+}
+
+TEST(Client, AHostMemoryLimitSwapsOutItsOwn) {
+  Rig rig;
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "small", .host = {.max_pages = 2 * kBoPages}});
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 5; ++i) {
+    bos.push_back(*rig.host().CreateBo(kBo, client));
+    rig.CpuFill(bos.back(), i);
+    EXPECT_LE(client->account(Resource::kHost).used_pages(), 2 * kBoPages);
+  }
+  EXPECT_EQ(rig.host().stats().swap_out_bytes, 3 * kBo);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(rig.CpuWrongBytes(bos[i], i), 0);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+// S14, scaled down by 1,024: four guests that each may have 2 MiB of coherent
+// memory, over a host with 4 MiB of it.
+TEST(Client, S14FourGuestsOverOnePool) {
+  constexpr uint64_t kGuestPages = 2 * kMiB / kPageSize;
+  constexpr uint64_t kFairPages = kGuestPages / 2;
+  RigOptions options = RigOptions::Small();
+  options.machine.coherent_bytes = 4 * kMiB;
+  options.machine.iommu.iova_bytes = 64 * kMiB;
+  options.gpu.aperture_bytes = 64 * kMiB;
+  Rig rig(options);
+  const Placement coherent = Tt(DmaType::kCoherent);
+  std::vector<ClientRef> guests;
+  std::vector<std::vector<BoRef>> bos(4);
+  for (int g = 0; g < 4; ++g) {
+    guests.push_back(*rig.host().CreateClient(
+        {.name = "guest" + std::to_string(g),
+         .dma = {.low_pages = kFairPages, .max_pages = kGuestPages}}));
+    for (int i = 0; i < 32; ++i) {
+      bos[g].push_back(*rig.host().CreateBo(kBo, guests[g]));
+    }
+  }
+  // The first takes all it may have, before the others come.
+  for (const BoRef& bo : bos[0]) {
+    ASSERT_EQ(rig.Validate(bo, coherent), absl::OkStatus());
+  }
+  EXPECT_EQ(guests[0]->account(Resource::kDma).used_pages(), kGuestPages);
+  std::vector<Thread> threads;
+  for (int g = 0; g < 4; ++g) {
+    threads.emplace_back([&, g] {
+      for (int round = 0; round < 4; ++round) {
+        for (const BoRef& bo : bos[g]) {
+          Exec exec(rig.device());
+          exec.Add(*bo, {&coherent, 1}, FenceUse::kWrite);
+          ValidateContext context;
+          ASSERT_EQ(exec.Run(&context), absl::OkStatus());
+          exec.Finish(Fence{});
+          ASSERT_LE(guests[g]->account(Resource::kDma).used_pages(),
+                    kGuestPages);
+        }
+      }
+    });
+  }
+  threads.clear();
+  // All wanted more than there is, so each is left with its share.
+  for (const ClientRef& guest : guests) {
+    EXPECT_EQ(guest->account(Resource::kDma).used_pages(), kFairPages)
+        << guest->name();
+  }
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+}  // namespace
+}  // namespace twostep
