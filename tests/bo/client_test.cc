@@ -61,6 +61,7 @@ class ClientTest : public testing::TestWithParam<Case> {
   }
 
   Rig rig_;
+  std::vector<BoRef> pinned_;
 };
 
 TEST_P(ClientTest, S27IsChargedForWhatItsBosTakeUp) {
@@ -135,8 +136,11 @@ TEST_P(ClientTest, R14TheUnprotectedGoFirstThenWhoIsFurthestAboveItsLow) {
   EXPECT_EQ(InPlace(above_bos), 6);
   for (const BoRef& bo : others) rig_.Pin(bo);
   for (const BoRef& bo : more) rig_.Pin(bo);
-  const std::vector<BoRef> yet_more = Make(nullptr, 4);
-  PlaceAll(yet_more);
+  for (const BoRef& bo : Make(nullptr, 4)) {
+    PlaceAll({bo});
+    rig_.Pin(bo);  // unprotected, it would be the next to go
+    pinned_.push_back(bo);
+  }
   EXPECT_EQ(InPlace(above_bos), 2);
   EXPECT_EQ(InPlace(safe_bos), 4);
   EXPECT_EQ(rig_.Broken(), "");
