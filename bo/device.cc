@@ -164,6 +164,21 @@ absl::StatusOr<MemoryType> Device::RegisterMemoryType(
       absl::StrCat(name_, " already has ", kMaxMemoryTypes, " memory types"));
 }
 
+Placement Device::PlacementOf(const BufferObject& bo) const {
+  Placement placement;
+  for (int type = 0; type < kMaxMemoryTypes; ++type) {
+    if (managers_[type] == bo.manager_) {
+      placement.memory = static_cast<MemoryType>(type);
+    }
+  }
+  for (int type = 0; type < kMaxDmaTypes; ++type) {
+    if (bo.binder_ != nullptr && binders_[type] == bo.binder_) {
+      placement.dma = static_cast<DmaType>(type);
+    }
+  }
+  return placement;
+}
+
 bool Device::SatisfiesNowhere(const BufferObject& bo,
                               const Placement& placement) const {
   // (NONE, SYSTEM) is an anonymous bo; any other DMA type keeps it bound.

@@ -96,7 +96,9 @@ class Device {
   //                       does)
   //   anything else       what DeviceHooks::Copy returned
   // After an error the bo has its contents and is where it was; but for one
-  // that had to leave another device or a hop first, which stays there.
+  // that had to pass through a hop, which may be there, and one that came from
+  // another device and whose place there was taken meanwhile, which is
+  // anonymous.
   // REQUIRES: `bo` is reserved by this thread.
   absl::Status Validate(BufferObject& bo, PlacementList placements,
                         ValidateContext* context) {
@@ -113,6 +115,8 @@ class Device {
     }
     return ValidateSlow(bo, placements, context);
   }
+  // The placement that describes where `bo` is. REQUIRES: it is on this device.
+  Placement PlacementOf(const BufferObject& bo) const;
   // Whether `bo` is where `placement` asks.
   bool Satisfies(const BufferObject& bo, const Placement& placement) const {
     const MemoryManager* manager = this->manager(placement.memory);

@@ -86,11 +86,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     Drop(bo);
     return absl::OkStatus();
   }
-  if (bo.device_ != nullptr && bo.device_ != &device) {
-    absl::Status left = LeaveDevice(bo);
-    if (!left.ok()) return left;
-  }
-  bo.device_ = &device;
+  if (!OnAnother(bo, device)) bo.device_ = &device;
   asker_ = bo.client_.get();
   struct Refusal {
     const Placement* placement;
@@ -258,6 +254,8 @@ Mover::Result Mover::Place(BufferObject& bo, Device& device,
   Result result = ChargeFor(bo, device, placement, evicting);
   if (result != Result::kDone) {
     // Nothing has moved.
+  } else if (OnAnother(bo, device)) {
+    result = MoveBetweenDevices(bo, device, placement, evicting);
   } else if (device.manager(placement.memory)->fixed()) {
     result = MoveToFixed(bo, device, placement, evicting);
   } else if (!bo.manager_->fixed()) {
@@ -275,6 +273,50 @@ Mover::Result Mover::Place(BufferObject& bo, Device& device,
     result = MoveFromFixed(bo, device, placement, evicting);
   }
   bo.Uncharge();
+  return result;
+}
+
+bool Mover::OnAnother(const BufferObject& bo, const Device& device) {
+  return bo.device_ != nullptr && bo.device_ != &device &&
+         (bo.binder_ != nullptr ||
+          bo.manager_->kind() != MemoryManager::Kind::kNowhere);
+}
+
+// By way of (NONE, SYSTEM), which belongs to no device.
+Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
+                                        const Placement& placement,
+                                        Evicting evicting) {
+  // Room first: what fails most often fails before anything has moved.
+  MemoryManager& to = *device.manager(placement.memory);
+  if (to.kind() != MemoryManager::Kind::kNowhere) {
+    Taken taken{&to};
+    const Result took =
+        TakeSpace(bo, to, RequestFor(placement, bo.page_count()), evicting,
+                  &taken.block, &taken.fences);
+    if (took != Result::kDone) return took;
+    taken_ = std::move(taken);
+  }
+  Device& old = *bo.device_;
+  const Placement was = old.PlacementOf(bo);
+  Result result = Leave(bo);
+  if (result == Result::kDone) {
+    bo.device_ = &device;
+    result = to.fixed() ? MoveToFixed(bo, device, placement, evicting)
+                        : Rebind(bo, device, placement, evicting);
+    if (result != Result::kDone) {
+      // Where it was there is room, most likely: it has just left.
+      const BindOutcome why = dma_outcome_;
+      bo.device_ = &old;
+      if (old.manager(was.memory)->fixed()) {
+        MoveToFixed(bo, old, was, Evicting::kYes);
+      } else {
+        Rebind(bo, old, was, Evicting::kYes);
+      }
+      dma_outcome_ = why;
+    }
+  }
+  if (taken_.has_value()) to.Free(taken_->block, bo.page_count());
+  taken_.reset();
   return result;
 }
 
@@ -491,12 +533,14 @@ absl::Status Mover::MakePresent(BufferObject& bo) {
 }
 
 absl::Status Mover::LeaveDevice(BufferObject& bo) {
-  if (bo.manager_->fixed()) {
-    // Through the device that it is leaving.
-    const Placement anonymous;
-    return ToStatus(bo, Place(bo, *bo.device_, anonymous, Evicting::kNo));
-  }
-  return ToStatus(bo, EvictDma(bo, Leaving()));
+  return ToStatus(bo, Leave(bo));
+}
+
+Mover::Result Mover::Leave(BufferObject& bo) {
+  if (!bo.manager_->fixed()) return EvictDma(bo, Leaving());
+  // Through the device that it is leaving.
+  const Placement anonymous;
+  return Place(bo, *bo.device_, anonymous, Evicting::kNo);
 }
 
 Mover::Result Mover::SwapOut(BufferObject& victim) {

@@ -92,6 +92,10 @@ class Mover {
   // Both steps for one placement. Unless kDone, the bo is as before.
   Result Place(BufferObject& bo, Device& device, const Placement& placement,
                Evicting evicting);
+  static bool OnAnother(const BufferObject& bo, const Device& device);
+  Result MoveBetweenDevices(BufferObject& bo, Device& device,
+                            const Placement& placement, Evicting evicting);
+  Result Leave(BufferObject& bo);
   Result MoveToFixed(BufferObject& bo, Device& device,
                      const Placement& placement, Evicting evicting);
   Result MoveFromFixed(BufferObject& bo, Device& device,
@@ -207,6 +211,13 @@ class Mover {
     Resource resource;
   };
   std::optional<AtLimit> at_limit_;
+  // Space that TakeSpace finds taken.
+  struct Taken {
+    MemoryManager* manager;
+    SpaceBlock block;
+    FenceSet fences;
+  };
+  std::optional<Taken> taken_;
   // Of a caller that has none, once it waits for a reservation.
   std::optional<Ticket> late_ticket_;
   Contention contention_;

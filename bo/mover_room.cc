@@ -200,6 +200,12 @@ Mover::Result Mover::EvictOne(VictimSearch::Orders orders,
 Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
                                const SpaceRequest& request, Evicting evicting,
                                SpaceBlock* block, FenceSet* fences) {
+  if (taken_.has_value() && taken_->manager == &manager) {
+    *block = taken_->block;
+    *fences = std::move(taken_->fences);
+    taken_.reset();
+    return Result::kDone;
+  }
   Room room(manager.gate());
   bool expected = false;
   for (;;) {
@@ -375,12 +381,14 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
                              Evicting evicting) {
   std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
   const Pages::Home home = bo.pages_.home();
+  PageCount replaced = 0;
   Room unit(binder.gate(), &binder);
   Room iovas(device.port().domain().gate());
   Room frames(host_.machine().memory().gate());
   for (;;) {
     const BindOutcome outcome =
         binder.Bind(bo.pages_, device.port(), contents, binding.get());
+    replaced = outcome.replaced_pages;
     if (outcome.ok()) break;
     dma_outcome_ = outcome;
     const BindOutcome::Scarce scarce = outcome.scarce;
@@ -406,6 +414,7 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
       contents == DmaBinder::Contents::kKeep) {
     bytes_moved_ += bo.size_bytes();
   }
+  bytes_moved_ += PagesToBytes(replaced);
   bo.binding_ = std::move(binding);
   bo.binder_ = &binder;
   Notify(bo, BoEvent::kDmaBound);

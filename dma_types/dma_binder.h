@@ -32,6 +32,8 @@ struct BindOutcome {
   Scarce scarce = Scarce::kNothing;
   Shortage::Kind kind = Shortage::Kind::kNone;
   const char* reason = "";
+  // Pages whose bytes were copied to other ordinary frames on the way.
+  PageCount replaced_pages = 0;
 
   bool ok() const { return scarce == Scarce::kNothing; }
 };

@@ -21,29 +21,28 @@ class NoneBinder final : public DmaBinder {
     if (kind != Shortage::Kind::kNone) {
       return {BindOutcome::Scarce::kHostFrames, kind};
     }
-    if (!ReplaceUnreachable(pages, port)) {
-      return {BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
-    }
+    BindOutcome outcome = ReplaceUnreachable(pages, port);
+    if (!outcome.ok()) return outcome;
     // Physical addresses also where the domain translates: an identity mapping
     // beside its IOVA space.
     port.domain().MapDirect(pages.frames());
     binding->addressing = DmaBinding::Addressing::kFrames;
-    return {};
+    return outcome;
   }
 
-  // Copies frames beyond the device's mask to ones below it. False, with
+  // Copies frames beyond the device's mask to ones below it. Fails, with
   // nothing changed, when there are not enough of those.
-  bool ReplaceUnreachable(Pages& pages, const DmaPort& port) {
+  BindOutcome ReplaceUnreachable(Pages& pages, const DmaPort& port) {
     std::vector<FrameNumber> beyond;
     for (const FrameNumber frame : pages.frames()) {
       if (frame > port.highest_frame()) beyond.push_back(frame);
     }
-    if (beyond.empty()) return true;
+    if (beyond.empty()) return {};
     std::vector<FrameNumber> within(beyond.size());
     PhysicalMemory& memory = machine().memory();
     if (memory.Allocate(within, port.highest_frame(),
                         PhysicalMemory::Zero::kNo) != Shortage::Kind::kNone) {
-      return false;
+      return {BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
     }
     CopyFrames(beyond, within);
     auto next = within.begin();
@@ -51,7 +50,9 @@ class NoneBinder final : public DmaBinder {
       if (frame > port.highest_frame()) frame = *next++;
     }
     memory.Free(beyond);
-    return true;
+    BindOutcome outcome;
+    outcome.replaced_pages = static_cast<PageCount>(beyond.size());
+    return outcome;
   }
 
   BindOutcome DoUnbind(Pages& pages, DmaBinding& binding, Contents) override {
