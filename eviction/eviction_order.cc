@@ -176,10 +176,11 @@ EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
     const EvictionAccount& account = *section->account;
     const uint64_t used = account.used_pages();
     const Budget& budget = account.budget();
+    const uint64_t low_pages = std::max(budget.low_pages, budget.min_pages);
     const bool own = &account == asker.account;
     if (asker.own_only && !own) continue;
-    if (used > budget.low_pages) {
-      ranks.push_back(Rank{1, used - budget.low_pages, section.get()});
+    if (used > low_pages) {
+      ranks.push_back(Rank{1, used - low_pages, section.get()});
     } else if (used > budget.min_pages) {
       ranks.push_back(Rank{2, used - budget.min_pages, section.get()});
     } else if (own) {
