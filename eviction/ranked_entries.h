@@ -16,7 +16,7 @@ namespace twostep {
 
 class RankedEntries {
  public:
-  // The low bits of an entry's state say where it is. The rest, below 2^31, is
+  // The low bits of an entry's state say where it is. The rest, below 2^30, is
   // the policy's.
   static uint64_t NoteOf(const EvictionHook& entry) {
     return entry.state() >> kIndexBits;

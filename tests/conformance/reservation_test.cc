@@ -154,7 +154,7 @@ TEST_F(ExecConformance, B42LocksUnlocksAndLocksAgain) {
 
 TEST_F(ExecConformance, B42TheSameTwiceIsMergedOrRefusedAsAsked) {
   Exec merging(rig_.device());
-  Exec refusing(rig_.device(),
+  Exec refusing(rig_.device(), nullptr,
                 {.duplicates = ExecOptions::Duplicates::kRefuse});
   const BoRef other = rig_.Make(kPageSize);
   for (Exec* exec : {&merging, &refusing}) {
@@ -206,7 +206,7 @@ TEST_F(ExecConformance, B42LeavingHalfWayReleasesAll) {
 
 TEST_F(ExecConformance, B42FenceSlotsAreThereForAll) {
   const BoRef other = rig_.Make(kPageSize);
-  Exec exec(rig_.device(), {.fence_slots = 3});
+  Exec exec(rig_.device(), nullptr, {.fence_slots = 3});
   exec.Add(*bo_, {&kVram, 1}, FenceUse::kWrite);
   exec.Add(*other, {&kVram, 1}, FenceUse::kWrite);
   ASSERT_EQ(Run(&exec), absl::OkStatus());
