@@ -37,9 +37,9 @@ class Order {
   // Every fourth entry is used meanwhile.
   void EvictFirst() {
     EvictionHook* first = nullptr;
-    order_.Visit([&](EvictionHook& entry) {
+    order_.Visit({}, [&](EvictionHook& entry) {
       first = &entry;
-      return false;
+      return EvictionOrder::Verdict::kStop;
     });
     order_.Remove(*first, Departure::kEvicted);
     order_.Insert(*first);
