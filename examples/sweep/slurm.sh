@@ -2,7 +2,7 @@
 # A comparison as a Slurm job array, a shard a task. In an empty folder that all
 # nodes share:
 #
-#   sbatch --array=0-7 .../slurm.sh TRACE... --policies lru,adaptive
+#   sbatch --array=0-7 .../slurm.sh TRACE... --policies lru,s3fifo
 #   twostep merge shard-*.json --csv sweep.csv    # when all tasks are done
 #
 # TWOSTEP names the command where it is not in the PATH; it reads and writes
