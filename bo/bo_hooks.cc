@@ -55,7 +55,8 @@ EvictionOwner BoHooks::OwnerOf(const MemoryManager& manager) {
                     *static_cast<const MemoryManager*>(context));
               },
           .context = &manager,
-          .capacity_bytes = PagesToBytes(manager.pages())};
+          .capacity_bytes = PagesToBytes(manager.pages()),
+          .touches_arrivals = true};
 }
 
 EvictionOwner BoHooks::OwnerOf(const DmaBinder& binder) {
@@ -74,7 +75,8 @@ EvictionOwner BoHooks::OwnerOf(const DmaBinder& binder) {
             }
             return facts;
           },
-      .context = &binder};
+      .context = &binder,
+      .touches_arrivals = true};
 }
 
 }  // namespace twostep

@@ -60,6 +60,9 @@ struct EvictionOwner {
   const void* context = nullptr;
   // 0: unknown. A policy then goes by what is there.
   uint64_t capacity_bytes = 0;
+  // Whether Touch is called, after Insert, for the use that an entry came in
+  // for. Otherwise Insert stands for that use.
+  bool touches_arrivals = false;
   // Of how many departed entries a policy may remember the keys.
   uint32_t most_ghosts = 16384;
 };
