@@ -1,5 +1,6 @@
 #include "twostep/eviction/built_in_policies.h"
 
+#include "twostep/eviction/adaptive_policy.h"
 #include "twostep/eviction/arc_policy.h"
 #include "twostep/eviction/clock_policy.h"
 #include "twostep/eviction/fifo_policy.h"
@@ -155,6 +156,8 @@ std::vector<EvictionPolicyInfo> BuiltInPolicies() {
       {"fifo", "in order of arrival; uses do not count", &Make<FifoPolicy>},
       {"mru", "most recently used first: keeps the start of a cyclic scan",
        &Make<MruPolicy>},
+      {"adaptive", "used again last first, as far as the past repeats itself",
+       &Make<AdaptivePolicy>},
       {"priority", "lru within a priority, lower ones first: as Linux TTM",
        &Make<PriorityLruPolicy>},
       Clock(),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "twostep/eviction/adaptive_policy.h"
 #include "twostep/eviction/arc_policy.h"
 #include "twostep/eviction/belady_policy.h"
 #include "twostep/eviction/clock_policy.h"
@@ -141,10 +142,11 @@ CacheCounts RunAsOneOf(EvictionPolicy& policy, const CacheRequests& requests,
 
 CacheCounts RunCache(std::unique_ptr<EvictionPolicy> policy,
                      const CacheRequests& requests, uint64_t capacity_bytes) {
-  return RunAsOneOf<LruPolicy, FifoPolicy, MruPolicy, PriorityLruPolicy,
-                    ClockPolicy, SievePolicy, S3FifoPolicy, TwoQueuePolicy,
-                    ArcPolicy, LirsPolicy, GdsfPolicy, GenerationsPolicy,
-                    RandomPolicy>(*policy, requests, capacity_bytes);
+  return RunAsOneOf<LruPolicy, AdaptivePolicy, FifoPolicy, MruPolicy,
+                    PriorityLruPolicy, ClockPolicy, SievePolicy, S3FifoPolicy,
+                    TwoQueuePolicy, ArcPolicy, LirsPolicy, GdsfPolicy,
+                    GenerationsPolicy, RandomPolicy>(*policy, requests,
+                                                     capacity_bytes);
 }
 
 CacheCounts RunBelady(const CacheRequests& requests, uint64_t capacity_bytes) {
