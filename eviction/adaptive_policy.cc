@@ -17,6 +17,8 @@ constexpr uint64_t kWindow = 16;
 constexpr int kMostStrays = 16;
 // A young entry is given up after this many times its siblings' gap.
 constexpr float kPatience = 4;
+// How many siblings are remembered, about.
+constexpr float kMemory = 8;
 // Places looked at for one that is free.
 constexpr int kMostProbes = 16;
 // Entries that one choice may find to be foretold too late.
@@ -98,10 +100,13 @@ void AdaptivePolicy::UseUnlogged(EvictionHook& entry) {
       mark);
 }
 
-void AdaptivePolicy::Remove(EvictionHook& entry, Departure) {
+void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
   --entries_;
   const Mark mark = MarkOf(entry);
   Unplace(entry, mark);
+  if (why == Departure::kGone && mark.last != 0 && UsedOnce(mark.last)) {
+    LearnReturn(mark.last, 0);
+  }
   if (mark.last != 0) log_.Remember(mark.last);
   entry.set_state(0);
 }
@@ -160,16 +165,32 @@ AdaptivePolicy::Position AdaptivePolicy::NearDue(const Mark& mark) const {
 }
 
 void AdaptivePolicy::LearnGap(Position last) {
+  if (UsedOnce(last)) LearnReturn(last, 1);
   const Position before = log_.Previous(last);
   if (before != 0 && before != log_.First(last)) return;
   float& gap = sibling_gap_[log_.kind(last)];
   const auto now = static_cast<float>(log_.head() - last);
-  gap = gap == kUnknown ? now : gap + (now - gap) / 8;
+  gap = gap == kUnknown ? now : gap + (now - gap) / kMemory;
+}
+
+bool AdaptivePolicy::UsedOnce(Position last) const {
+  return log_.First(last) == last;
+}
+
+// Whether, 1 or 0, the bo of `use` came back after its first use.
+void AdaptivePolicy::LearnReturn(Position use, float came_back) {
+  float& returns = sibling_returns_[log_.kind(use)];
+  returns += (came_back - returns) / kMemory;
 }
 
 void AdaptivePolicy::Foretell(EvictionHook& entry, Mark mark) {
   const Position horizon = Horizon();
   if (horizon == 0 || mark.last <= horizon) {
+    Queue(entry, mark);
+    return;
+  }
+  if (UsedOnce(mark.last) && sibling_returns_[log_.kind(mark.last)] < .5f) {
+    mark.late = true;
     Queue(entry, mark);
     return;
   }
@@ -257,6 +278,7 @@ void AdaptivePolicy::Sweep() {
 void AdaptivePolicy::Reconsider(EvictionHook& entry, Mark mark) {
   const Position horizon = Horizon();
   if (mark.lane == Lane::kOverdue) {
+    if (UsedOnce(mark.last)) LearnReturn(mark.last, 0);
     mark.late = true;
     Queue(entry, mark);
   } else if (mark.last > horizon && log_.First(mark.last) <= horizon) {
@@ -272,6 +294,7 @@ void AdaptivePolicy::Reconsider(EvictionHook& entry, Mark mark) {
     mark.late = true;
     PlaceAt(entry, mark, Lane::kGuessed, log_.head() + (again - horizon));
   } else {
+    if (UsedOnce(mark.last)) LearnReturn(mark.last, 0);
     mark.late = false;
     Queue(entry, mark);
   }

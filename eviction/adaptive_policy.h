@@ -31,7 +31,10 @@ namespace twostep {
 
 class AdaptivePolicy final : public EvictionPolicy {
  public:
-  AdaptivePolicy() { sibling_gap_.fill(kUnknown); }
+  AdaptivePolicy() {
+    sibling_gap_.fill(kUnknown);
+    sibling_returns_.fill(1);
+  }
 
   void Insert(EvictionHook& entry) override;
   void Touch(EvictionHook& entry) override;
@@ -71,7 +74,9 @@ class AdaptivePolicy final : public EvictionPolicy {
   void Follow(uint64_t key, Position next, Position last);
   // A use of the entry from where to look for its next turn.
   Position NearDue(const Mark& mark) const;
+  bool UsedOnce(Position last) const;
   void LearnGap(Position last);
+  void LearnReturn(Position use, float came_back);
   // Where an entry that stands nowhere belongs.
   void Foretell(EvictionHook& entry, Mark mark);
   void Place(EvictionHook& entry, const Mark& mark);
@@ -120,6 +125,8 @@ class AdaptivePolicy final : public EvictionPolicy {
   EntryQueue stale_;
   // By kind, that is log2 of the size: uses until a young entry's next use.
   std::array<float, 64> sibling_gap_;
+  // And which share of them came back at all after their first use.
+  std::array<float, 64> sibling_returns_;
 };
 
 }  // namespace twostep
