@@ -1,6 +1,7 @@
 #include "twostep/eviction/adaptive_policy.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <random>
@@ -200,6 +201,13 @@ TEST_F(AdaptiveOrder, WhatIsExpectedTellsWhereTheProgramIs) {
   // 1 is left out this time: like 0, which was just used, it is due in a frame.
   policy_.Expect(FactsOf(entries_[2]));
   EXPECT_THAT(Keys(), ElementsAre(0, 1, 5, 4, 3));
+}
+
+TEST_F(AdaptiveOrder, AnArrivalAndItsTouchAreOneUse) {
+  for (Entry& entry : entries_) policy_.Insert(entry);
+  Frames(1);
+  // Nothing has repeated itself yet.
+  EXPECT_THAT(Keys(), ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 TEST_F(AdaptiveOrder, AnArrivalGoesFirstUntilItIsTouched) {
