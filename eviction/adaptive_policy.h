@@ -11,7 +11,7 @@
 // go before all others. A young entry, which has no use before that place, is
 // foretold by how soon others of its size were used again when they were young.
 //
-// No parameters. Owns 53 bytes for each use in the log: a power of two, at
+// No parameters. Owns 65 bytes for each use in the log: a power of two, at
 // least four for each entry there ever was at a time, between 4,096 and 65,536.
 // Entries that were not used for that long go like those of LRU. Allocates when
 // the number of entries passes a power of two. Touch and the choice take
