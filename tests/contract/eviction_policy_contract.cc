@@ -282,13 +282,13 @@ TEST_P(EvictionPolicyContract, AllocatesNothingOnceItHasHeldAsManyEntries) {
     for (EvictionHook& hook : hooks) {
       if (round == 0) {
         policy->Insert(hook);
-      } else if (&hook == policy->First()) {
-        policy->Remove(hook, Departure::kEvicted);
-        hook.set_state(0);
-        policy->Expect(EvictionOwner::Alike(nullptr, hook));
-        policy->Insert(hook);
       } else {
         policy->Touch(hook);
+        EvictionHook& first = *policy->First();
+        policy->Remove(first, Departure::kEvicted);
+        first.set_state(0);
+        policy->Expect(EvictionOwner::Alike(nullptr, first));
+        policy->Insert(first);
       }
       EvictionHook* at = policy->First();
       for (int i = 0; i < 3 && at != nullptr; ++i) at = policy->After(*at);
