@@ -185,7 +185,7 @@ void intrusive_ptr_add_ref(BufferObject* bo) {
 
 void intrusive_ptr_release(BufferObject* bo) {
   // From here until its storage is given up, no order may show it.
-  InTransit transit;
+  InTransit transit(&bo->host_);
   if (bo->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     bo->host_.Retire(*bo);
   }

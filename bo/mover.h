@@ -32,7 +32,8 @@ namespace twostep {
 
 class Mover {
  public:
-  Mover(Host& host, const WaitLimit& wait) : host_(host), wait_(wait) {}
+  Mover(Host& host, const WaitLimit& wait)
+      : transit_(&host), host_(host), wait_(wait) {}
   ~Mover();
   Mover(const Mover&) = delete;
   Mover& operator=(const Mover&) = delete;

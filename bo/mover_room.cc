@@ -80,7 +80,7 @@ Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
   }
   Result result = evict();
   if (result == Result::kShort && !room->settled) {
-    result = Reserved(InTransit::WaitForOthers(wait_), nullptr, nullptr);
+    result = Reserved(transit_.WaitForOthers(wait_), nullptr, nullptr);
     room->settled = result == Result::kDone;
   }
   return result == Result::kShort ? Short() : result;

@@ -218,10 +218,11 @@ Ticket::~Ticket() {
   }
 }
 
-InTransit::InTransit() : holder_(internal::ThisHolder()) {
+InTransit::InTransit(const void* where) : holder_(internal::ThisHolder()) {
   if (holder_->transits++ != 0) return;
+  holder_->transit_where.store(where, std::memory_order_relaxed);
   holder_->transit.store(holder_->transit.load(std::memory_order_relaxed) + 1,
-                         std::memory_order_relaxed);
+                         std::memory_order_release);
 }
 
 InTransit::~InTransit() {
@@ -230,35 +231,66 @@ InTransit::~InTransit() {
                          std::memory_order_release);
 }
 
-ReservationLock::Outcome InTransit::WaitForOthers(const WaitLimit& limit) {
-  using Outcome = ReservationLock::Outcome;
-  const ReservationHolder& me = *internal::ThisHolder();
-  for (ReservationHolder* other =
+// Whether waiting for `other` might be waiting for ourselves. Of two that would
+// wait for each other the younger makes way.
+bool InTransit::MustMakeWay(const ReservationHolder& other) const {
+  const uint64_t mine = StampOf(*holder_);
+  // Others that wait for everybody wait for us as well.
+  const void* where = holder_->transit_where.load(std::memory_order_relaxed);
+  for (const ReservationHolder* one =
            Registry().first.load(std::memory_order_acquire);
-       other != nullptr; other = other->next) {
-    const uint64_t seen = other->transit.load(std::memory_order_acquire);
-    if (other == &me || seen % 2 == 0) continue;
-    for (uint64_t waits = 0;
-         other->transit.load(std::memory_order_acquire) == seen; ++waits) {
-      if (limit.mode == WaitLimit::Mode::kNoWait) return Outcome::kBusy;
-      // It never ends while it waits for us; if it is younger it is about to
-      // back off by itself.
-      if (other->waits_on.load(std::memory_order_acquire) == &me &&
-          StampOf(*other) < StampOf(me)) {
-        return Outcome::kBackOff;
-      }
-      switch (limit.Ended()) {
-        case WaitLimit::End::kNot:
-          break;
-        case WaitLimit::End::kDeadline:
-          return Outcome::kDeadline;
-        case WaitLimit::End::kInterrupted:
-          return Outcome::kInterrupted;
-      }
-      YieldFor(waits);
+       one != nullptr; one = one->next) {
+    if (one != holder_ && one->settling.load(std::memory_order_acquire) &&
+        one->transit_where.load(std::memory_order_relaxed) == where &&
+        StampOf(*one) < mine) {
+      return true;
     }
   }
-  return Outcome::kTaken;
+  // Who waits for a lock of ours and is younger is about to back off by itself.
+  static constexpr int kMostHops = 64;
+  const ReservationHolder* one = &other;
+  for (int hops = 0; hops < kMostHops; ++hops) {
+    const ReservationHolder* const next =
+        one->waits_on.load(std::memory_order_acquire);
+    if (next == nullptr) return false;
+    if (next == holder_) return StampOf(*one) < mine;
+    one = next;
+  }
+  return false;
+}
+
+ReservationLock::Outcome InTransit::WaitForOthers(const WaitLimit& limit) {
+  using Outcome = ReservationLock::Outcome;
+  const void* where = holder_->transit_where.load(std::memory_order_relaxed);
+  holder_->settling.store(true, std::memory_order_release);
+  Outcome outcome = Outcome::kTaken;
+  for (ReservationHolder* other =
+           Registry().first.load(std::memory_order_acquire);
+       other != nullptr && outcome == Outcome::kTaken; other = other->next) {
+    const uint64_t seen = other->transit.load(std::memory_order_acquire);
+    if (other == holder_ || seen % 2 == 0 ||
+        other->transit_where.load(std::memory_order_relaxed) != where) {
+      continue;
+    }
+    for (uint64_t waits = 0;
+         outcome == Outcome::kTaken &&
+         other->transit.load(std::memory_order_acquire) == seen;
+         ++waits) {
+      if (limit.mode == WaitLimit::Mode::kNoWait) {
+        outcome = Outcome::kBusy;
+      } else if (MustMakeWay(*other)) {
+        outcome = Outcome::kBackOff;
+      } else if (const WaitLimit::End end = limit.Ended();
+                 end != WaitLimit::End::kNot) {
+        outcome = end == WaitLimit::End::kDeadline ? Outcome::kDeadline
+                                                   : Outcome::kInterrupted;
+      } else {
+        YieldFor(waits);
+      }
+    }
+  }
+  holder_->settling.store(false, std::memory_order_release);
+  return outcome;
 }
 
 }  // namespace twostep

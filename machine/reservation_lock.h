@@ -29,8 +29,11 @@ namespace internal {
 struct alignas(64) ReservationHolder {
   // The age of its ticket, lower is older; 0: it has none.
   Atomic<uint64_t> stamp{0};
-  // Odd while it is InTransit.
+  // Odd while it is InTransit, and where.
   Atomic<uint64_t> transit{0};
+  Atomic<const void*> transit_where{nullptr};
+  // It waits for all others to come out of transit.
+  Atomic<bool> settling{false};
   // Who has what it waits for.
   Atomic<ReservationHolder*> waits_on{nullptr};
   uint32_t tickets = 0;   // nested, of this thread
@@ -146,20 +149,24 @@ class Ticket {
 
 // While it lives this thread may hold room that stands in no eviction order yet
 // or any more: what it has taken but not shown. Whoever finds nothing to evict
-// waits for these before it believes so. Nests; costs two stores.
+// waits for these before it believes so. Nests, within one place; costs a few
+// stores.
 class InTransit {
  public:
-  InTransit();
+  // `where` names what the room belongs to: a host.
+  explicit InTransit(const void* where);
   ~InTransit();
   InTransit(const InTransit&) = delete;
   InTransit& operator=(const InTransit&) = delete;
 
-  // Waits until every other thread that is in transit now has come out of it
-  // once. kBackOff: one of them, older than this thread, waits for a lock of
-  // this thread's. kBusy: some are, and waiting is forbidden. kTaken: done.
-  static ReservationLock::Outcome WaitForOthers(const WaitLimit& limit);
+  // Waits until every other thread that is in transit here now has come out of
+  // it once. kBackOff: one of them waits for this thread, and is older. kBusy:
+  // some are, and waiting is forbidden. kTaken: done.
+  ReservationLock::Outcome WaitForOthers(const WaitLimit& limit);
 
  private:
+  bool MustMakeWay(const internal::ReservationHolder& other) const;
+
   internal::ReservationHolder* const holder_;
 };
 

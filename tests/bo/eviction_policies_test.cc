@@ -219,10 +219,10 @@ std::vector<size_t> OrderOf(EvictionOrder& order,
                             BufferObject& (*bo_of)(EvictionHook&),
                             const std::vector<BoRef>& bos) {
   std::vector<size_t> places;
-  order.Visit([&](EvictionHook& hook) {
+  order.Visit({}, [&](EvictionHook& hook) {
     places.push_back(std::find(bos.begin(), bos.end(), &bo_of(hook)) -
                      bos.begin());
-    return true;
+    return EvictionOrder::Verdict::kNext;
   });
   return places;
 }

@@ -231,6 +231,32 @@ TEST_P(Contest, R10ByHandTheAnswerIsContendedNeverExhausted) {
 INSTANTIATE_TEST_SUITE_P(All, Contest, testing::ValuesIn(kScarce),
                          [](const auto& info) { return info.param.name; });
 
+// Both find nothing to evict at the same time, and each is in the middle of a
+// move, as far as the other can see.
+TEST(Progress, R10TwoThatFindNothingToEvictBothEnd) {
+  Rig rig;
+  std::vector<BoRef> pinned;
+  for (const Placement& placement : {kVram, Tt(DmaType::kCoherent)}) {
+    pinned.push_back(rig.Make(kMiB));
+    ASSERT_EQ(rig.Validate(pinned.back(), placement), absl::OkStatus());
+    rig.Pin(pinned.back());
+  }
+  std::vector<Thread> threads;
+  for (const Placement& placement : {kVram, Tt(DmaType::kCoherent)}) {
+    threads.emplace_back([&rig, placement] {
+      const BoRef bo = rig.Make(kPageSize);
+      for (int round = 0; round < 200; ++round) {
+        Exec exec(rig.device());
+        exec.Add(*bo, {&placement, 1}, FenceUse::kWrite);
+        ValidateContext context;
+        ASSERT_EQ(KindOf(exec.Run(&context)), ErrorKind::kCannotFit);
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 // A client fills VRAM and resubmits without end: whoever comes is served within
 // a few of its submissions.
 TEST(Progress, R10ASpammerDoesNotKeepANewcomerOut) {

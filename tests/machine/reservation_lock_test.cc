@@ -189,28 +189,35 @@ TEST(ReservationLock, RandomSetsAllFinish) {
   EXPECT_GT(total, 0u);
 }
 
-TEST(InTransit, OthersAreWaitedForOnceAndOneselfNever) {
-  InTransit mine;
-  EXPECT_EQ(InTransit::WaitForOthers(kForever), Outcome::kTaken);
-  Atomic<bool> entered{false};
-  Atomic<bool> leave{false};
-  Thread other([&] {
-    InTransit outer;
-    { InTransit inner; }
-    entered.store(true);
-    Await([&] { return leave.load(); });
-  });
-  Await([&] { return entered.load(); });
-  EXPECT_EQ(InTransit::WaitForOthers({WaitLimit::Mode::kNoWait}),
-            Outcome::kBusy);
-  EXPECT_EQ(InTransit::WaitForOthers(WaitLimit::Within(1'000'000)),
-            Outcome::kDeadline);
-  leave.store(true);
-  EXPECT_EQ(InTransit::WaitForOthers(kForever), Outcome::kTaken);
+TEST(InTransit, OthersHereAreWaitedForOnceAndOneselfNever) {
+  int here = 0;
+  int elsewhere = 0;
+  InTransit mine(&here);
+  EXPECT_EQ(mine.WaitForOthers(kForever), Outcome::kTaken);
+  for (int* where : {&here, &elsewhere}) {
+    Atomic<bool> entered{false};
+    Atomic<bool> leave{false};
+    Thread other([&] {
+      InTransit outer(where);
+      { InTransit inner(where); }
+      entered.store(true);
+      Await([&] { return leave.load(); });
+    });
+    Await([&] { return entered.load(); });
+    if (where == &here) {
+      EXPECT_EQ(mine.WaitForOthers({WaitLimit::Mode::kNoWait}), Outcome::kBusy);
+      EXPECT_EQ(mine.WaitForOthers(WaitLimit::Within(1'000'000)),
+                Outcome::kDeadline);
+      leave.store(true);
+    }
+    EXPECT_EQ(mine.WaitForOthers(kForever), Outcome::kTaken);
+    leave.store(true);
+  }
 }
 
 // It would never end: the other one waits for what this thread has.
 TEST(InTransit, AnOlderOneThatWaitsForUsIsMadeWayFor) {
+  int here = 0;
   ReservationLock lock;
   Atomic<bool> aged{false};
   Atomic<bool> taken{false};
@@ -218,7 +225,7 @@ TEST(InTransit, AnOlderOneThatWaitsForUsIsMadeWayFor) {
     Ticket ticket;
     aged.store(true);
     Await([&] { return taken.load(); });
-    InTransit transit;
+    InTransit transit(&here);
     EXPECT_EQ(lock.LockWithin(kForever, Meeting::kBackOff), Outcome::kTaken);
     lock.Unlock();
   });
@@ -227,8 +234,30 @@ TEST(InTransit, AnOlderOneThatWaitsForUsIsMadeWayFor) {
   lock.Lock();
   taken.store(true);
   Await([&] { return lock.DebugHasWaiters(); });
-  EXPECT_EQ(InTransit::WaitForOthers(kForever), Outcome::kBackOff);
+  InTransit mine(&here);
+  EXPECT_EQ(mine.WaitForOthers(kForever), Outcome::kBackOff);
   lock.Unlock();
+}
+
+// Nor would this: each waits for the other to come out.
+TEST(InTransit, OfTwoThatWaitForEachOtherTheYoungerMakesWay) {
+  int here = 0;
+  Atomic<int> ready{0};
+  Atomic<int> outcomes[2] = {-1, -1};
+  std::vector<Thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      Await([&] { return ready.load() >= t; });
+      Ticket ticket;
+      InTransit transit(&here);
+      ready += 1;
+      Await([&] { return ready.load() == 2; });
+      outcomes[t].store(static_cast<int>(transit.WaitForOthers(kForever)));
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(outcomes[0].load(), static_cast<int>(Outcome::kTaken));
+  EXPECT_EQ(outcomes[1].load(), static_cast<int>(Outcome::kBackOff));
 }
 
 }  // namespace
