@@ -26,8 +26,12 @@ constexpr int kMostMoved = 256;
 
 constexpr int64_t kFarAway = int64_t{1} << 40;
 
-constexpr int kPositionBits = 30;
+// Of an entry's state: two positions, the lane, whether it is late.
+constexpr int kPositionBits = 29;
 constexpr uint64_t kPositionMask = (uint64_t{1} << kPositionBits) - 1;
+constexpr int kLaneShift = 2 * kPositionBits;
+constexpr int kLateShift = kLaneShift + 2;
+static_assert(kLateShift < EvictionHook::kStateBits);
 
 }  // namespace
 
@@ -41,14 +45,15 @@ AdaptivePolicy::Mark AdaptivePolicy::MarkOf(const EvictionHook& entry) const {
   const Position last = widen(state & kPositionMask);
   return Mark{log_.Holds(last) ? last : 0,
               widen((state >> kPositionBits) & kPositionMask),
-              static_cast<Lane>((state >> 60) & 3), (state >> 62) != 0};
+              static_cast<Lane>((state >> kLaneShift) & 3),
+              (state >> kLateShift) != 0};
 }
 
 void AdaptivePolicy::SetMark(EvictionHook& entry, const Mark& mark) {
   entry.set_state((mark.last & kPositionMask) |
                   (mark.due & kPositionMask) << kPositionBits |
-                  static_cast<uint64_t>(mark.lane) << 60 |
-                  uint64_t{mark.late} << 62);
+                  static_cast<uint64_t>(mark.lane) << kLaneShift |
+                  uint64_t{mark.late} << kLateShift);
 }
 
 uint64_t AdaptivePolicy::GuessFloor() const {

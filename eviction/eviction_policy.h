@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "boost/intrusive/list_hook.hpp"
+#include "twostep/machine/check.h"
 
 namespace twostep {
 
@@ -22,7 +23,10 @@ class EvictionHook
 
   // The policy's own word on the entry, below 2^62; 0 for one that is new.
   uint64_t state() const { return word_ & kState; }
-  void set_state(uint64_t state) { word_ = (word_ & ~kState) | state; }
+  void set_state(uint64_t state) {
+    TWOSTEP_DCHECK(state <= kState);
+    word_ = (word_ & ~kState) | state;
+  }
   // The EvictionOrder's own marks.
   bool aside() const { return (word_ & kAside) != 0; }
   void set_aside(bool aside) {
