@@ -124,7 +124,7 @@ ReservationLock::Outcome ReservationLock::LockSlow(const WaitLimit& limit,
   MutexLock lock(room.mutex);
   me.may_back_off = meeting == Meeting::kBackOff && StampOf(me) != 0;
   for (;;) {
-    uintptr_t word = word_.load(std::memory_order_relaxed);
+    uintptr_t word = word_.load(std::memory_order_acquire);
     if (word == 0) {
       if (TryLock()) return Outcome::kTaken;
       continue;
@@ -141,7 +141,7 @@ ReservationLock::Outcome ReservationLock::LockSlow(const WaitLimit& limit,
   me.age = StampOf(me) != 0 ? StampOf(me) : NextStamp();
   me.wait = ReservationHolder::Wait::kWaiting;
   me.waits_for = this;
-  me.waits_on.store(Holder(word_.load(std::memory_order_relaxed)),
+  me.waits_on.store(Holder(word_.load(std::memory_order_acquire)),
                     std::memory_order_release);
   room.Add(me);
   Outcome outcome = Outcome::kTaken;

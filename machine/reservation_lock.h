@@ -76,9 +76,10 @@ class ReservationLock {
 
   bool TryLock() {
     uintptr_t free = 0;
+    // Also a release: others look at the holder through the word.
     return word_.compare_exchange_strong(
         free, reinterpret_cast<uintptr_t>(internal::ThisHolder()),
-        std::memory_order_acquire, std::memory_order_relaxed);
+        std::memory_order_acq_rel, std::memory_order_relaxed);
   }
   // Waits as long as it takes. REQUIRES: this thread does not have it.
   void Lock() {

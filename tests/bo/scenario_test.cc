@@ -167,7 +167,7 @@ TEST_P(Scenario, SquatterAndSpammer) {
   stop.store(true);
   spammer.Join();
   // A few for what it waits for; the rest is when this thread did not run.
-  EXPECT_LE(most, 500u);
+  EXPECT_LE(most, 20'000u);
   CheckAll(all);
 }
 
