@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "twostep/trace/trace_reader.h"
 #include "twostep/machine/types.h"
+#include "twostep/trace/trace_reader.h"
 
 namespace twostep {
 namespace {

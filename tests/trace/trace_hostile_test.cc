@@ -21,9 +21,9 @@
 #include "gtest/gtest.h"
 #include "tests/trace/trace_model.h"
 #include "tests/trace/trace_writer.h"
+#include "twostep/machine/check.h"
 #include "twostep/trace/trace_reader.h"
 #include "twostep/trace/trace_summary.h"
-#include "twostep/machine/check.h"
 
 namespace twostep {
 namespace {
