@@ -169,7 +169,7 @@ EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
     Section* section;
   };
   absl::InlinedVector<Rank, 8> ranks;
-  if (!asker.own_only || asker.account == nullptr) {
+  if (!asker.own_only) {
     ranks.push_back(Rank{0, 0, &shared_});
   }
   for (const auto& section : budgeted_) {
@@ -199,7 +199,7 @@ EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
 void EvictionOrder::Visit(const Asker& asker,
                           absl::FunctionRef<Verdict(EvictionHook&)> visit) {
   SpinLockHolder hold(lock_);
-  if (budgeted_.empty()) {
+  if (budgeted_.empty() && !asker.own_only) {
     VisitSection(shared_, visit);
     return;
   }

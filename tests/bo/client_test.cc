@@ -213,6 +213,24 @@ TEST(Client, BudgetsThatProtectMoreThanTheyAllowAreRefused) {
               HasSubstr("odd: of DMA resources"));
 }
 
+// Orders in which it has nothing are none of its business.
+TEST(Client, R14WhoIsAtItsLimitLeavesOtherDmaTypesAlone) {
+  Rig rig;
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "small", .dma = {.max_pages = kBoPages}});
+  const BoRef others = rig.Make(kBo);
+  ASSERT_EQ(rig.Validate(others, Tt(DmaType::kDynamic)), absl::OkStatus());
+  for (int i = 0; i < 3; ++i) {
+    const BoRef own = *rig.host().CreateBo(kBo, client);
+    const BoRef next = *rig.host().CreateBo(kBo, client);
+    ASSERT_EQ(rig.Validate(own, Tt(DmaType::kCoherent)), absl::OkStatus());
+    ASSERT_EQ(rig.Validate(next, Tt(DmaType::kCoherent)), absl::OkStatus());
+    EXPECT_FALSE(own->Holds(Resource::kDma));
+    EXPECT_TRUE(others->Holds(Resource::kDma));
+  }
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 TEST(Client, AHostMemoryLimitSwapsOutItsOwn) {
   Rig rig;
   const ClientRef client = *rig.host().CreateClient(
