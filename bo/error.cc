@@ -32,6 +32,10 @@ absl::StatusCode CodeOf(ErrorKind kind) {
     case ErrorKind::kPinned:
     case ErrorKind::kMisuse:
       return absl::StatusCode::kFailedPrecondition;
+    case ErrorKind::kAbsent:
+      return absl::StatusCode::kNotFound;
+    case ErrorKind::kOverLimit:
+      return absl::StatusCode::kResourceExhausted;
   }
   return absl::StatusCode::kUnknown;
 }

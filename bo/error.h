@@ -27,6 +27,8 @@ enum class ErrorKind : uint8_t {
   kWrongPlace,   // kInvalidArgument: the device has no such type
   kPinned,       // kFailedPrecondition: unpin it first
   kMisuse,       // kFailedPrecondition: a bug in the caller
+  kAbsent,       // kNotFound: no such handle or name, or no longer
+  kOverLimit,    // kResourceExhausted: the client's own limit; others have room
 };
 
 ErrorKind KindOf(const absl::Status& status);

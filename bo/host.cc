@@ -63,7 +63,8 @@ Host::Host(Machine& machine, HostOptions options,
       binders_{MakeNoneBinder(machine, MakePolicy()),
                MakeDynamicBinder(machine, MakePolicy()),
                MakeCoherentBinder(machine, MakePolicy()),
-               MakeCmaBinder(machine, MakePolicy())} {
+               MakeCmaBinder(machine, MakePolicy())},
+      names_(options_.name_seed) {
   system_manager_->order().Serve(BoHooks::OwnerOf(*system_manager_),
                                  make_policy_);
   for (auto& binder : binders_) {

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/bo/global_names.h"
 #include "twostep/dma_types/dma_binder.h"
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/machine/machine.h"
@@ -45,6 +46,8 @@ struct HostOptions {
   EvictionPolicyFactory make_eviction_policy;
   // Told of every misuse. Default: print it and stop the process.
   std::function<void(const Misuse&)> misuse_handler;
+  // Of the global names: without one nobody can tell them beforehand.
+  std::optional<uint64_t> name_seed;
 };
 
 // Counts since the host was made, in bytes or events.
@@ -88,6 +91,7 @@ class Host {
     return *binders_[static_cast<size_t>(type)];
   }
   MemoryManager& system_manager() { return *system_manager_; }
+  GlobalNames& names() { return names_; }
   std::unique_ptr<EvictionPolicy> MakePolicy() const { return make_policy_(); }
   const EvictionPolicyFactory& policy_factory() const { return make_policy_; }
   // Those of all devices.
@@ -162,6 +166,7 @@ class Host {
   std::unique_ptr<MemoryManager> system_manager_;
   std::array<std::unique_ptr<DmaBinder>, 4> binders_;
   BoSlab slab_;
+  GlobalNames names_;
   mutable Mutex mutex_;
   // Every one of ghosts_ has a value, none of spare_ghosts_ has.
   using GhostList = std::list<std::optional<Ghost>>;

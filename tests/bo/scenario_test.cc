@@ -1,23 +1,18 @@
 // Scenarios in which everybody wants what there is not enough of, each for many
-// seeds: 50, or as many as the environment variable TWOSTEP_SEEDS says. No call
-// fails that only had to wait, every byte is right, every rule holds.
+// seeds. No call fails that only had to wait, every byte is right, every rule
+// holds.
 
-#include <cstdlib>
 #include <memory>
 #include <random>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/bo/rig.h"
+#include "tests/bo/seeds.h"
 #include "twostep/bo/exec.h"
 
 namespace twostep {
 namespace {
-
-uint32_t Seeds() {
-  const char* seeds = std::getenv("TWOSTEP_SEEDS");
-  return seeds == nullptr ? 50 : static_cast<uint32_t>(std::atoi(seeds));
-}
 
 // VRAM where there is room for it, or can be made, else TT; what VRAM evicts
 // goes to TT, or to SYSTEM.
