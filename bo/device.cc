@@ -233,7 +233,8 @@ absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
   absl::Status known = CheckPlacements(bo, placements);
   if (!known.ok()) return known;
   Mover mover(host_, context->wait);
-  absl::Status status = mover.Validate(bo, *this, placements);
+  const bool throttled = context->bytes_moved >= context->move_budget;
+  absl::Status status = mover.Validate(bo, *this, placements, throttled);
   context->bytes_moved += mover.bytes_moved();
   context->hit = mover.stayed();
   context->contention = mover.TakeContention();

@@ -37,6 +37,11 @@ class Host;
 // What a validation may do, and what it did.
 struct ValidateContext {
   WaitLimit wait;
+  // Once `bytes_moved` has come to this, only what is in none of its places is
+  // moved: a bo stays in its fallback or last resort, and takes a fallback
+  // before others are evicted for it. One context for all bos of a submission
+  // bounds what the submission moves, but for what it cannot do without.
+  uint64_t move_budget = ~uint64_t{0};
   // Out: whether the bo was already in one of the places, and stays there.
   bool hit = false;
   // Out, added to: contents copied to another place, this bo's and its

@@ -74,9 +74,13 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
 }
 
 absl::Status Mover::Validate(BufferObject& bo, Device& device,
-                             PlacementList placements) {
+                             PlacementList placements, bool throttled) {
+  const bool stays = bo.pinned() || throttled;
+  if (stays &&
+      StaysInFallback(bo, device, placements, Placement::Use::kLastResort)) {
+    return TakePagesFromCpu(bo);
+  }
   if (bo.pinned()) {
-    if (StaysInFallback(bo, device, placements)) return TakePagesFromCpu(bo);
     return MakeError(
         ErrorKind::kPinned,
         absl::StrCat(bo.DebugName(), " is pinned in ", bo.manager_->name(),
@@ -101,13 +105,16 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
         placements[0].use == Placement::Use::kAlways) {
       continue;
     }
-    if (evicting == Evicting::kYes && StaysInFallback(bo, device, placements)) {
+    if (evicting == Evicting::kYes &&
+        StaysInFallback(bo, device, placements, Placement::Use::kFallback)) {
       return TakePagesFromCpu(bo);
     }
     for (const Placement& placement : placements) {
-      const bool skipped = evicting == Evicting::kNo
-                               ? placement.use >= Placement::Use::kFallback
-                               : placement.use == Placement::Use::kDesired;
+      const bool skipped =
+          evicting == Evicting::kNo
+              ? placement.use >= (throttled ? Placement::Use::kLastResort
+                                            : Placement::Use::kFallback)
+              : placement.use == Placement::Use::kDesired;
       if (skipped) continue;
       const Result result = Place(bo, device, placement, evicting);
       if (result == Result::kDone) return absl::OkStatus();
@@ -140,11 +147,10 @@ std::string Mover::SwapRoom() const {
 
 // Nobody is evicted for a bo that is in an acceptable place already.
 bool Mover::StaysInFallback(BufferObject& bo, Device& device,
-                            PlacementList placements) {
+                            PlacementList placements, Placement::Use worst) {
   for (const Placement& placement : placements) {
     const bool enough =
-        placement.use == Placement::Use::kFallback ||
-        (placement.use == Placement::Use::kLastResort && bo.pinned());
+        placement.use >= Placement::Use::kFallback && placement.use <= worst;
     if (enough && device.Satisfies(bo, placement)) {
       stayed_ = true;
       return true;

@@ -38,9 +38,10 @@ class Mover {
   Mover(const Mover&) = delete;
   Mover& operator=(const Mover&) = delete;
 
-  // Device::Validate's slow path: `bo` is in none of the places.
+  // Device::Validate's slow path: `bo` is in none of the places, or in a
+  // fallback. `throttled`: fallbacks come before evicting and promoting.
   absl::Status Validate(BufferObject& bo, Device& device,
-                        PlacementList placements);
+                        PlacementList placements, bool throttled = false);
   // Brings the contents to frames that the CPU can reach, zeroed if there were
   // none; leaves a bo in fixed memory alone.
   absl::Status MakePresent(BufferObject& bo);
@@ -89,7 +90,7 @@ class Mover {
   static constexpr int kMaxDepth = 4;
 
   bool StaysInFallback(BufferObject& bo, Device& device,
-                       PlacementList placements);
+                       PlacementList placements, Placement::Use worst);
   // Both steps for one placement. Unless kDone, the bo is as before.
   Result Place(BufferObject& bo, Device& device, const Placement& placement,
                Evicting evicting);

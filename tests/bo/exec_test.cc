@@ -219,6 +219,41 @@ TEST_F(ExecTest, BytesMovedAreThoseOfAllBos) {
   EXPECT_EQ(context_.bytes_moved, 3 * kQuarter);
 }
 
+// S30: what a submission moves is bounded; fallbacks give way to the bound.
+TEST_F(ExecTest, S30AMoveBudgetLeavesTheRestInTheirFallbacks) {
+  const std::vector<BoRef> old = Make(4);
+  for (const BoRef& bo : old) rig_.CpuFill(bo, 1);
+  for (const BoRef& bo : old) {
+    ASSERT_EQ(rig_.Validate(bo, kVram), absl::OkStatus());
+  }
+  const std::vector<BoRef> bos = Make(4);
+  for (const BoRef& bo : bos) rig_.CpuFill(bo, 2);
+  Placement tt = Tt(DmaType::kDynamic);
+  tt.use = Placement::Use::kFallback;
+  const std::vector<Placement> places = {kVram, tt};
+  const auto run = [&](uint64_t move_budget) {
+    ValidateContext context;
+    context.move_budget = move_budget;
+    Exec exec(rig_.device());
+    for (const BoRef& bo : bos) exec.Add(*bo, places, FenceUse::kRead);
+    EXPECT_EQ(exec.Run(&context), absl::OkStatus());
+    int in_vram = 0;
+    for (const BoRef& bo : bos) in_vram += rig_.In(bo, MemoryType::kVram);
+    return in_vram;
+  };
+  // VRAM is full, TT is not. Its victim's bytes and its own:
+  EXPECT_EQ(run(2 * kQuarter), 1);
+  // Room alone promotes nobody who may not move.
+  for (const BoRef& bo : old) {
+    ASSERT_EQ(rig_.Validate(bo, kSystem), absl::OkStatus());
+  }
+  EXPECT_EQ(run(0), 1);
+  EXPECT_EQ(run(2 * kQuarter), 3);
+  EXPECT_EQ(run(~uint64_t{0}), 4);
+  for (const BoRef& bo : bos) EXPECT_EQ(rig_.CpuWrongBytes(bo, 2), 0);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
 TEST(ExecThreads, OverlappingBosInDifferentOrdersFinish) {
   RigOptions options = RigOptions::Small(IommuMode::kAbsent);
   options.options.clock = Clock::Kind::kReal;
