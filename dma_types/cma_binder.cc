@@ -31,6 +31,7 @@ class CmaBinder final : public OwnMemoryBinder {
   FrameNumber highest_own_frame() const override {
     return area().frames() == 0 ? kNoFrame : area().end_frame() - 1;
   }
+  bool Contiguous(const DmaPort&) const override { return true; }
   Shortage DoDescribe(PageCount pages, const DmaPort&,
                       BindOutcome::Scarce) const override {
     return area().Describe(pages);

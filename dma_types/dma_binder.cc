@@ -56,6 +56,10 @@ void DmaBinder::AwaitBinds() {
 BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
                               Contents contents) {
   TWOSTEP_CHECK(binding.port != nullptr);
+  // Before anybody else may get the frames.
+  while (binding.aliases != nullptr) {
+    RemoveAlias(pages, *binding.aliases->back().domain, &binding);
+  }
   if (contents == Contents::kKeep && binding.cpu_owned_pages != 0) {
     SyncForCpu(pages, binding, PageRange{0, pages.count()});
   } else if (contents == Contents::kKeep && hands_over(*binding.port)) {
@@ -68,6 +72,40 @@ BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
   binding = DmaBinding{};
   stats_.bound_pages.fetch_sub(pages.count(), std::memory_order_relaxed);
   return outcome;
+}
+
+BindOutcome DmaBinder::AddAlias(const Pages& pages, DmaPort& port,
+                                DmaBinding* binding) {
+  if (binding->ReachableIn(port.domain())) return {};
+  DmaBinding there{.port = &port};
+  if (binding->addressing == DmaBinding::Addressing::kIova) {
+    const BindOutcome mapped = MapFrames(binding->Frames(pages), port, &there);
+    if (!mapped.ok()) return mapped;
+  } else {
+    port.domain().MapDirect(binding->Frames(pages));
+  }
+  if (binding->aliases == nullptr) {
+    binding->aliases = std::make_unique<std::vector<DmaAlias>>();
+  }
+  binding->aliases->push_back(DmaAlias{&port.domain(), there.iova});
+  return {};
+}
+
+void DmaBinder::RemoveAlias(const Pages& pages, const DmaDomain& domain,
+                            DmaBinding* binding) {
+  const DmaAlias* alias = binding->AliasIn(domain);
+  if (alias == nullptr) return;
+  UnmapFrames(binding->Frames(pages), *alias->domain, binding->addressing,
+              alias->iova);
+  std::vector<DmaAlias>& aliases = *binding->aliases;
+  aliases.erase(aliases.begin() + (alias - aliases.data()));
+  if (aliases.empty()) binding->aliases.reset();
+}
+
+bool DmaBinder::Reaches(const DmaPort& port) const {
+  return !port.domain().translated() ||
+         port.domain().Describe(1, port.highest()).kind !=
+             Shortage::Kind::kNeverFits;
 }
 
 Shortage DmaBinder::Describe(PageCount pages, const DmaPort& port,
@@ -93,15 +131,16 @@ Shortage DmaBinder::Describe(PageCount pages, const DmaPort& port,
 
 void DmaBinder::SyncForDevice(Pages& pages, DmaBinding& binding,
                               PageRange range) {
-  HandOver(pages, binding, range, Sync::kForDevice);
+  HandOver(pages, binding, range, Sync::kForDevice, Contents::kKeep);
 }
 
-void DmaBinder::SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range) {
-  HandOver(pages, binding, range, Sync::kForCpu);
+void DmaBinder::SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range,
+                           Contents contents) {
+  HandOver(pages, binding, range, Sync::kForCpu, contents);
 }
 
 void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
-                         Sync direction) {
+                         Sync direction, Contents contents) {
   if (!hands_over(*binding.port)) return;
   const bool to_cpu = direction == Sync::kForCpu;
   if (!to_cpu && binding.cpu_owned_pages == 0) return;
@@ -117,13 +156,16 @@ void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
     const PageCount first = page;
     for (; page < end && binding.CpuOwns(page) != to_cpu; ++page) {
     }
-    DoSync(pages, binding, PageRange{first, page - first}, direction);
+    const bool synced = contents == Contents::kKeep;
+    if (synced) {
+      DoSync(pages, binding, PageRange{first, page - first}, direction);
+    }
     for (PageCount p = first; p < page; ++p) {
       binding.cpu_owned[p / 64] ^= uint64_t{1} << (p % 64);
     }
     if (to_cpu) {
       binding.cpu_owned_pages += page - first;
-      Add(stats_.pages_synced_for_cpu, page - first);
+      if (synced) Add(stats_.pages_synced_for_cpu, page - first);
     } else {
       binding.cpu_owned_pages -= page - first;
       Add(stats_.pages_synced_for_device, page - first);
@@ -180,14 +222,20 @@ BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
 
 void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
                             DmaBinding& binding) {
-  DmaDomain& domain = binding.port->domain();
-  if (binding.addressing != DmaBinding::Addressing::kIova) {
+  UnmapFrames(frames, binding.port->domain(), binding.addressing, binding.iova);
+}
+
+void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
+                            DmaDomain& domain,
+                            DmaBinding::Addressing addressing,
+                            const SpaceBlock& iova) {
+  if (addressing != DmaBinding::Addressing::kIova) {
     domain.UnmapDirect(frames);
     return;
   }
   const CostModel& cost = machine_.cost();
   machine_.clock().Charge(cost.unmap_ns + frames.size() * cost.unmap_page_ns);
-  domain.Unmap(binding.iova, static_cast<PageCount>(frames.size()));
+  domain.Unmap(iova, static_cast<PageCount>(frames.size()));
 }
 
 void DmaBinder::CopyFrames(std::span<const FrameNumber> from,

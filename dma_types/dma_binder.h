@@ -74,15 +74,13 @@ class DmaBinder {
     return sharing_ == Sharing::kHandedOver ||
            (sharing_ == Sharing::kSharedIfCoherent && !port.coherent());
   }
+  // Whether CPU and devices of all sorts see the same bytes at all times.
+  bool one_view() const { return sharing_ == Sharing::kShared; }
   EvictionOrder& order() { return order_; }
   const EvictionOrder& order() const { return order_; }
   Stats& stats() { return stats_; }
-  uint64_t bound_pages_now() const {
-    return stats_.bound_pages.load(std::memory_order_relaxed);
-  }
-  uint64_t pinned_pages_now() const {
-    return stats_.pinned_pages.load(std::memory_order_relaxed);
-  }
+  uint64_t bound_pages_now() const { return stats_.bound_pages; }
+  uint64_t pinned_pages_now() const { return stats_.pinned_pages; }
 
   // Held by who makes room in the binder's unit: Bind refuses all others
   // meanwhile.
@@ -102,12 +100,26 @@ class DmaBinder {
   // binder's own memory are gone. Only kKeep can fail (kHostFrames), and then
   // the pages stay bound. REQUIRES: the device is done with them.
   BindOutcome Unbind(Pages& pages, DmaBinding& binding, Contents contents);
+  // Makes bound pages reachable in the domain of `port`, too, at addresses that
+  // it can put on the bus. Short of nothing but IOVAs. Any Unbind undoes it.
+  BindOutcome AddAlias(const Pages& pages, DmaPort& port, DmaBinding* binding);
+  void RemoveAlias(const Pages& pages, const DmaDomain& domain,
+                   DmaBinding* binding);
+
+  // Whether the addresses of any binding through `port` are within its reach,
+  // and neighbours: by default an IOVA space sees to both.
+  virtual bool Reaches(const DmaPort& port) const;
+  virtual bool Contiguous(const DmaPort& port) const {
+    return port.domain().translated();
+  }
 
   // Hands those pages of `range` over that are not yet the device's / the
   // CPU's. REQUIRES: the device is done with them; for the device: no CPU
   // mapping.
   void SyncForDevice(Pages& pages, DmaBinding& binding, PageRange range);
-  void SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range);
+  // kDrop: without the bytes, for who is going to overwrite them.
+  void SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range,
+                  Contents contents = Contents::kKeep);
 
   // What stands in the way of binding `pages` pages: exact figures.
   Shortage Describe(PageCount pages, const DmaPort& port,
@@ -148,8 +160,7 @@ class DmaBinder {
   virtual bool DoHolds(BindOutcome::Scarce, const DmaBinding&) const {
     return true;
   }
-  // The default knows the IOVA space.
-  virtual bool DoWithSpace(
+  virtual bool DoWithSpace(  // the default knows the IOVA space
       BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
       absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)> use);
 
@@ -168,8 +179,10 @@ class DmaBinder {
     return kNoFrame - 1;
   }
 
+  void UnmapFrames(std::span<const FrameNumber> frames, DmaDomain& domain,
+                   DmaBinding::Addressing addressing, const SpaceBlock& iova);
   void HandOver(Pages& pages, DmaBinding& binding, PageRange range,
-                Sync direction);
+                Sync direction, Contents contents);
 
   const std::string name_;
   Machine& machine_;

@@ -6,6 +6,7 @@
 // Thread-compatible.
 
 #include <memory>
+#include <vector>
 
 #include "twostep/machine/dma_port.h"
 #include "twostep/machine/pages.h"
@@ -13,6 +14,12 @@
 #include "twostep/machine/types.h"
 
 namespace twostep {
+
+// Where the pages of a binding are found in a domain other than its own.
+struct DmaAlias {
+  DmaDomain* domain;
+  SpaceBlock iova;  // IOVA page numbers, where the binding itself has some
+};
 
 struct DmaBinding {
   // How the address of a page is found.
@@ -31,6 +38,8 @@ struct DmaBinding {
   SpaceBlock iova;     // IOVA page numbers, kIova only
   SpaceBlock storage;  // a binder's own memory or window
   std::unique_ptr<FrameNumber[]> bounce;
+  // Null where there are none.
+  std::unique_ptr<std::vector<DmaAlias>> aliases;
 
   // What the device puts on the bus for `page`.
   DmaAddress Address(const Pages& pages, PageCount page) const {
@@ -47,6 +56,25 @@ struct DmaBinding {
     }
     return DmaAddress{pages.frames()[page]} << kPageShift;
   }
+
+  // The frame behind that address, and those of all pages.
+  FrameNumber Frame(const Pages& pages, PageCount page) const {
+    return addressing == Addressing::kBounced && bounce[page] != kNoFrame
+               ? bounce[page]
+               : pages.frames()[page];
+  }
+
+  std::vector<FrameNumber> Frames(const Pages& pages) const;
+
+  // Null when `domain` has none.
+  const DmaAlias* AliasIn(const DmaDomain& domain) const;
+  // Whether devices in `domain` reach the pages, and at which address.
+  bool ReachableIn(const DmaDomain& domain) const {
+    return &port->domain() == &domain || AliasIn(domain) != nullptr;
+  }
+  // REQUIRES: ReachableIn(domain).
+  DmaAddress AddressIn(const DmaDomain& domain, const Pages& pages,
+                       PageCount page) const;
 
   bool CpuOwns(PageCount page) const {
     return cpu_owned_pages != 0 && (cpu_owned[page / 64] >> (page % 64) & 1);

@@ -88,6 +88,14 @@ class DynamicBinder final : public DmaBinder {
     return {};
   }
 
+  // Where only some frames are out of reach, it depends on the frames.
+  bool Reaches(const DmaPort& port) const override {
+    if (port.domain().translated()) return DmaBinder::Reaches(port);
+    const FramePool& pool = machine().bounce_pool();
+    return !machine().config().swiotlb.forced ||
+           (pool.frames() != 0 && pool.end_frame() - 1 <= port.highest_frame());
+  }
+
   void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
               Sync direction) override {
     if (binding.bounce == nullptr) {

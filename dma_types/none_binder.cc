@@ -60,6 +60,8 @@ class NoneBinder final : public DmaBinder {
     return {};
   }
 
+  bool Reaches(const DmaPort&) const override { return true; }
+  bool Contiguous(const DmaPort&) const override { return false; }
   // It has nothing of its own that could be short.
   Shortage DoDescribe(PageCount, const DmaPort&,
                       BindOutcome::Scarce) const override {

@@ -10,6 +10,12 @@ OwnMemoryBinder::OwnMemoryBinder(std::string name, Machine& machine,
     : DmaBinder(std::move(name), machine, Sharing::kShared, CanRunOut::kYes,
                 std::move(policy)) {}
 
+bool OwnMemoryBinder::Reaches(const DmaPort& port) const {
+  const FrameNumber highest = highest_own_frame();
+  return highest != kNoFrame && highest <= port.highest_frame() &&
+         DmaBinder::Reaches(port);
+}
+
 BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
                                     Contents contents, DmaBinding* binding) {
   const FrameNumber highest = highest_own_frame();

@@ -23,6 +23,7 @@ class OwnMemoryBinder : public DmaBinder {
   // The highest frame that TakeFrames can give; kNoFrame where it has none.
   virtual FrameNumber highest_own_frame() const = 0;
 
+  bool Reaches(const DmaPort& port) const final;
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
                      DmaBinding* binding) final;
   BindOutcome DoUnbind(Pages& pages, DmaBinding& binding,

@@ -37,6 +37,12 @@ absl::Status CheckPools(const MachineConfig& config) {
           field, ": ", bytes, " is no multiple of ", kPageSize, " bytes"));
     }
   }
+  // The page tables of each take half a MiB at least.
+  if (config.iommu.domains == 0 || config.iommu.domains > 256) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("iommu.domains: ", config.iommu.domains,
+                     " is not between 1 and 256"));
+  }
   if (config.iommu.mode != IommuMode::kTranslated) return absl::OkStatus();
   // The page table has a slot for every 4 MiB: 32 MiB of them at most.
   constexpr uint64_t kMaxIovaBytes = uint64_t{1} << 44;
@@ -91,7 +97,10 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   auto swap = SwapStore::Create(config.swap_bytes, *machine->memory_);
   if (!swap.ok()) return swap.status();
   machine->swap_ = *std::move(swap);
-  machine->domain_ = std::make_unique<DmaDomain>("iommu0", config.iommu);
+  for (uint32_t i = 0; i < config.iommu.domains; ++i) {
+    machine->domains_.push_back(
+        std::make_unique<DmaDomain>(absl::StrCat("iommu", i), config.iommu));
+  }
   return machine;
 }
 

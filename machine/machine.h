@@ -1,13 +1,14 @@
 #ifndef MACHINE_MACHINE_H_
 #define MACHINE_MACHINE_H_
 
-// The host under the devices: memory, pools, the IOMMU domain, swap and the
+// The host under the devices: memory, pools, IOMMU domains, swap and the
 // clock, put together from a MachineConfig. Owns the timelines, which outlive
 // every fence on them. Knows nothing of bos. Thread-safe once created.
 
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "twostep/machine/clock.h"
@@ -40,7 +41,9 @@ class Machine {
   const CostModel& cost() const { return config_.cost; }
   Clock& clock() { return clock_; }
   PhysicalMemory& memory() { return *memory_; }
-  DmaDomain& domain() { return *domain_; }
+  // REQUIRES: number < domains().
+  DmaDomain& domain(uint32_t number = 0) { return *domains_[number]; }
+  uint32_t domains() const { return static_cast<uint32_t>(domains_.size()); }
   // Bounce pages; of no frames when the machine has none.
   FramePool& bounce_pool() const { return *bounce_pool_; }
   FramePool& coherent_pool() const { return *coherent_pool_; }
@@ -56,7 +59,7 @@ class Machine {
   const MachineConfig config_;
   Clock clock_;
   std::unique_ptr<PhysicalMemory> memory_;
-  std::unique_ptr<DmaDomain> domain_;
+  std::vector<std::unique_ptr<DmaDomain>> domains_;
   std::unique_ptr<FramePool> bounce_pool_;
   std::unique_ptr<FramePool> coherent_pool_;
   std::unique_ptr<CmaArea> cma_;

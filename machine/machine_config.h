@@ -57,6 +57,8 @@ struct IommuConfig {
   // The IOVA space: [iova_base, iova_base + iova_bytes).
   uint64_t iova_base = uint64_t{1} << 40;
   uint64_t iova_bytes = kGiB;
+  // How many domains, each with such a space; see GpuConfig::domain.
+  uint32_t domains = 1;
 };
 
 struct SwiotlbConfig {
@@ -88,6 +90,9 @@ struct GpuConfig {
 
   std::string name = "gpu0";
   int dma_mask_bits = 64;  // 24 to 64
+  // Which domain it is in, below IommuConfig::domains: devices in one use each
+  // other's addresses.
+  uint32_t domain = 0;
   // False: the CPU's caches and the device see memory apart until synced.
   bool coherent = true;
   uint64_t vram_bytes = 256 * kMiB;

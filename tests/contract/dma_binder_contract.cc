@@ -23,7 +23,7 @@ DmaBinderContract::DmaBinderContract() {
   config.swap_bytes = kMiB;
   // Above physical memory, as it must be.
   config.iommu = {param.iommu, uint64_t{1} << 33,
-                  PagesToBytes(DmaBinderCase::kPoolPages)};
+                  PagesToBytes(DmaBinderCase::kPoolPages), /*domains=*/2};
   machine_ = *Machine::Create(config, MachineOptions{});
   if (!param.coherent) {
     TWOSTEP_CHECK(machine_->memory().SeparateDeviceView().ok());
@@ -173,6 +173,52 @@ TEST_P(DmaBinderContract, OldAddressesFaultAfterAnUnbind) {
   }
   EXPECT_EQ(port().faults(), 4);
   EXPECT_EQ(DeviceWrong(other, 7), 0);
+}
+
+// R7, S19
+TEST_P(DmaBinderContract, AnAliasReachesThePagesFromAnotherDomainWhileBound) {
+  DmaDomain& domain = machine().domain(1);
+  DmaPort other(domain, machine().memory(), GetParam().mask_bits,
+                GetParam().coherent);
+  const auto mapped = [&] {
+    return domain.used_iova_pages() + domain.direct_pages();
+  };
+  Bound& bo = MakeBound(4, 1);
+  const auto addresses_there = [&] {
+    std::vector<DmaAddress> addresses;
+    for (PageCount i = 0; i < 4; ++i) {
+      addresses.push_back(bo.binding.AddressIn(domain, bo.pages, i));
+    }
+    return addresses;
+  };
+  const auto expect_faults = [&](const std::vector<DmaAddress>& addresses) {
+    for (const DmaAddress address : addresses) {
+      EXPECT_EQ(other.Resolve(address, Access::kRead), nullptr) << address;
+    }
+    EXPECT_EQ(mapped(), 0);
+  };
+  EXPECT_FALSE(bo.binding.ReachableIn(domain));
+  ASSERT_TRUE(binder().AddAlias(bo.pages, other, &bo.binding).ok());
+  ASSERT_TRUE(binder().AddAlias(bo.pages, other, &bo.binding).ok());
+  EXPECT_TRUE(bo.binding.ReachableIn(domain));
+  EXPECT_EQ(mapped(), 4);
+  for (PageCount i = 0; i < 4; ++i) {
+    std::byte* at = other.Resolve(addresses_there()[i], Access::kWrite);
+    ASSERT_NE(at, nullptr) << other.last_fault();
+    EXPECT_EQ(PageChecksum(at), PatternChecksum(1, i));
+    FillPattern(2, i, at);
+  }
+  EXPECT_EQ(DeviceWrong(bo, 2), 0);
+
+  std::vector<DmaAddress> gone = addresses_there();
+  binder().RemoveAlias(bo.pages, domain, &bo.binding);
+  expect_faults(gone);
+  EXPECT_EQ(DeviceWrong(bo, 2), 0);
+  ASSERT_TRUE(binder().AddAlias(bo.pages, other, &bo.binding).ok());
+  gone = addresses_there();
+  ASSERT_TRUE(Unbind(bo).ok());
+  expect_faults(gone);
+  EXPECT_EQ(CpuWrong(bo, 2), 0);
 }
 
 // R8
