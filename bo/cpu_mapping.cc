@@ -167,9 +167,14 @@ absl::Status CpuMapping::PrepareLocked(Contention* contention) {
   if (bo.manager_->fixed()) {
     return InWindow(bo, *bo.manager_) ? idle : BringIntoWindow(contention);
   }
-  Mover mover(bo.host(), WaitLimit{});
-  absl::Status present = mover.MakePresent(bo);
-  *contention = mover.TakeContention();
+  if (bo.pages_.present()) return idle;
+  absl::Status present;
+  {
+    Mover mover(bo.host(), WaitLimit{});
+    present = mover.MakePresent(bo);
+    *contention = mover.TakeContention();
+  }
+  bo.host().KeepWatermark();
   return present;
 }
 
@@ -271,6 +276,7 @@ absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
     ready = mover.MakePresent(bo);
     *contention = mover.TakeContention();
   }
+  host.KeepWatermark();
   if (ready.ok() && bo.manager_->fixed() && !InWindow(bo, *bo.manager_)) {
     return absl::FailedPreconditionError(
         absl::StrCat(bo.DebugName(), " lies beyond the part of ",

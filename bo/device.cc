@@ -110,6 +110,7 @@ Device::~Device() {
   });
   while (host_.ReapGhosts(WaitLimit{})) {
   }
+  host_.machine().coherent_pool().Forget(port_.get());
   host_.RemoveDevice(*this);
 }
 
@@ -232,12 +233,16 @@ absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
   context->hit = false;
   absl::Status known = CheckPlacements(bo, placements);
   if (!known.ok()) return known;
-  Mover mover(host_, context->wait);
-  const bool throttled = context->bytes_moved >= context->move_budget;
-  absl::Status status = mover.Validate(bo, *this, placements, throttled);
-  context->bytes_moved += mover.bytes_moved();
-  context->hit = mover.stayed();
-  context->contention = mover.TakeContention();
+  absl::Status status;
+  {
+    Mover mover(host_, context->wait);
+    const bool throttled = context->bytes_moved >= context->move_budget;
+    status = mover.Validate(bo, *this, placements, throttled);
+    context->bytes_moved += mover.bytes_moved();
+    context->hit = mover.stayed();
+    context->contention = mover.TakeContention();
+  }
+  host_.KeepWatermark();
   return status;
 }
 

@@ -9,6 +9,7 @@
 #include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
+#include "twostep/bo/mover.h"
 #include "twostep/dma_types/binders.h"
 #include "twostep/mem_types/managers.h"
 
@@ -230,7 +231,8 @@ void Host::AddGhost(Ghost ghost) {
 }
 
 absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
-                                absl::FunctionRef<bool(const Ghost&)> wanted) {
+                                absl::FunctionRef<bool(const Ghost&)> wanted,
+                                uint64_t* frames) {
   FinishRetiring();
   const absl::Status none(absl::StatusCode::kNotFound, "");
   if (!any_ghosts_.load(std::memory_order_acquire)) return none;
@@ -263,6 +265,9 @@ absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
       any_ghosts_.store(true, std::memory_order_release);
       return idle;
     }
+    if (frames != nullptr && (*it)->pages.home() == Pages::Home::kMemory) {
+      *frames += (*it)->pages.count();
+    }
     (*it)->Release(*this);
     it->reset();
   }
@@ -271,6 +276,26 @@ absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
     spare_ghosts_.splice(spare_ghosts_.end(), ready);
   }
   return absl::OkStatus();
+}
+
+Host::Shrunk Host::Shrink(uint64_t pages, uint32_t max_bos) {
+  const WaitLimit no_wait{WaitLimit::Mode::kNoWait};
+  Shrunk shrunk;
+  shrunk.pool_pages = machine_.coherent_pool().GiveBack(pages);
+  if (pages != 0) {
+    // What none of it wants to say here: nothing was ready.
+    ReapGhostsOf(
+        no_wait, [](const Ghost&) { return false; }, &shrunk.left_behind_pages)
+        .IgnoreError();
+  }
+  if (shrunk.frames() < pages) {
+    shrunk.shrinker_pages = shrinkers_.Ask(pages - shrunk.frames());
+  }
+  if (shrunk.frames() < pages) {
+    Mover mover(*this, no_wait);
+    shrunk.bo_pages = mover.GiveUpFrames(pages - shrunk.frames(), max_bos);
+  }
+  return shrunk;
 }
 
 std::unique_ptr<DmaBinding> Host::TakeBinding() {

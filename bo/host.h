@@ -20,6 +20,7 @@
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/bo/global_names.h"
+#include "twostep/bo/shrinkers.h"
 #include "twostep/dma_types/dma_binder.h"
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/machine/machine.h"
@@ -107,6 +108,33 @@ class Host {
     return ReapGhostsOf(limit, [](const Ghost&) { return true; }).ok();
   }
 
+  // For a host under pressure: gives memory back until `pages` page frames came
+  // free, or `max_bos` bos were looked at. Cached blocks go back to coherent
+  // memory first, which frees no ordinary frame; then storage that was left
+  // behind, then what other shrinkers have, then idle bos are swapped out in
+  // the order of eviction. Waits for nobody; may be called with bos reserved,
+  // which then stay where they are.
+  static constexpr uint32_t kMaxBosACall = 32;
+  struct Shrunk {
+    uint64_t pool_pages = 0;  // of coherent memory
+    // Ordinary frames.
+    uint64_t left_behind_pages = 0;
+    uint64_t shrinker_pages = 0;
+    uint64_t bo_pages = 0;
+    uint64_t frames() const {
+      return left_behind_pages + shrinker_pages + bo_pages;
+    }
+  };
+  Shrunk Shrink(uint64_t pages, uint32_t max_bos = kMaxBosACall);
+  Shrinkers& shrinkers() { return shrinkers_; }
+  // Shrinks up to the high watermark when less than the low one is free. The
+  // library calls it after each operation that may have taken frames.
+  void KeepWatermark() {
+    if (machine_.memory().below_low_watermark()) {
+      Shrink(machine_.memory().frames_wanted());
+    }
+  }
+
   void ReportMisuse(Misuse::Kind kind, std::string message);
 
  private:
@@ -147,9 +175,11 @@ class Host {
   void AddGhost(Ghost ghost);
   // ReapGhosts that waits only for storage that `wanted` likes. kNotFound when
   // there is none of it, kUnavailable naming the fence when waiting is
-  // forbidden, kDeadlineExceeded past the limit.
+  // forbidden, kDeadlineExceeded past the limit. Adds to `frames` what came
+  // free.
   absl::Status ReapGhostsOf(const WaitLimit& limit,
-                            absl::FunctionRef<bool(const Ghost&)> wanted);
+                            absl::FunctionRef<bool(const Ghost&)> wanted,
+                            uint64_t* frames = nullptr);
 
   // What step 1 fills in. A few that were given back are kept, so that binding
   // and unbinding in turn allocates nothing.
@@ -179,6 +209,7 @@ class Host {
   Atomic<bool> any_retiring_{false};
   std::vector<Client*> clients_ ABSL_GUARDED_BY(mutex_);
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
+  Shrinkers shrinkers_;
   SpinLock binding_lock_;
   std::vector<std::unique_ptr<DmaBinding>> spare_bindings_
       ABSL_GUARDED_BY(binding_lock_);

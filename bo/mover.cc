@@ -138,11 +138,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
 }
 
 std::string Mover::SwapRoom() const {
-  const SwapStore& swap = host_.machine().swap();
-  return absl::StrCat("the swap store has ",
-                      PagesToBytes(swap.pages() - swap.used_pages()) / kKiB,
-                      " KiB free of ", PagesToBytes(swap.pages()) / kKiB,
-                      " KiB");
+  return host_.machine().swap().Describe();
 }
 
 // Nobody is evicted for a bo that is in an acceptable place already.

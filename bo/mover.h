@@ -47,6 +47,10 @@ class Mover {
   absl::Status MakePresent(BufferObject& bo);
   // Undoes both steps; the contents end up in ordinary frames.
   absl::Status LeaveDevice(BufferObject& bo);
+  // Swaps idle bos out in the order of their eviction, and drops worthless
+  // ones, until at least `pages` frames are free that were not, or `max_bos`
+  // were looked at. How many frames came free. REQUIRES: made with kNoWait.
+  uint64_t GiveUpFrames(uint64_t pages, uint32_t max_bos);
   // Gives the contents up, at once as far as others are concerned.
   void Drop(BufferObject& bo);
 
@@ -159,6 +163,8 @@ class Mover {
   Result EvictOne(VictimSearch::Orders orders, VictimSearch::Order which,
                   const EvictionOrder::Asker& asker);
   Result SwapOutOne(const EvictionOrder::Asker& asker);
+  // Of bos that may have ordinary frames: those that no GPU sees come first.
+  VictimSearch::Orders OrdersWithFrames();
   // Calls `take` until it has its frames, making some in between.
   Result RetryForFrames(absl::FunctionRef<Shortage::Kind()> take);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,

@@ -577,9 +577,14 @@ Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
 
 Mover::Result Mover::SwapIn(BufferObject& bo) {
   Machine& machine = host_.machine();
+  absl::Status unreadable;
   const Result result = RetryForFrames([&] {
-    return bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1);
+    const absl::StatusOr<Shortage::Kind> kind =
+        bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1);
+    unreadable = kind.status();
+    return kind.ok() ? *kind : Shortage::Kind::kNone;
   });
+  if (!unreadable.ok()) return Fail(std::move(unreadable));
   if (result != Result::kDone) return result;
   const uint64_t bytes = bo.size_bytes();
   machine.clock().Charge(machine.cost().swap_latency_ns +
@@ -602,11 +607,7 @@ Mover::Result Mover::MakeFrames() {
 // First of those that no GPU sees, then of the apertures'.
 Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
   if (depth_ >= kMaxDepth) return Result::kShort;
-  VictimSearch::Orders orders{&host_.system_manager().order()};
-  for (MemoryManager* manager :
-       host_.Managers(MemoryManager::Kind::kAperture)) {
-    orders.push_back(&manager->order());
-  }
+  const VictimSearch::Orders orders = OrdersWithFrames();
   const auto has_frames = [](const BufferObject& bo) {
     return bo.pages_.home() == Pages::Home::kMemory;
   };

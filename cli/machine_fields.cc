@@ -79,6 +79,26 @@ std::vector<MachineField> MemoryFields() {
            "The area behind the DMA type CMA; 0: none."),
       Size("memory", "swap", 0, kMaxSwapBytes, TWOSTEP_U64(machine.swap_bytes),
            "What the swap store holds; 0: nothing can be swapped out."),
+      Choice("memory", "swap_medium",
+             TWOSTEP_AT(SwapMedium, machine.swap_medium), {"memory", "file"},
+             "Where it keeps bytes, if it does: in memory, or compressed in a "
+             "file without a name in `$TMPDIR`, or `/tmp`."),
+      Size("memory", "reserve", 0, kMaxSpaceBytes,
+           TWOSTEP_U64(machine.reserve_bytes),
+           "Frames that buffer objects never get, for the host's own work; of "
+           "each zone its share."),
+      Size("memory", "low_watermark", 0, kMaxSpaceBytes,
+           TWOSTEP_U64(machine.low_watermark_bytes),
+           "When less than this is free beside the reserve, buffer objects are "
+           "swapped out; 0: only when there is nothing left."),
+      Size("memory", "high_watermark", 0, kMaxSpaceBytes,
+           TWOSTEP_U64(machine.high_watermark_bytes),
+           "How much of it they are swapped out to free, then. Not below "
+           "`low_watermark`."),
+      Size("memory", "page_limit", 0, kMaxSpaceBytes,
+           TWOSTEP_U64(machine.page_limit_bytes),
+           "What buffer objects may have of both zones together; 0: no "
+           "limit."),
       Choice("iommu", "mode", TWOSTEP_AT(IommuMode, machine.iommu.mode),
              {"absent", "translated"},
              "`absent`: the device puts physical addresses on the bus. "
@@ -133,6 +153,11 @@ std::vector<MachineField> CostFields() {
          "Its part for each page."),
       Ns("cache_sync_page_ns", TWOSTEP_U64(machine.cost.cache_sync_page_ns),
          "Cache maintenance for a device that is not coherent, a page."),
+      Ns("set_caching_ns", TWOSTEP_U64(machine.cost.set_caching_ns),
+         "The fixed part of changing how the CPU caches a block of pages of "
+         "coherent memory."),
+      Ns("set_caching_page_ns", TWOSTEP_U64(machine.cost.set_caching_page_ns),
+         "Its part for each page."),
       Rate("swap_mib_per_s", TWOSTEP_U64(machine.cost.swap_mib_per_s),
            "The swap store."),
       Ns("swap_latency_ns", TWOSTEP_U64(machine.cost.swap_latency_ns),

@@ -33,7 +33,7 @@ struct MachineField {
   using Member = T& (*)(MachineFile&);
   using Target = std::variant<Member<uint64_t>, Member<int>, Member<bool>,
                               Member<IommuMode>, Member<SpaceAllocator>,
-                              Member<std::string>>;
+                              Member<SwapMedium>, Member<std::string>>;
 
   const char* table;
   const char* key;

@@ -258,6 +258,22 @@ absl::Status Parser::CheckTogether() {
                      FormatSize(machine.swiotlb.bytes), " are ",
                      FormatSize(pools), "; enlarge it or shrink a pool"));
   }
+  if (machine.high_watermark_bytes < machine.low_watermark_bytes) {
+    return BadField("memory", "high_watermark",
+                    absl::StrCat(FormatSize(machine.high_watermark_bytes),
+                                 " is below low_watermark, ",
+                                 FormatSize(machine.low_watermark_bytes)));
+  }
+  const uint64_t for_bos = machine.dma32_bytes + machine.normal_bytes - pools;
+  if (machine.reserve_bytes + machine.high_watermark_bytes > for_bos) {
+    return BadField(
+        "memory",
+        machine.reserve_bytes > for_bos ? "reserve" : "high_watermark",
+        absl::StrCat(
+            "reserve and high_watermark together are ",
+            FormatSize(machine.reserve_bytes + machine.high_watermark_bytes),
+            "; beside the pools there are ", FormatSize(for_bos)));
+  }
   if (machine.swiotlb.forced && machine.swiotlb.bytes == 0) {
     return BadField("swiotlb", "forced",
                     "there is no pool to bounce through; give [swiotlb] size");

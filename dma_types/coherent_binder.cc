@@ -12,10 +12,14 @@ class CoherentBinder final : public OwnMemoryBinder {
       : OwnMemoryBinder("coherent", machine, std::move(policy)) {}
 
  private:
-  FramePool& pool() const { return machine().coherent_pool(); }
+  PagePool& pool() const { return machine().coherent_pool(); }
+  // A device that does not see the CPU's caches needs pages that pass them by.
   Shortage::Kind TakeFrames(std::span<FrameNumber> frames,
-                            DmaBinding*) override {
-    return pool().Allocate(frames);
+                            DmaBinding* binding) override {
+    return pool().Allocate(
+        binding->port,
+        binding->port->coherent() ? Caching::kCached : Caching::kUncached,
+        frames);
   }
   void ReturnFrames(std::span<const FrameNumber> frames,
                     const DmaBinding&) override {

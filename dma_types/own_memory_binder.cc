@@ -25,6 +25,7 @@ BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
   }
   auto own = std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
   const std::span<FrameNumber> own_frames(own.get(), pages.count());
+  binding->port = &port;
   const Shortage::Kind kind = TakeFrames(own_frames, binding);
   if (kind != Shortage::Kind::kNone) return {BindOutcome::Scarce::kUnit, kind};
   const BindOutcome mapped = MapFrames(own_frames, port, binding);

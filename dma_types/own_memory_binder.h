@@ -15,7 +15,8 @@ class OwnMemoryBinder : public DmaBinder {
                   std::unique_ptr<EvictionPolicy> policy);
 
  private:
-  // Fills `frames`, or takes nothing.
+  // Fills `frames`, or takes nothing. `binding` has its port, and room for what
+  // ReturnFrames needs to know.
   virtual Shortage::Kind TakeFrames(std::span<FrameNumber> frames,
                                     DmaBinding* binding) = 0;
   virtual void ReturnFrames(std::span<const FrameNumber> frames,

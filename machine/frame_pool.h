@@ -1,10 +1,9 @@
 #ifndef MACHINE_FRAME_POOL_H_
 #define MACHINE_FRAME_POOL_H_
 
-// A finite stock of page frames handed out one by one: coherent memory, and the
-// bounce pages of the SWIOTLB (two 2 KiB slots each; streaming maps of single
-// pages, as dma_map_page makes them). It fills but cannot fragment.
-// Thread-safe.
+// A finite stock of page frames handed out one by one: the bounce pages of the
+// SWIOTLB (two 2 KiB slots each; streaming maps of single pages, as
+// dma_map_page makes them). It fills but cannot fragment. Thread-safe.
 
 #include <memory>
 #include <span>

@@ -88,13 +88,15 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   auto bounce = FramePool::Create(config.swiotlb.bytes, *machine->memory_);
   if (!bounce.ok()) return bounce.status();
   machine->bounce_pool_ = *std::move(bounce);
-  auto coherent = FramePool::Create(config.coherent_bytes, *machine->memory_);
+  auto coherent = PagePool::Create(config.coherent_bytes, *machine->memory_,
+                                   machine->clock_, machine->config_.cost);
   if (!coherent.ok()) return coherent.status();
   machine->coherent_pool_ = *std::move(coherent);
   auto cma = CmaArea::Create(config.cma_bytes, *machine->memory_);
   if (!cma.ok()) return cma.status();
   machine->cma_ = *std::move(cma);
-  auto swap = SwapStore::Create(config.swap_bytes, *machine->memory_);
+  auto swap = SwapStore::Create(config.swap_medium, config.swap_bytes,
+                                *machine->memory_);
   if (!swap.ok()) return swap.status();
   machine->swap_ = *std::move(swap);
   for (uint32_t i = 0; i < config.iommu.domains; ++i) {

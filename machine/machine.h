@@ -17,6 +17,7 @@
 #include "twostep/machine/frame_pool.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
+#include "twostep/machine/page_pool.h"
 #include "twostep/machine/swap_store.h"
 #include "twostep/machine/timeline.h"
 
@@ -46,7 +47,7 @@ class Machine {
   uint32_t domains() const { return static_cast<uint32_t>(domains_.size()); }
   // Bounce pages; of no frames when the machine has none.
   FramePool& bounce_pool() const { return *bounce_pool_; }
-  FramePool& coherent_pool() const { return *coherent_pool_; }
+  PagePool& coherent_pool() const { return *coherent_pool_; }
   CmaArea& cma() const { return *cma_; }
   SwapStore& swap() const { return *swap_; }
 
@@ -61,7 +62,7 @@ class Machine {
   std::unique_ptr<PhysicalMemory> memory_;
   std::vector<std::unique_ptr<DmaDomain>> domains_;
   std::unique_ptr<FramePool> bounce_pool_;
-  std::unique_ptr<FramePool> coherent_pool_;
+  std::unique_ptr<PagePool> coherent_pool_;
   std::unique_ptr<CmaArea> cma_;
   std::unique_ptr<SwapStore> swap_;
   Mutex mutex_;

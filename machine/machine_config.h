@@ -42,6 +42,11 @@ struct CostModel {
   uint64_t zap_page_ns = 160;
   // Cache maintenance on a non-coherent machine, a page.
   uint64_t cache_sync_page_ns = 100;
+  // Setting and resetting how the CPU caches a block of pages: a shootdown of
+  // its TLB entries, and flushing a page from the caches. Estimated: as zap_ns
+  // without its system call, and as cache_sync_page_ns.
+  uint64_t set_caching_ns = 4000;
+  uint64_t set_caching_page_ns = 100;
   // Swap store: a fast SSD.
   uint64_t swap_mib_per_s = 1000;
   uint64_t swap_latency_ns = 50000;
@@ -68,6 +73,12 @@ struct SwiotlbConfig {
   bool forced = false;
 };
 
+// Where the swap store of a backed machine keeps its bytes.
+enum class SwapMedium : uint8_t {
+  kMemory,  // in this process's memory, as they are
+  kFile,    // compressed, in an unlinked file in $TMPDIR, or /tmp
+};
+
 struct MachineConfig {
   std::string name = "default";
   // Zone DMA32 starts at physical address 0, zone NORMAL at 4 GiB. The pools
@@ -77,6 +88,15 @@ struct MachineConfig {
   uint64_t coherent_bytes = 64 * kMiB;
   uint64_t cma_bytes = 64 * kMiB;
   uint64_t swap_bytes = kGiB;
+  SwapMedium swap_medium = SwapMedium::kMemory;
+  // Frames that bos never get, for the host's own work; and how many of those
+  // that bos may have should stay free (PhysicalMemory has the picture). All 0:
+  // bos can use up the machine.
+  uint64_t reserve_bytes = 0;
+  uint64_t low_watermark_bytes = 0;
+  uint64_t high_watermark_bytes = 0;
+  // What bos may have of host memory together; 0: no limit.
+  uint64_t page_limit_bytes = 0;
   IommuConfig iommu;
   SwiotlbConfig swiotlb;
   CostModel cost;

@@ -28,11 +28,14 @@ std::byte* MapShared(int fd, uint64_t bytes) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PhysicalMemory>> PhysicalMemory::Create(
-    const MachineConfig& config, Backing backing) {
+absl::Status PhysicalMemory::CheckSizes(const MachineConfig& config) {
   for (const auto& [field, bytes] :
        {std::pair<const char*, uint64_t>{"dma32_bytes", config.dma32_bytes},
-        {"normal_bytes", config.normal_bytes}}) {
+        {"normal_bytes", config.normal_bytes},
+        {"reserve_bytes", config.reserve_bytes},
+        {"low_watermark_bytes", config.low_watermark_bytes},
+        {"high_watermark_bytes", config.high_watermark_bytes},
+        {"page_limit_bytes", config.page_limit_bytes}}) {
     if (bytes % kPageSize != 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           field, ": ", bytes, " is no multiple of ", kPageSize, " bytes"));
@@ -48,12 +51,47 @@ absl::StatusOr<std::unique_ptr<PhysicalMemory>> PhysicalMemory::Create(
     return absl::InvalidArgumentError(absl::StrCat(
         "normal_bytes: ", config.normal_bytes, " is above 12 TiB"));
   }
+  const uint64_t bytes = config.dma32_bytes + config.normal_bytes;
+  if (config.high_watermark_bytes < config.low_watermark_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "high_watermark_bytes: ", config.high_watermark_bytes,
+        " is below low_watermark_bytes, ", config.low_watermark_bytes));
+  }
+  if (config.reserve_bytes > bytes ||
+      config.high_watermark_bytes > bytes - config.reserve_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(config.reserve_bytes > bytes
+                         ? "reserve_bytes: "
+                         : "high_watermark_bytes: with the reserve, ",
+                     config.reserve_bytes + config.high_watermark_bytes,
+                     " is more than the memory, ", bytes));
+  }
+  return absl::OkStatus();
+}
+
+void PhysicalMemory::SetUpZones(const MachineConfig& config) {
+  bytes_ = config.dma32_bytes + config.normal_bytes;
+  zones_[0].frames = config.dma32_bytes >> kPageShift;
+  zones_[1].first = kNormalZoneFirstFrame;
+  zones_[1].frames = config.normal_bytes >> kPageShift;
+  zones_[1].untouched = kNormalZoneFirstFrame;
+  // Frames of both are below 2^32, as is the reserve: no overflow.
+  const uint64_t reserve = config.reserve_bytes >> kPageShift;
+  zones_[0].reserve =
+      (reserve * zones_[0].frames + (bytes_ >> kPageShift) - 1) /
+      (bytes_ >> kPageShift);
+  zones_[1].reserve = reserve - zones_[0].reserve;
+  low_watermark_ = config.low_watermark_bytes >> kPageShift;
+  high_watermark_ = config.high_watermark_bytes >> kPageShift;
+  SetPageLimit(config.page_limit_bytes >> kPageShift);
+}
+
+absl::StatusOr<std::unique_ptr<PhysicalMemory>> PhysicalMemory::Create(
+    const MachineConfig& config, Backing backing) {
+  absl::Status sizes = CheckSizes(config);
+  if (!sizes.ok()) return sizes;
   auto memory = std::unique_ptr<PhysicalMemory>(new PhysicalMemory());
-  memory->zones_[0].frames = config.dma32_bytes >> kPageShift;
-  memory->zones_[1].first = kNormalZoneFirstFrame;
-  memory->zones_[1].frames = config.normal_bytes >> kPageShift;
-  memory->zones_[1].untouched = kNormalZoneFirstFrame;
-  memory->bytes_ = config.dma32_bytes + config.normal_bytes;
+  memory->SetUpZones(config);
   if (backing == Backing::kUnbacked) return memory;
 
   memory->fd_ = memfd_create("twostep-memory", MFD_CLOEXEC);
@@ -105,11 +143,9 @@ FrameNumber PhysicalMemory::Take(ZoneState& zone, FrameNumber highest) {
     std::swap(*it, zone.returned.back());
     const FrameNumber frame = zone.returned.back();
     zone.returned.pop_back();
-    ++zone.used;
     return frame;
   }
   if (zone.untouched < zone.first + zone.frames && zone.untouched <= highest) {
-    ++zone.used;
     return static_cast<FrameNumber>(zone.untouched++);
   }
   return kNoFrame;
@@ -126,6 +162,15 @@ uint64_t PhysicalMemory::FreeUpTo(const ZoneState& zone, FrameNumber highest) {
                        [=](FrameNumber frame) { return frame <= highest; });
 }
 
+uint64_t PhysicalMemory::ForBosUpTo(const ZoneState& zone,
+                                    FrameNumber highest) {
+  if (zone.reserve == 0) return FreeUpTo(zone, highest);
+  const uint64_t free = zone.free();
+  return free <= zone.reserve
+             ? 0
+             : std::min(FreeUpTo(zone, highest), free - zone.reserve);
+}
+
 uint64_t PhysicalMemory::AllUpTo(const ZoneState& zone, FrameNumber highest) {
   const uint64_t first = uint64_t{zone.first} + zone.carved;
   const uint64_t end =
@@ -133,23 +178,57 @@ uint64_t PhysicalMemory::AllUpTo(const ZoneState& zone, FrameNumber highest) {
   return end > first ? end - first : 0;
 }
 
+uint64_t PhysicalMemory::FreeForBos(FrameNumber highest) const {
+  const uint64_t free =
+      ForBosUpTo(zones_[0], highest) + ForBosUpTo(zones_[1], highest);
+  if (page_limit_ == ~uint64_t{0}) return free;
+  const uint64_t used = zones_[0].used + zones_[1].used;
+  return used >= page_limit_ ? 0 : std::min(free, page_limit_ - used);
+}
+
+uint64_t PhysicalMemory::FramesWanted() const {
+  const uint64_t free = FreeForBos(kNoFrame - 1);
+  return free < low_watermark_ ? high_watermark_ - free : 0;
+}
+
+void PhysicalMemory::NoteLevel() {
+  if (low_watermark_ == 0) return;
+  below_low_.store(FramesWanted() != 0, std::memory_order_relaxed);
+}
+
+Shortage::Kind PhysicalMemory::TakeForBos(std::span<FrameNumber> out,
+                                          FrameNumber highest) {
+  uint64_t ever = 0;
+  for (const ZoneState& zone : zones_) {
+    const uint64_t all = zone.frames - zone.carved;
+    ever += std::min(AllUpTo(zone, highest), all - std::min(all, zone.reserve));
+  }
+  ever = std::min(ever, page_limit_);
+  if (ever < out.size()) return Shortage::Kind::kNeverFits;
+  if (gate_.HeldByOther() || FreeForBos(highest) < out.size()) {
+    return Shortage::Kind::kFull;
+  }
+  uint64_t normal =
+      zones_[1].reserve == 0 ? out.size() : ForBosUpTo(zones_[1], highest);
+  for (FrameNumber& frame : out) {
+    frame = kNoFrame;
+    if (normal != 0) {
+      --normal;
+      frame = Take(zones_[1], highest);
+    }
+    if (frame == kNoFrame) frame = Take(zones_[0], highest);
+    ++zones_[static_cast<int>(ZoneOf(frame))].used;
+  }
+  NoteLevel();
+  return Shortage::Kind::kNone;
+}
+
 Shortage::Kind PhysicalMemory::Allocate(std::span<FrameNumber> out,
                                         FrameNumber highest, Zero zero) {
   {
     SpinLockHolder hold(lock_);
-    if (AllUpTo(zones_[0], highest) + AllUpTo(zones_[1], highest) <
-        out.size()) {
-      return Shortage::Kind::kNeverFits;
-    }
-    if (gate_.HeldByOther() ||
-        FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest) <
-            out.size()) {
-      return Shortage::Kind::kFull;
-    }
-    for (FrameNumber& frame : out) {
-      frame = Take(zones_[1], highest);
-      if (frame == kNoFrame) frame = Take(zones_[0], highest);
-    }
+    const Shortage::Kind kind = TakeForBos(out, highest);
+    if (kind != Shortage::Kind::kNone) return kind;
   }
   if (zero == Zero::kYes && backed()) {
     for (const FrameNumber frame : out) {
@@ -167,6 +246,48 @@ void PhysicalMemory::Free(std::span<const FrameNumber> frames) {
     --zone.used;
     zone.returned.push_back(frame);
   }
+  NoteLevel();
+}
+
+Shortage::Kind PhysicalMemory::AllocateForHost(std::span<FrameNumber> out,
+                                               FrameNumber highest) {
+  SpinLockHolder hold(lock_);
+  if (AllUpTo(zones_[0], highest) + AllUpTo(zones_[1], highest) < out.size()) {
+    return Shortage::Kind::kNeverFits;
+  }
+  if (FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest) <
+      out.size()) {
+    return Shortage::Kind::kFull;
+  }
+  for (FrameNumber& frame : out) {
+    frame = Take(zones_[1], highest);
+    if (frame == kNoFrame) frame = Take(zones_[0], highest);
+    ++zones_[static_cast<int>(ZoneOf(frame))].host;
+  }
+  NoteLevel();
+  return Shortage::Kind::kNone;
+}
+
+void PhysicalMemory::FreeFromHost(std::span<const FrameNumber> frames) {
+  SpinLockHolder hold(lock_);
+  for (const FrameNumber frame : frames) {
+    ZoneState& zone = zones_[static_cast<int>(ZoneOf(frame))];
+    TWOSTEP_CHECK(frame < zone.untouched && zone.host > 0);
+    --zone.host;
+    zone.returned.push_back(frame);
+  }
+  NoteLevel();
+}
+
+uint64_t PhysicalMemory::frames_wanted() const {
+  SpinLockHolder hold(lock_);
+  return FramesWanted();
+}
+
+void PhysicalMemory::SetPageLimit(uint64_t frames) {
+  SpinLockHolder hold(lock_);
+  page_limit_ = frames == 0 ? ~uint64_t{0} : frames;
+  NoteLevel();
 }
 
 uint64_t PhysicalMemory::used_frames(Zone zone) const {
@@ -174,9 +295,23 @@ uint64_t PhysicalMemory::used_frames(Zone zone) const {
   return zones_[static_cast<int>(zone)].used;
 }
 
+uint64_t PhysicalMemory::host_frames(Zone zone) const {
+  SpinLockHolder hold(lock_);
+  return zones_[static_cast<int>(zone)].host;
+}
+
 uint64_t PhysicalMemory::free_frames(FrameNumber highest) const {
   SpinLockHolder hold(lock_);
-  return FreeUpTo(zones_[0], highest) + FreeUpTo(zones_[1], highest);
+  return FreeForBos(highest);
+}
+
+uint64_t PhysicalMemory::unused_frames(Zone zone) const {
+  SpinLockHolder hold(lock_);
+  return zones_[static_cast<int>(zone)].free();
+}
+
+uint64_t PhysicalMemory::reserve_frames(Zone zone) const {
+  return zones_[static_cast<int>(zone)].reserve;
 }
 
 uint64_t PhysicalMemory::frames(Zone zone) const {

@@ -10,6 +10,16 @@
 // InvalidateForCpu, so a forgotten sync shows as wrong bytes. Frames carved out
 // for pools are mapped uncached there: one view.
 //
+// Bos never get the frames of the reserve, which are for the host's own work
+// (AllocateForHost), nor more than the page limit. When they leave less than
+// the low watermark free, somebody should make room up to the high one:
+//
+//   free frames of a zone:  | reserve | low watermark | high watermark | ...
+//                             host's    swap out ------> until here
+//
+// The reserve is divided among the zones by their sizes; the watermarks and the
+// limit count the frames of both.
+//
 // Thread-safe, but for the bytes themselves.
 
 #include <cstddef>
@@ -46,17 +56,38 @@ class PhysicalMemory {
   // the machine is set up. kResourceExhausted when the zone is too small.
   absl::StatusOr<FrameNumber> Carve(uint64_t frames);
 
-  // Fills all of `out` with frames at most `highest`, from NORMAL as long as
-  // there are any, or none: on shortage nothing is taken. kNeverFits when the
-  // machine does not have that many, kFull also when another has the gate.
+  // For bos: fills all of `out` with frames at most `highest`, from NORMAL as
+  // long as there are any, or none: on shortage nothing is taken. kNeverFits
+  // when the machine does not have that many, reserve and page limit
+  // considered; kFull also when another has the gate.
   Shortage::Kind Allocate(std::span<FrameNumber> out, FrameNumber highest,
                           Zero zero);
   void Free(std::span<const FrameNumber> frames);
+  // For the host's own work: the same, without zeroing, and down to the last
+  // frame of the reserve, whoever has the gate.
+  Shortage::Kind AllocateForHost(std::span<FrameNumber> out,
+                                 FrameNumber highest);
+  void FreeFromHost(std::span<const FrameNumber> frames);
+
+  // How many frames bos should give up to reach the high watermark; 0 unless
+  // less than the low one is free.
+  uint64_t frames_wanted() const;
+  // Whether that is not 0: one relaxed load.
+  bool below_low_watermark() const {
+    return below_low_.load(std::memory_order_relaxed);
+  }
+  // Frames that bos may have together; 0: no limit. They keep what they have.
+  void SetPageLimit(uint64_t frames);
 
   // Held by who makes room: nobody else is given frames meanwhile.
   ReservationLock& gate() { return gate_; }
+  // Bos' frames, and the host's own.
   uint64_t used_frames(Zone zone) const;
+  uint64_t host_frames(Zone zone) const;
+  // What bos could get, and what is free in all, reserve and all.
   uint64_t free_frames(FrameNumber highest) const;
+  uint64_t unused_frames(Zone zone) const;
+  uint64_t reserve_frames(Zone zone) const;
   uint64_t frames(Zone zone) const;
   static Zone ZoneOf(FrameNumber frame) {
     return frame < kNormalZoneFirstFrame ? Zone::kDma32 : Zone::kNormal;
@@ -94,19 +125,31 @@ class PhysicalMemory {
     uint64_t carved = 0;
     // Frames at and above this one were never given out.
     uint64_t untouched = 0;
-    uint64_t used = 0;
+    uint64_t used = 0;     // by bos
+    uint64_t host = 0;     // by the host's own work
+    uint64_t reserve = 0;  // not for bos
     std::vector<FrameNumber> returned;
 
-    uint64_t free() const { return frames - carved - used; }
+    uint64_t free() const { return frames - carved - used - host; }
   };
 
   PhysicalMemory() = default;
+  static absl::Status CheckSizes(const MachineConfig& config);
+  void SetUpZones(const MachineConfig& config);
   bool InPool(FrameNumber frame) const { return frame < zones_[0].carved; }
   // kNoFrame when the zone has none at most `highest`.
   static FrameNumber Take(ZoneState& zone, FrameNumber highest);
   static uint64_t FreeUpTo(const ZoneState& zone, FrameNumber highest);
+  // The same without the reserve: what bos may have.
+  static uint64_t ForBosUpTo(const ZoneState& zone, FrameNumber highest);
   // Free or not, but not a pool's.
   static uint64_t AllUpTo(const ZoneState& zone, FrameNumber highest);
+  Shortage::Kind TakeForBos(std::span<FrameNumber> out, FrameNumber highest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint64_t FreeForBos(FrameNumber highest) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint64_t FramesWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteLevel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   int fd_ = -1;
   uint64_t bytes_ = 0;
@@ -115,6 +158,10 @@ class PhysicalMemory {
   ReservationLock gate_;
   mutable SpinLock lock_;
   ZoneState zones_[2];
+  uint64_t low_watermark_ = 0;
+  uint64_t high_watermark_ = 0;
+  uint64_t page_limit_ ABSL_GUARDED_BY(lock_) = ~uint64_t{0};
+  Atomic<bool> below_low_{false};
 };
 
 }  // namespace twostep

@@ -53,14 +53,20 @@ Shortage::Kind Pages::SwapOut(PhysicalMemory& memory, SwapStore& swap) {
   return kind;
 }
 
-Shortage::Kind Pages::SwapIn(PhysicalMemory& memory, SwapStore& swap,
-                             FrameNumber highest) {
+absl::StatusOr<Shortage::Kind> Pages::SwapIn(PhysicalMemory& memory,
+                                             SwapStore& swap,
+                                             FrameNumber highest) {
   TWOSTEP_CHECK(home_ == Home::kSwapped);
   auto entries = std::make_unique_for_overwrite<FrameNumber[]>(count_);
   const Shortage::Kind kind = memory.Allocate({entries.get(), count_}, highest,
                                               PhysicalMemory::Zero::kNo);
   if (kind != Shortage::Kind::kNone) return kind;
-  swap.Load(frames(), {entries.get(), count_});
+  const std::span<const FrameNumber> loaded(entries.get(), count_);
+  absl::Status read = swap.Load(frames(), loaded);
+  if (!read.ok()) {
+    memory.Free(loaded);
+    return read;
+  }
   entries_ = std::move(entries);
   home_ = Home::kMemory;
   return kind;

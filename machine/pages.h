@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 
+#include "absl/status/statusor.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/swap_store.h"
@@ -53,11 +54,12 @@ class Pages {
                           PhysicalMemory::Zero zero);
   // Gives frames or slots back, contents and all. REQUIRES: not kBinder.
   void Release(PhysicalMemory& memory, SwapStore& swap);
-  // Both keep the bytes. On shortage nothing has changed.
+  // Both keep the bytes. On shortage nothing has changed, nor when the swap
+  // store cannot be read (kDataLoss).
   // REQUIRES: kMemory, kSwapped respectively.
   Shortage::Kind SwapOut(PhysicalMemory& memory, SwapStore& swap);
-  Shortage::Kind SwapIn(PhysicalMemory& memory, SwapStore& swap,
-                        FrameNumber highest);
+  absl::StatusOr<Shortage::Kind> SwapIn(PhysicalMemory& memory, SwapStore& swap,
+                                        FrameNumber highest);
 
   // For binders: replaces the frames by `frames`, of which there are count(),
   // and returns the old ones (null when there were none).

@@ -90,7 +90,11 @@ TEST(MachineFile, EveryFieldGoesWhereItSays) {
       const std::string head = absl::StrCat("[", field.table, "]\n");
       text.insert(text.find(head) + head.size(), line);
     }
-    if (absl::string_view(field.key) == "dma32") continue;  // too small alone
+    // Too small alone; without a high one.
+    if (absl::string_view(field.key) == "dma32" ||
+        absl::string_view(field.key) == "low_watermark") {
+      continue;
+    }
     const auto file = Parse(text);
     ASSERT_TRUE(file.ok()) << file.status() << "\n" << text;
     EXPECT_EQ(field.Show(*file), field.Show(changed)) << field.key;
@@ -111,7 +115,9 @@ TEST(MachineFile, CommentsMayHoldAnyText) {
 TEST(MachineFile, SetsTheStructsItNames) {
   const auto file = Parse(
       "name = 'a'\n[memory]\ndma32 = '300 MiB'\nnormal = 0\ncoherent = 4096\n"
-      "cma = '1 MiB'\nswap = '0'\n[iommu]\nmode = 'translated'\n"
+      "cma = '1 MiB'\nswap = '0'\nswap_medium = 'file'\nreserve = 4096\n"
+      "low_watermark = 8192\nhigh_watermark = 12288\npage_limit = '1 MiB'\n"
+      "[iommu]\nmode = 'translated'\n"
       "iova_base = 0x100000000\niova_size = '16 MiB'\n"
       "[swiotlb]\nsize = '8 MiB'\nforced = true\n[cost]\nzap_ns = 7\n"
       "[gpu]\nname = 'b'\ndma_mask_bits = 40\ncoherent = false\n"
@@ -123,6 +129,11 @@ TEST(MachineFile, SetsTheStructsItNames) {
   EXPECT_EQ(file->machine.coherent_bytes, 4096u);
   EXPECT_EQ(file->machine.cma_bytes, kMiB);
   EXPECT_EQ(file->machine.swap_bytes, 0u);
+  EXPECT_EQ(file->machine.swap_medium, SwapMedium::kFile);
+  EXPECT_EQ(file->machine.reserve_bytes, 4096u);
+  EXPECT_EQ(file->machine.low_watermark_bytes, 8192u);
+  EXPECT_EQ(file->machine.high_watermark_bytes, 12288u);
+  EXPECT_EQ(file->machine.page_limit_bytes, kMiB);
   EXPECT_EQ(file->machine.iommu.mode, IommuMode::kTranslated);
   EXPECT_EQ(file->machine.iommu.iova_base, 4 * kGiB);
   EXPECT_EQ(file->machine.iommu.iova_bytes, 16 * kMiB);
@@ -199,6 +210,15 @@ TEST(MachineFile, SaysFileLineFieldAndWayOut) {
       {gpu + "[memory]\n\ncoherent = '1 GiB'",
        "m.toml:2: [memory] dma32: 512 MiB cannot hold the pools carved out of "
        "it: coherent 1 GiB, cma 64 MiB, [swiotlb] size 64 MiB are 1152 MiB"},
+      {gpu + "[memory]\nlow_watermark = '2 MiB'\nhigh_watermark = '1 MiB'",
+       "m.toml:4: [memory] high_watermark: 1 MiB is below low_watermark, 2"},
+      {gpu + "[memory]\nreserve = '900 MiB'",
+       "m.toml:3: [memory] reserve: reserve and high_watermark together are "
+       "900 MiB; beside the pools there are 832 MiB"},
+      {gpu + "[memory]\nhigh_watermark = '900 MiB'",
+       "[memory] high_watermark: reserve and high_watermark together are"},
+      {gpu + "[memory]\nswap_medium = 'tape'",
+       "m.toml:3: [memory] swap_medium: \"tape\" is none of its words"},
       {both + "[swiotlb]\nsize = 0\nforced = true",
        "m.toml:5: [swiotlb] forced: there is no pool"},
       {both + "dma_mask_bits = 32\n[iommu]\nmode = 'translated'",

@@ -120,7 +120,7 @@ TEST(PagesOfABo, B14_SwapOutGivesUpTheFramesAndKeepsTheBytes) {
   EXPECT_EQ(pages.home(), Pages::Home::kSwapped);
   EXPECT_EQ(UsedFrames(rig), 0);
   EXPECT_EQ(swap.used_pages(), 5);
-  ASSERT_EQ(pages.SwapIn(memory, swap, kNoFrame - 1), Shortage::Kind::kNone);
+  ASSERT_EQ(*pages.SwapIn(memory, swap, kNoFrame - 1), Shortage::Kind::kNone);
   EXPECT_EQ(swap.used_pages(), 0);
   for (PageCount i = 0; i < 5; ++i) {
     EXPECT_EQ(memory.CpuBytes(pages.frames()[i])[i],

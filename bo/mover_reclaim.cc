@@ -1,0 +1,45 @@
+// The part of Mover that gives page frames back because the host wants them,
+// not because a bo does: it takes what is idle, and waits for nobody.
+
+#include "twostep/bo/mover.h"
+
+namespace twostep {
+
+VictimSearch::Orders Mover::OrdersWithFrames() {
+  VictimSearch::Orders orders{&host_.system_manager().order()};
+  for (MemoryManager* manager :
+       host_.Managers(MemoryManager::Kind::kAperture)) {
+    orders.push_back(&manager->order());
+  }
+  return orders;
+}
+
+uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
+  TWOSTEP_CHECK(wait_.mode == WaitLimit::Mode::kNoWait);
+  const VictimSearch::Orders orders = OrdersWithFrames();
+  uint64_t given = 0;
+  for (uint32_t examined = 0; given < pages && examined < max_bos; ++examined) {
+    VictimSearch search(orders, VictimSearch::Order::kMemory,
+                        AskerFor(Resource::kHost), awaited_);
+    const VictimSearch::Victims victims =
+        search.First([](const BufferObject& bo) {
+          return bo.pages_.home() == Pages::Home::kMemory;
+        });
+    if (victims.empty()) break;
+    BufferObject& victim = *victims[0];
+    // What is busy would leave its frames behind until its fences signal.
+    Result result = WaitIdle(victim);
+    if (result == Result::kDone) {
+      ++depth_;
+      result = victim.worthless() ? EvictGpu(victim) : SwapOut(victim);
+      --depth_;
+    }
+    if (result == Result::kDone) given += victim.page_count();
+    // Those that cannot go stay reserved: the next search passes them over.
+    Settle(victim, result);
+    if (result == Result::kLost) break;
+  }
+  return given;
+}
+
+}  // namespace twostep
