@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/copy_sides.h"
 #include "twostep/bo/cpu_mapping.h"
 
 namespace twostep {
@@ -341,7 +342,9 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
     }
   }
   if (result == Result::kDone && bo.pages_.home() == Pages::Home::kSwapped) {
-    result = SwapIn(bo);
+    // By way of host memory, where it stays if what follows fails.
+    result = Charge(bo, {Resource::kHost}, evicting);
+    if (result == Result::kDone) result = SwapIn(bo);
   }
   if (result == Result::kDone) {
     absl::Status taken = TakePagesFromCpu(bo);

@@ -163,8 +163,6 @@ class Mover {
   Result EvictOne(VictimSearch::Orders orders, VictimSearch::Order which,
                   const EvictionOrder::Asker& asker);
   Result SwapOutOne(const EvictionOrder::Asker& asker);
-  // Of bos that may have ordinary frames: those that no GPU sees come first.
-  VictimSearch::Orders OrdersWithFrames();
   // Calls `take` until it has its frames, making some in between.
   Result RetryForFrames(absl::FunctionRef<Shortage::Kind()> take);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -185,9 +183,6 @@ class Mover {
   void NoteStuck();
 
   // Contents.
-  CopySide FixedSide(MemoryManager& manager, const SpaceBlock& block,
-                     PageCount pages, const CopyEngine& engine) const;
-  CopySide PagesSide(const BufferObject& bo, const CopyEngine& engine) const;
   Result Copy(BufferObject& bo, Device& device, CopySide from, CopySide to,
               const FenceSet& space_fences, Fence* fence);
   Result WaitIdle(BufferObject& bo);

@@ -5,18 +5,9 @@
 
 namespace twostep {
 
-VictimSearch::Orders Mover::OrdersWithFrames() {
-  VictimSearch::Orders orders{&host_.system_manager().order()};
-  for (MemoryManager* manager :
-       host_.Managers(MemoryManager::Kind::kAperture)) {
-    orders.push_back(&manager->order());
-  }
-  return orders;
-}
-
 uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
   TWOSTEP_CHECK(wait_.mode == WaitLimit::Mode::kNoWait);
-  const VictimSearch::Orders orders = OrdersWithFrames();
+  const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
   uint64_t given = 0;
   for (uint32_t examined = 0; given < pages && examined < max_bos; ++examined) {
     VictimSearch search(orders, VictimSearch::Order::kMemory,

@@ -607,7 +607,7 @@ Mover::Result Mover::MakeFrames() {
 // First of those that no GPU sees, then of the apertures'.
 Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
   if (depth_ >= kMaxDepth) return Result::kShort;
-  const VictimSearch::Orders orders = OrdersWithFrames();
+  const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
   const auto has_frames = [](const BufferObject& bo) {
     return bo.pages_.home() == Pages::Home::kMemory;
   };
@@ -636,33 +636,6 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
 }
 
 // --- Contents ---
-
-CopySide Mover::FixedSide(MemoryManager& manager, const SpaceBlock& block,
-                          PageCount pages, const CopyEngine& engine) const {
-  CopySide side{CopySide::Kind::kVram, manager.vram(), {}};
-  if (!engine.executes()) return side;
-  side.pages.reserve(pages);
-  manager.ForEachSegment(block, pages, [&](uint64_t start, uint64_t count) {
-    for (uint64_t i = 0; i < count; ++i) side.pages.push_back(start + i);
-  });
-  return side;
-}
-
-CopySide Mover::PagesSide(const BufferObject& bo,
-                          const CopyEngine& engine) const {
-  if (!bo.pages_.present()) return CopySide{};
-  CopySide side{
-      bo.binder_ != nullptr ? CopySide::Kind::kDma : CopySide::Kind::kFrames,
-      {}};
-  if (!engine.executes()) return side;
-  side.pages.reserve(bo.page_count());
-  for (PageCount i = 0; i < bo.page_count(); ++i) {
-    side.pages.push_back(bo.binder_ != nullptr
-                             ? bo.binding_->Address(bo.pages_, i) >> kPageShift
-                             : bo.pages_.frames()[i]);
-  }
-  return side;
-}
 
 Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
                           CopySide to, const FenceSet& space_fences,

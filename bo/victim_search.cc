@@ -3,11 +3,20 @@
 #include <algorithm>
 
 #include "twostep/bo/bo_hooks.h"
+#include "twostep/bo/host.h"
 #include "twostep/machine/hole_scan.h"
 
 namespace twostep {
 
 using Verdict = EvictionOrder::Verdict;
+
+VictimSearch::Orders VictimSearch::OrdersWithFrames(Host& host) {
+  Orders orders{&host.system_manager().order()};
+  for (MemoryManager* manager : host.Managers(MemoryManager::Kind::kAperture)) {
+    orders.push_back(&manager->order());
+  }
+  return orders;
+}
 
 BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
   return which_ == Order::kMemory ? BoHooks::BoOfMemoryHook(hook)

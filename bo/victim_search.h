@@ -23,6 +23,8 @@ class VictimSearch {
   enum class Order : uint8_t { kMemory, kDma };
   // Searched one after the other; their bos come in that order.
   using Orders = absl::InlinedVector<EvictionOrder*, 4>;
+  // Of bos that may have ordinary frames: those that no GPU sees come first.
+  static Orders OrdersWithFrames(Host& host);
 
   // `awaited` are bos that this thread has reserved as possible victims.
   VictimSearch(Orders orders, Order which, const EvictionOrder::Asker& asker,

@@ -178,17 +178,29 @@ uint64_t PhysicalMemory::AllUpTo(const ZoneState& zone, FrameNumber highest) {
   return end > first ? end - first : 0;
 }
 
-uint64_t PhysicalMemory::FreeForBos(FrameNumber highest) const {
-  const uint64_t free =
-      ForBosUpTo(zones_[0], highest) + ForBosUpTo(zones_[1], highest);
-  if (page_limit_ == ~uint64_t{0}) return free;
+uint64_t PhysicalMemory::LeftOfLimit() const {
   const uint64_t used = zones_[0].used + zones_[1].used;
-  return used >= page_limit_ ? 0 : std::min(free, page_limit_ - used);
+  return page_limit_ - std::min(page_limit_, used);
+}
+
+uint64_t PhysicalMemory::FreeForBos(FrameNumber highest) const {
+  return std::min(LeftOfLimit(), ForBosUpTo(zones_[0], highest) +
+                                     ForBosUpTo(zones_[1], highest));
 }
 
 uint64_t PhysicalMemory::FramesWanted() const {
-  const uint64_t free = FreeForBos(kNoFrame - 1);
-  return free < low_watermark_ ? high_watermark_ - free : 0;
+  // Both zones together: what the host took of the reserve counts as well.
+  const uint64_t unused = zones_[0].free() + zones_[1].free();
+  const uint64_t reserve = zones_[0].reserve + zones_[1].reserve;
+  const uint64_t left = LeftOfLimit();
+  uint64_t wanted = 0;
+  if (unused < low_watermark_ + reserve) {
+    wanted = high_watermark_ + reserve - unused;
+  }
+  if (left < low_watermark_) {
+    wanted = std::max(wanted, high_watermark_ - left);
+  }
+  return wanted;
 }
 
 void PhysicalMemory::NoteLevel() {

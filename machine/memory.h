@@ -146,6 +146,7 @@ class PhysicalMemory {
   static uint64_t AllUpTo(const ZoneState& zone, FrameNumber highest);
   Shortage::Kind TakeForBos(std::span<FrameNumber> out, FrameNumber highest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  uint64_t LeftOfLimit() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   uint64_t FreeForBos(FrameNumber highest) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   uint64_t FramesWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

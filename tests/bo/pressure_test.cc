@@ -1,10 +1,12 @@
-// Host memory under pressure: B4, B6, B14, B41, S10, S12, S13, S28.
+// Host memory under pressure: B4, B6, B14, B41, S10, S13, S28, and what clients
+// are charged for what is swapped out (R14).
 
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "tests/bo/platforms.h"
+#include "twostep/bo/exec.h"
 
 namespace twostep {
 namespace {
@@ -20,6 +22,17 @@ uint64_t UsedFrames(Rig& rig) {
 }
 uint64_t FreeFrames(Rig& rig) {
   return rig.machine().memory().free_frames(kNoFrame - 1);
+}
+
+// Among other threads: gives way, and tries again.
+absl::Status PlaceByExec(Rig& rig, const BoRef& bo,
+                         const Placement& placement) {
+  Exec exec(rig.device());
+  exec.Add(*bo, {&placement, 1}, FenceUse::kWrite);
+  ValidateContext context;
+  absl::Status status = exec.Run(&context);
+  if (status.ok()) exec.Finish(Fence{});
+  return status;
 }
 
 class Pressure : public ::testing::TestWithParam<MachineKind> {
@@ -198,8 +211,10 @@ TEST_P(Pressure, S13_InAStressRunTheReserveIsThereForTheHost) {
       const uint64_t i = (step * 5 + seed) % 8;
       static constexpr DmaType kTypes[] = {DmaType::kNone, DmaType::kDynamic,
                                            DmaType::kCoherent};
-      const absl::Status status = rig.Validate(
-          bos[i], step % 4 == 3 ? kSystem : Tt(kTypes[(step + seed) % 3]));
+      const Placement placement =
+          step % 4 == 3 ? kSystem : Tt(kTypes[(step + seed) % 3]);
+      const absl::Status status = PlaceByExec(rig, bos[i], placement);
+      EXPECT_EQ(status, absl::OkStatus());
       if (!status.ok()) ++errors;
       wrong_bytes += rig.CpuWrongBytes(bos[i], seed + i);
     }
@@ -216,6 +231,8 @@ TEST_P(Pressure, S13_InAStressRunTheReserveIsThereForTheHost) {
       } else {
         ++refused;
       }
+      // Takes from them what it can get, and is in nobody's way.
+      rig.host().Shrink(kQuarterPages);
       YieldFor(20);
     }
   }
@@ -287,16 +304,24 @@ TEST_P(Pressure, S28_ACallLooksAtNoMoreBosThanItMay) {
 
 TEST_P(Pressure, S28_WhatIsBusyPinnedOrReservedIsLeftAloneAndNotWaitedFor) {
   Rig rig(Options());
-  std::vector<BoRef> bos = Filled(rig, 5);
+  std::vector<BoRef> bos = Filled(rig, 6);
   const Fence pending = rig.KeepBusy(bos[0]);
   rig.Pin(bos[1]);
   bos[2]->Reserve();
   bos[3]->Reserve();
   bos[3]->SetWorthless(true);
   bos[3]->UnreserveUnused();
+  // Dropped, it would leave its frames behind until it is idle.
+  bos[5]->Reserve();
+  bos[5]->SetWorthless(true);
+  bos[5]->UnreserveUnused();
+  rig.KeepBusy(bos[5]);
+  const uint64_t used = UsedFrames(rig);
   const Host::Shrunk shrunk = rig.host().Shrink(~uint64_t{0});
   bos[2]->UnreserveUnused();
   EXPECT_EQ(shrunk.bo_pages, 2 * kQuarterPages);
+  EXPECT_EQ(used - UsedFrames(rig), shrunk.frames());
+  EXPECT_FALSE(bos[5]->purged());
   EXPECT_FALSE(pending.Signalled());
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(Swapped(bos[i])) << i;
   // Dropped, not stored.
@@ -326,6 +351,48 @@ TEST_P(Pressure, S28_StorageThatWasLeftBehindComesBeforeBos) {
   EXPECT_EQ(rig.Broken(), "");
 }
 
+// Who waits for a bo that is being swapped out gets its room, and the swapper,
+// which waits for nobody, is not held up.
+TEST(Swapping, R10WhoWaitsForWhatIsBeingSwappedOutGetsTheRoom) {
+  RecordingHooks hooks;
+  RigOptions options = OptionsOf(MachineKind::kIommu);
+  options.hooks = &hooks;
+  Rig rig(options);
+  BoRef squatter = rig.Make(kMiB);  // all of the IOVA space
+  BoRef newcomer = rig.Make(kMiB);
+  rig.CpuFill(squatter, 1);
+  rig.CpuFill(newcomer, 2);
+  ASSERT_EQ(rig.Validate(squatter, Tt(DmaType::kDynamic)), absl::OkStatus());
+  rig.Pin(newcomer);
+  Atomic<bool> at_work{false};
+  Atomic<bool> go_on{false};
+  hooks.on_event = [&](const BufferObject& bo, BoEvent event) {
+    if (&bo != squatter.get() || event != BoEvent::kGpuUnbound) return;
+    at_work.store(true);
+    at_work.notify_all();
+    for (uint64_t rounds = 0; !go_on.load(); ++rounds) YieldFor(rounds);
+  };
+  Host::Shrunk shrunk;
+  Thread swapper([&] { shrunk = rig.host().Shrink(1); });
+  at_work.wait(false);
+  rig.Unpin(newcomer);
+  absl::Status placed = absl::UnknownError("not done");
+  Thread waiter(
+      [&] { placed = rig.Validate(newcomer, Tt(DmaType::kDynamic)); });
+  for (int i = 0; i < 100; ++i) YieldFor(50);
+  EXPECT_FALSE(rig.In(newcomer, MemoryType::kTt));
+  go_on.store(true);
+  swapper.Join();
+  waiter.Join();
+  EXPECT_EQ(placed, absl::OkStatus());
+  EXPECT_EQ(shrunk.bo_pages, kMiB / kPageSize);
+  EXPECT_EQ(squatter->pages().home(), Pages::Home::kSwapped);
+  hooks.on_event = nullptr;
+  EXPECT_EQ(rig.Broken(), "");
+  EXPECT_EQ(rig.DeviceWrongBytes(newcomer, 2), 0);
+  EXPECT_EQ(rig.CpuWrongBytes(squatter, 1), 0);
+}
+
 TEST(Shrinkers, ThreadsAskAndComeAndGo) {
   Shrinkers shrinkers;
   Atomic<uint64_t> calls{0};
@@ -337,8 +404,9 @@ TEST(Shrinkers, ThreadsAskAndComeAndGo) {
     for (int i = 0; i < 200; ++i) {
       Atomic<bool> alive{true};
       auto registration = shrinkers.Register("short-lived", [&](uint64_t) {
-        EXPECT_TRUE(alive.load());
         ++calls;
+        YieldFor(30);
+        EXPECT_TRUE(alive.load());
         return uint64_t{1};
       });
       const uint64_t before = calls;
@@ -366,13 +434,87 @@ TEST_P(Pressure, B41_APageLimitMakesOlderBosSwapOutAndTheNewOneIsPlaced) {
       ASSERT_LE(UsedFrames(rig), 4 * kQuarterPages);
       ASSERT_EQ(rig.Broken(), "") << i;
     }
-    for (int i = 0; i < 10; ++i) EXPECT_EQ(Swapped(bos[i]), i < 6) << i;
+    // Frames above the device's mask are replaced by copies: room for one more.
+    const bool copies =
+        GetParam() == MachineKind::kSwiotlb && dma == DmaType::kNone;
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_EQ(Swapped(bos[i]), i < (copies ? 7 : 6)) << i;
+    }
     EXPECT_TRUE(rig.In(bos[9], MemoryType::kTt));
     ExpectBytes(rig, bos);
     const absl::Status never =
         rig.Validate(rig.Make(5 * kQuarter), Tt(DmaType::kNone));
     EXPECT_EQ(KindOf(never), ErrorKind::kNeverFits) << never;
   }
+}
+
+// --- Clients ---
+
+uint64_t Charged(const ClientRef& client) {
+  return client->account(Resource::kHost).used_pages();
+}
+
+TEST_P(Pressure, R14_WhatIsSwappedOutIsNotChargedAndIsAgainWhenItIsBack) {
+  Rig rig(Options());
+  const ClientRef client =
+      *rig.host().CreateClient({.name = "a", .host = {.max_pages = 256}});
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 8; ++i) {
+    bos.push_back(*rig.host().CreateBo(kQuarter, client));
+    rig.CpuFill(bos.back(), i);
+    EXPECT_LE(Charged(client), 4 * kQuarterPages);
+  }
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(Swapped(bos[i]), i < 4) << i;
+  rig.host().Shrink(2 * kQuarterPages);
+  EXPECT_EQ(Charged(client), 2 * kQuarterPages);
+  EXPECT_EQ(rig.Broken(), "");
+  ASSERT_EQ(rig.Validate(bos[0], Tt(DmaType::kDynamic)), absl::OkStatus());
+  EXPECT_EQ(Charged(client), 3 * kQuarterPages);
+  const UsageReport report = rig.host().Report();
+  EXPECT_EQ(report.lines[1].pages[0], 3 * kQuarterPages);
+  EXPECT_EQ(report.lines[1].swapped_pages, 5 * kQuarterPages);
+  EXPECT_EQ(report.total_pages[0], 3 * kQuarterPages);
+  EXPECT_EQ(rig.Broken(), "");
+  ExpectBytes(rig, bos);
+}
+
+TEST_P(Pressure, R14_ShrinkingLeavesEachClientItsMin) {
+  Rig rig(Options());
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "a", .host = {.min_pages = 2 * kQuarterPages}});
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 4; ++i) {
+    bos.push_back(*rig.host().CreateBo(kQuarter, client));
+    rig.CpuFill(bos.back(), i);
+  }
+  EXPECT_EQ(rig.host().Shrink(~uint64_t{0}).bo_pages, 2 * kQuarterPages);
+  EXPECT_EQ(Charged(client), 2 * kQuarterPages);
+  EXPECT_EQ(rig.Broken(), "");
+  ExpectBytes(rig, bos);
+}
+
+// Swapped in for a copy that fails, its contents stay in frames.
+TEST_P(Pressure, R14_ACopyThatFailsBehindASwapInLeavesTheChargeRight) {
+  RecordingHooks hooks;
+  RigOptions options = Options();
+  options.hooks = &hooks;
+  Rig rig(options);
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "a", .host = {.max_pages = kQuarterPages}});
+  BoRef bo = *rig.host().CreateBo(kQuarter, client);
+  rig.CpuFill(bo, 1);
+  rig.host().Shrink(1);
+  ASSERT_TRUE(Swapped(bo));
+  EXPECT_EQ(Charged(client), 0);
+  hooks.copies_until_failure = 1;
+  EXPECT_FALSE(rig.Validate(bo, kVram).ok());
+  EXPECT_EQ(Charged(client), kQuarterPages);
+  EXPECT_EQ(rig.Broken(), "");
+  hooks.copies_until_failure = 0;
+  EXPECT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+  EXPECT_EQ(Charged(client), 0);
+  EXPECT_EQ(rig.Broken(), "");
+  EXPECT_EQ(rig.DeviceWrongBytes(bo, 1), 0);
 }
 
 TEST_P(Pressure, B14_ASwapFileKeepsEveryByte) {
