@@ -6,7 +6,6 @@
 // Devices and bos must go before their host. Thread-safe.
 
 #include <array>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -20,6 +19,7 @@
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/bo/global_names.h"
+#include "twostep/bo/host_options.h"
 #include "twostep/bo/shrinkers.h"
 #include "twostep/dma_types/dma_binder.h"
 #include "twostep/eviction/policy_registry.h"
@@ -27,39 +27,6 @@
 #include "twostep/placement/placement.h"
 
 namespace twostep {
-
-// A bug of the caller's, found by the library.
-struct Misuse {
-  enum class Kind : uint8_t {
-    kKernelMapOfDynamic,  // CPU access to pages that are the device's
-    kDeviceUseOfKernelMapped,
-    kLiveAtTeardown,
-  };
-  Kind kind;
-  std::string message;
-};
-
-struct HostOptions {
-  // The order of every memory type and DMA binder: a name, perhaps with
-  // parameters; see EvictionPolicies().
-  std::string eviction_policy = "lru";
-  // When set, makes the policies instead.
-  EvictionPolicyFactory make_eviction_policy;
-  // Told of every misuse. Default: print it and stop the process.
-  std::function<void(const Misuse&)> misuse_handler;
-  // Of the global names: without one nobody can tell them beforehand.
-  std::optional<uint64_t> name_seed;
-};
-
-// Counts since the host was made, in bytes or events.
-struct MoveStats {
-  Atomic<uint64_t> to_fixed_bytes{0};
-  Atomic<uint64_t> from_fixed_bytes{0};
-  Atomic<uint64_t> swap_out_bytes{0};
-  Atomic<uint64_t> swap_in_bytes{0};
-  Atomic<uint64_t> cpu_faults{0};
-  Atomic<uint64_t> purges{0};
-};
 
 class Host {
  public:
