@@ -25,12 +25,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "benchmark/benchmark.h"
 #include "tests/allocation_count.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/host.h"
 #include "twostep/machine/machine.h"
 #include "twostep/machine/range_allocator.h"
+#include "twostep/machine/sync.h"
 #include "twostep/mem_types/memory_manager.h"
 
 namespace twostep {
@@ -75,6 +77,7 @@ struct Sizes {
   uint64_t aperture_pages = 0;
   SpaceAllocator allocator = SpaceAllocator::kRange;
   bool bounced = false;
+  int devices = 1;
 };
 
 // A machine that never runs out of anything but what `Sizes` says.
@@ -95,12 +98,15 @@ class Rig {
     gpu.vram_bytes = gpu.vram_visible_bytes = PagesToBytes(sizes.vram_pages);
     gpu.vram_allocator = sizes.allocator;
     gpu.aperture_bytes = PagesToBytes(sizes.aperture_pages);
-    device_ = *Device::Create(*host_, gpu);
+    for (int i = 0; i < sizes.devices; ++i) {
+      gpu.name = std::string("gpu") + static_cast<char>('0' + i);
+      devices_.push_back(*Device::Create(*host_, gpu));
+    }
   }
 
   Machine& machine() { return *machine_; }
   Host& host() { return *host_; }
-  Device& device() { return *device_; }
+  Device& device(size_t i = 0) { return *devices_[i]; }
   BufferObject& bo(size_t i) { return *bos_[i]; }
 
   void Make(size_t count) {
@@ -109,11 +115,12 @@ class Rig {
       bos_.push_back(*host_->CreateBo(kPageSize));
     }
   }
-  void Validate(BufferObject& bo, const Placement& placement) {
+  void Validate(BufferObject& bo, const Placement& placement,
+                size_t device = 0) {
     bo.Reserve();
     ValidateContext context;
     const absl::Status status =
-        device_->Validate(bo, {&placement, 1}, &context);
+        devices_[device]->Validate(bo, {&placement, 1}, &context);
     bo.Unreserve();
     if (!status.ok()) {
       std::fprintf(stderr, "%s\n", status.ToString().c_str());
@@ -134,7 +141,7 @@ class Rig {
  private:
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Host> host_;
-  std::unique_ptr<Device> device_;
+  std::vector<std::unique_ptr<Device>> devices_;
   std::vector<BoRef> bos_;
   size_t next_ = 0;
 };
@@ -268,6 +275,87 @@ void ValidateWithEviction(benchmark::State& state, double peer_ns,
   }
 }
 
+enum class Others { kIdle, kBusy, kPinned, kReserved };
+
+// VRAM full of bos, of which 99 % are what `others` says and stand before the
+// rest in the order. Each validation brings another bo in.
+void EvictAmong(benchmark::State& state, Others others) {
+  const size_t fit = state.range(0);
+  const size_t first = fit - fit / 100;
+  Rig rig({.vram_pages = fit});
+  rig.MakeIn(kVram, fit);
+  rig.Make(fit);
+  Timeline& timeline = rig.machine().NewTimeline("work");
+  const Fence never = timeline.Emit(0);
+  for (size_t i = 0; i < fit; ++i) {
+    BufferObject& bo = rig.bo(i);
+    bo.Reserve();
+    if (i < first && others == Others::kBusy) {
+      bo.fences().Add(never, FenceUse::kRead);
+    }
+    if (i < first && others == Others::kPinned) bo.Pin();
+    if (i >= first || others != Others::kReserved) bo.Unreserve();
+  }
+  size_t next = fit;
+  const auto step = [&] {
+    rig.Validate(rig.bo(next), kVram);
+    if (++next == 2 * fit) next = first;
+  };
+  for (size_t i = 0; i < fit / 100; ++i) step();
+  const uint64_t before = rig.device().manager(MemoryType::kVram)->evictions();
+  MeasureRow(state, 0, step);
+  const uint64_t evictions =
+      rig.device().manager(MemoryType::kVram)->evictions() - before;
+  if (evictions != static_cast<uint64_t>(state.iterations())) {
+    state.SkipWithError("not one eviction each");
+  }
+  timeline.Complete(never.point);
+  for (size_t i = 0; others == Others::kReserved && i < first; ++i) {
+    rig.bo(i).UnreserveUnused();
+  }
+}
+
+// As many threads as the row's argument, each on bos of its own. The figure to
+// compare is items_per_second, of all of them.
+void OnThreads(benchmark::State& state,
+               absl::FunctionRef<void(int thread, size_t i)> step) {
+  constexpr size_t kSteps = 200'000;
+  const int threads = static_cast<int>(state.range(0));
+  for (auto _ : state) {
+    Atomic<int> ready{0};
+    const auto body = [&](int thread) {
+      ++ready;
+      while (ready.load() < threads) CpuRelax();
+      for (size_t i = 0; i < kSteps; ++i) step(thread, i);
+    };
+    std::vector<Thread> running;
+    for (int i = 0; i < threads; ++i) running.emplace_back([&, i] { body(i); });
+  }
+  state.SetItemsProcessed(state.iterations() * threads *
+                          static_cast<int64_t>(kSteps));
+}
+
+void HitsOnThreads(benchmark::State& state) {
+  constexpr size_t kBos = 1024;  // of each thread
+  const size_t count = kBos * static_cast<size_t>(state.range(0));
+  Rig rig({.vram_pages = count});
+  rig.MakeIn(kVram, count);
+  OnThreads(state, [&](int thread, size_t i) {
+    rig.Validate(rig.bo(thread * kBos + i % kBos), kVram);
+  });
+}
+
+// Each thread has a device, and twice as many bos as fit there.
+void EvictionsOnThreads(benchmark::State& state, const Placement& placement) {
+  constexpr size_t kFit = 1024;
+  const int devices = static_cast<int>(state.range(0));
+  Rig rig({.vram_pages = kFit, .aperture_pages = kFit, .devices = devices});
+  rig.Make(2 * kFit * devices);
+  OnThreads(state, [&](int thread, size_t i) {
+    rig.Validate(rig.bo(thread * 2 * kFit + i % (2 * kFit)), placement, thread);
+  });
+}
+
 void CreateDestroy(benchmark::State& state) {
   Rig rig({.vram_pages = 1});
   rig.Make(1);
@@ -393,6 +481,25 @@ void RegisterRows(int64_t iterations) {
         Contents::kDropped, buddy, fit);
   evict("validate_with_one_eviction_buddy/vram_system_pages", 852,
         Contents::kMovedAway, buddy, fit);
+  for (const auto& [name, others] :
+       {std::pair<const char*, Others>{"idle", Others::kIdle},
+        {"busy", Others::kBusy},
+        {"pinned", Others::kPinned},
+        {"reserved", Others::kReserved}}) {
+    row(std::string("evict_among/") + name,
+        [others = others](auto& state) { EvictAmong(state, others); }, {100000})
+        ->Iterations(50000);
+  }
+  const std::vector<int64_t> threads = {1, 2};
+  row("threads/validate_hit", HitsOnThreads, threads)->UseRealTime();
+  row(
+      "threads/evict_from_tt_each_a_device",
+      [](auto& state) { EvictionsOnThreads(state, kTt); }, threads)
+      ->UseRealTime();
+  row(
+      "threads/evict_from_vram_each_a_device",
+      [](auto& state) { EvictionsOnThreads(state, kVram); }, threads)
+      ->UseRealTime();
   row("create_destroy", CreateDestroy);
   row("populate_page_reused", PopulatePageReused, {1, 64});
   row("memory_of_a_bo/vram",
