@@ -19,8 +19,14 @@ BufferObject& BoHooks::BoOfDmaHook(EvictionHook& hook) {
 
 namespace {
 
+EvictionFacts IdentityOf(const BufferObject& bo) {
+  return {.key = bo.id(), .bytes = bo.size_bytes()};
+}
+
 EvictionFacts FactsOf(const BufferObject& bo) {
-  return {.key = bo.id(), .bytes = bo.size_bytes(), .priority = bo.priority()};
+  EvictionFacts facts = IdentityOf(bo);
+  facts.priority = bo.priority();
+  return facts;
 }
 
 }  // namespace
@@ -48,15 +54,19 @@ EvictionFacts BoHooks::MemoryFacts(const BufferObject& bo,
 }
 
 EvictionOwner BoHooks::OwnerOf(const MemoryManager& manager) {
-  return {.facts_of =
-              [](const void* context, const EvictionHook& hook) {
-                return MemoryFacts(
-                    BoOfMemoryHook(const_cast<EvictionHook&>(hook)),
-                    *static_cast<const MemoryManager*>(context));
-              },
-          .context = &manager,
-          .capacity_bytes = PagesToBytes(manager.pages()),
-          .touches_arrivals = true};
+  return {
+      .facts_of =
+          [](const void* context, const EvictionHook& hook) {
+            return MemoryFacts(BoOfMemoryHook(const_cast<EvictionHook&>(hook)),
+                               *static_cast<const MemoryManager*>(context));
+          },
+      .identity_of =
+          [](const void*, const EvictionHook& hook) {
+            return IdentityOf(BoOfMemoryHook(const_cast<EvictionHook&>(hook)));
+          },
+      .context = &manager,
+      .capacity_bytes = PagesToBytes(manager.pages()),
+      .touches_arrivals = true};
 }
 
 EvictionOwner BoHooks::OwnerOf(const DmaBinder& binder) {
@@ -74,6 +84,10 @@ EvictionOwner BoHooks::OwnerOf(const DmaBinder& binder) {
               facts.cost_ns += TransferNs(facts.bytes, cost.cpu_copy_mib_per_s);
             }
             return facts;
+          },
+      .identity_of =
+          [](const void*, const EvictionHook& hook) {
+            return IdentityOf(BoOfDmaHook(const_cast<EvictionHook&>(hook)));
           },
       .context = &binder,
       .touches_arrivals = true};

@@ -31,6 +31,7 @@ class ArcPolicy final : public EvictionPolicy {
     }
   }
   void Remove(EvictionHook& entry, Departure why) override;
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override {
     return (RecentFirst() ? recent_ : frequent_).front();
   }

@@ -21,6 +21,7 @@ class ClockPolicy final : public EvictionPolicy {
   }
   void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
   // The state is how often the entry goes round.
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override {
     for (EvictionHook* entry; (entry = queue_.front()) != nullptr;) {
       if (entry->state() == 0) return entry;

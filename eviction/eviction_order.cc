@@ -11,7 +11,8 @@ namespace twostep {
 
 EvictionGroup::~EvictionGroup() { TWOSTEP_CHECK(empty()); }
 
-EvictionOrder::EvictionOrder(std::unique_ptr<EvictionPolicy> policy) {
+EvictionOrder::EvictionOrder(std::unique_ptr<EvictionPolicy> policy)
+    : logs_touches_(policy->TouchesBlindly()) {
   shared_.policy = std::move(policy);
 }
 
@@ -36,8 +37,12 @@ EvictionGroup& EvictionOrder::GroupOf(EvictionHook& hook) {
 EvictionFacts EvictionOrder::FactsOf(const void* order,
                                      const EvictionHook& entry)
     ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  const EvictionOwner& owner = static_cast<const EvictionOrder*>(order)->owner_;
-  if (!entry.group()) return owner.facts_of(owner.context, entry);
+  const auto& mine = *static_cast<const EvictionOrder*>(order);
+  const EvictionOwner& owner = mine.owner_;
+  if (!entry.group()) {
+    return (mine.telling_ ? owner.identity_of : owner.facts_of)(owner.context,
+                                                                entry);
+  }
   return EvictionFacts{
       .key = reinterpret_cast<uintptr_t>(&entry),
       .bytes = GroupOf(const_cast<EvictionHook&>(entry)).bytes_told_};
@@ -72,7 +77,7 @@ void EvictionOrder::Put(Section& section, EvictionHook& entry,
     section.policy->Insert(entry);
     return;
   }
-  group->bytes_ += owner_.facts_of(owner_.context, entry).bytes;
+  group->bytes_ += owner_.identity_of(owner_.context, entry).bytes;
   if (group->members_.empty()) {
     group->bytes_told_ = group->bytes_;
     section.policy->Insert(group->hook_);
@@ -86,20 +91,73 @@ void EvictionOrder::Take(Section& section, EvictionHook& entry,
     section.policy->Remove(entry, why);
     return;
   }
-  group->bytes_ -= owner_.facts_of(owner_.context, entry).bytes;
+  group->bytes_ -= owner_.identity_of(owner_.context, entry).bytes;
   group->members_.Remove(entry);
   if (group->members_.empty()) section.policy->Remove(group->hook_, why);
 }
 
 void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
   SpinLockHolder hold(lock_);
+  TellTouches();
   Put(SectionOf(place), entry, place.group);
   if (place.group != nullptr) ++place.group->size_;
   ++size_;
 }
 
 void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
+  const bool plain = place.account == nullptr && place.group == nullptr;
+  if (plain && logs_touches_ && LogTouch(entry)) return;
   SpinLockHolder hold(lock_);
+  TellTouches();
+  TouchNow(entry, place);
+}
+
+bool EvictionOrder::LogTouch(EvictionHook& entry) {
+  const internal::ReservationHolder& thread = *internal::ThisHolder();
+  Atomic<TouchLog*>& mine = touch_logs_[thread.number % kTouchLogs];
+  TouchLog* log = mine.load(std::memory_order_acquire);
+  if (log == nullptr) {
+    SpinLockHolder hold(lock_);
+    log = mine.load(std::memory_order_relaxed);
+    if (log == nullptr) {
+      made_logs_.push_back(std::make_unique<TouchLog>(thread));
+      log = made_logs_.back().get();
+      mine.store(log, std::memory_order_release);
+    }
+  }
+  if (!log->BelongsTo(thread)) return false;
+  // The policy is told now and then, when nobody else has the lock if that can
+  // be; of this thread's uses alone: others' entries stay in their caches.
+  constexpr uint32_t kTellAfter = TouchLog::kMostUses / 4;
+  const uint32_t uses = log->Add(entry);
+  if (uses % kTellAfter != 0) return true;
+  if (uses < TouchLog::kMostUses) {
+    if (!lock_.try_lock()) return true;
+  } else {
+    lock_.lock();
+  }
+  Tell(*log);
+  lock_.unlock();
+  return true;
+}
+
+void EvictionOrder::TellTouches() {
+  for (const auto& log : made_logs_) Tell(*log);
+}
+
+void EvictionOrder::Tell(TouchLog& log) {
+  telling_ = true;
+  log.Take([this](EvictionHook& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (entry.aside()) {
+      TouchNow(entry, {});
+    } else {
+      shared_.policy->Touch(entry);
+    }
+  });
+  telling_ = false;
+}
+
+void EvictionOrder::TouchNow(EvictionHook& entry, const Place& place) {
   Section& section = SectionOf(place);
   if (entry.aside()) {
     section.aside.Remove(entry);
@@ -115,6 +173,7 @@ void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
 void EvictionOrder::Remove(EvictionHook& entry, Departure why,
                            const Place& place) {
   SpinLockHolder hold(lock_);
+  TellTouches();
   Section& section = SectionOf(place);
   bool known = true;  // to the policy
   if (entry.aside()) {
@@ -132,6 +191,7 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
 
 void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
   SpinLockHolder hold(lock_);
+  TellTouches();
   if (group.members_.empty()) return;
   EvictionPolicy& policy = *SectionOf(place).policy;
   // To a policy, sizes never change.
@@ -146,11 +206,13 @@ void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
 
 void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
   SpinLockHolder hold(lock_);
+  TellTouches();
   SectionOf(place).policy->Expect(entry);
 }
 
 void EvictionOrder::Note(EvictionBoundary boundary) {
   SpinLockHolder hold(lock_);
+  TellTouches();
   shared_.policy->Note(boundary);
   for (const auto& section : budgeted_) section->policy->Note(boundary);
 }
@@ -199,6 +261,7 @@ EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
 void EvictionOrder::Visit(const Asker& asker,
                           absl::FunctionRef<Verdict(EvictionHook&)> visit) {
   SpinLockHolder hold(lock_);
+  TellTouches();
   if (budgeted_.empty() && !asker.own_only) {
     VisitSection(shared_, visit);
     return;

@@ -10,9 +10,12 @@
 //              one
 //   aside      entries that a search found reserved wait here, not in the
 //              search's way, until they are used or found free
+//   touch logs where the policy allows it, uses are logged for each thread, and
+//              told to the policy before anything else is done
 //   groups     members move to the end as one; a policy sees a group as one
 //              entry
 
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -23,6 +26,7 @@
 #include "twostep/eviction/entry_queue.h"
 #include "twostep/eviction/eviction_account.h"
 #include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/touch_log.h"
 #include "twostep/machine/sync.h"
 
 namespace twostep {
@@ -115,6 +119,14 @@ class EvictionOrder {
   // How many of those aside a search looks at before all others.
   static constexpr int kAsideFirst = 2;
 
+  // Threads beyond these take the lock for each use.
+  static constexpr size_t kTouchLogs = 16;
+
+  bool LogTouch(EvictionHook& entry);
+  void TellTouches() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void Tell(TouchLog& log) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void TouchNow(EvictionHook& entry, const Place& place)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static EvictionGroup& GroupOf(EvictionHook& hook);
   static EvictionFacts FactsOf(const void* order, const EvictionHook& entry);
   Section& SectionOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -131,12 +143,19 @@ class EvictionOrder {
                       absl::FunctionRef<Verdict(EvictionHook&)> visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
-  mutable SpinLock lock_;
+  const bool logs_touches_;
+  // Made as threads come by, each by its own thread's number.
+  std::array<Atomic<TouchLog*>, kTouchLogs> touch_logs_{};
+  // Written by everybody, unlike what is above.
+  alignas(64) mutable SpinLock lock_;
+  std::vector<std::unique_ptr<TouchLog>> made_logs_ ABSL_GUARDED_BY(lock_);
   EvictionOwner owner_ ABSL_GUARDED_BY(lock_);
   PolicyFactory factory_ ABSL_GUARDED_BY(lock_);
   Section shared_ ABSL_GUARDED_BY(lock_);
   std::vector<std::unique_ptr<Section>> budgeted_ ABSL_GUARDED_BY(lock_);
   size_t size_ ABSL_GUARDED_BY(lock_) = 0;
+  // Others may have what was used: only their identity may be asked for.
+  bool telling_ ABSL_GUARDED_BY(lock_) = false;
 };
 
 }  // namespace twostep

@@ -6,6 +6,8 @@ EvictionFacts EvictionOwner::Alike(const void*, const EvictionHook& entry) {
   return {.key = reinterpret_cast<uintptr_t>(&entry)};
 }
 
+bool EvictionPolicy::TouchesBlindly() const { return false; }
+
 void EvictionPolicy::Expect(const EvictionFacts&) {}
 void EvictionPolicy::Note(EvictionBoundary) {}
 bool EvictionPolicy::Admits(uint64_t) const { return true; }

@@ -61,6 +61,9 @@ struct EvictionOwner {
 
   EvictionFacts (*facts_of)(const void* context,
                             const EvictionHook& entry) = &Alike;
+  // Key and bytes, which never change: of any entry at any time.
+  EvictionFacts (*identity_of)(const void* context,
+                               const EvictionHook& entry) = &Alike;
   const void* context = nullptr;
   // 0: unknown. A policy then goes by what is there.
   uint64_t capacity_bytes = 0;
@@ -104,6 +107,11 @@ class EvictionPolicy {
   // the same answer.
   virtual EvictionHook* First() = 0;
   virtual EvictionHook* After(EvictionHook& entry) = 0;
+
+  // Whether Touch asks for no facts, and Insert for none but key and bytes. A
+  // use may then be told a little later, and not in one order with the uses of
+  // other threads, but before any other verb: a use costs no lock.
+  virtual bool TouchesBlindly() const;
 
   // --- Hints: a policy works without them, and need not listen ---
   // An entry that is not in is wanted, and will be inserted once there is room.

@@ -13,6 +13,7 @@ class FifoPolicy final : public EvictionPolicy {
   void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
   void Touch(EvictionHook&) override {}
   void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override { return queue_.front(); }
   EvictionHook* After(EvictionHook& entry) override {
     return queue_.Behind(entry);

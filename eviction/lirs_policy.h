@@ -31,6 +31,7 @@ class LirsPolicy final : public EvictionPolicy {
   void Insert(EvictionHook& entry) override;
   void Touch(EvictionHook& entry) override;
   void Remove(EvictionHook& entry, Departure why) override;
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override;
   EvictionHook* After(EvictionHook& entry) override;
   void Expect(const EvictionFacts& entry) override;

@@ -15,6 +15,7 @@ class LruPolicy final : public EvictionPolicy {
   void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
   void Touch(EvictionHook& entry) override { queue_.MoveToBack(entry); }
   void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override { return queue_.front(); }
   EvictionHook* After(EvictionHook& entry) override {
     return queue_.Behind(entry);
@@ -31,6 +32,7 @@ class MruPolicy final : public EvictionPolicy {
   void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
   void Touch(EvictionHook& entry) override { queue_.MoveToBack(entry); }
   void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override { return queue_.back(); }
   EvictionHook* After(EvictionHook& entry) override {
     return queue_.Before(entry);

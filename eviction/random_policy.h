@@ -28,6 +28,7 @@ class RandomPolicy final : public EvictionPolicy {
     entries_.pop_back();
   }
   // What was drawn stays drawn until it leaves.
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override {
     if (drawn_ == nullptr && !entries_.empty()) {
       drawn_ = entries_[Draw() % entries_.size()];

@@ -39,6 +39,7 @@ class S3FifoPolicy final : public EvictionPolicy {
     if (&entry == first_) first_ = nullptr;
   }
   void Remove(EvictionHook& entry, Departure why) override;
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override {
     if (first_ == nullptr) first_ = Choose();
     return first_;

@@ -21,6 +21,7 @@ class SievePolicy final : public EvictionPolicy {
     if (&entry == hand_) hand_ = queue_.Behind(entry);
     queue_.Remove(entry);
   }
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override {
     if (queue_.empty()) return nullptr;
     if (hand_ == nullptr) hand_ = queue_.front();

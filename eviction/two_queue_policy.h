@@ -31,6 +31,7 @@ class TwoQueuePolicy final : public EvictionPolicy {
     if (InMain(entry)) main_.MoveToBack(entry);
   }
   void Remove(EvictionHook& entry, Departure why) override;
+  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override;
   EvictionHook* After(EvictionHook& entry) override;
   void Expect(const EvictionFacts& entry) override;

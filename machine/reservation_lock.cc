@@ -16,6 +16,7 @@ struct AllHolders {
   Atomic<ReservationHolder*> first{nullptr};
   SpinLock lock;
   absl::InlinedVector<ReservationHolder*, 64> unused ABSL_GUARDED_BY(lock);
+  uint32_t count ABSL_GUARDED_BY(lock) = 0;
 };
 
 // Threads may end after static objects do: never destroyed.
@@ -81,15 +82,18 @@ bool MustBackOff(const ReservationHolder& waits, const ReservationHolder& has) {
 ReservationHolder* internal::NewHolder() {
   AllHolders& all = Registry();
   ReservationHolder* holder = nullptr;
+  uint32_t number = 0;
   {
     SpinLockHolder hold(all.lock);
     if (!all.unused.empty()) {
       holder = all.unused.back();
       all.unused.pop_back();
+    } else {
+      number = all.count++;
     }
   }
   if (holder == nullptr) {
-    holder = new ReservationHolder;
+    holder = new ReservationHolder(number);
     holder->next = all.first.load(std::memory_order_relaxed);
     while (!all.first.compare_exchange_weak(holder->next, holder,
                                             std::memory_order_release,

@@ -27,6 +27,10 @@ namespace internal {
 // What others may know of a thread that takes reservations. Never freed, used
 // again by another thread once its own ends.
 struct alignas(64) ReservationHolder {
+  explicit ReservationHolder(uint32_t number) : number(number) {}
+
+  // From 0 on; low as long as there are few threads at a time.
+  const uint32_t number;
   // The age of its ticket, lower is older; 0: it has none.
   Atomic<uint64_t> stamp{0};
   // Odd while it is InTransit, and where.

@@ -12,6 +12,7 @@
 //   ...
 
 #include <malloc.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -319,11 +320,16 @@ void EvictAmong(benchmark::State& state, Others others) {
 // compare is items_per_second, of all of them.
 void OnThreads(benchmark::State& state,
                absl::FunctionRef<void(int thread, size_t i)> step) {
-  constexpr size_t kSteps = 200'000;
+  constexpr size_t kSteps = 1'000'000;
   const int threads = static_cast<int>(state.range(0));
   for (auto _ : state) {
     Atomic<int> ready{0};
     const auto body = [&](int thread) {
+      // Short runs end before a scheduler has spread them.
+      cpu_set_t cpus;
+      CPU_ZERO(&cpus);
+      CPU_SET(thread, &cpus);
+      sched_setaffinity(0, sizeof(cpus), &cpus);
       ++ready;
       while (ready.load() < threads) CpuRelax();
       for (size_t i = 0; i < kSteps; ++i) step(thread, i);

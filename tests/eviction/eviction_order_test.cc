@@ -1,5 +1,6 @@
 #include "twostep/eviction/eviction_order.h"
 
+#include <array>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -7,6 +8,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "twostep/eviction/fifo_policy.h"
+#include "twostep/eviction/lru_policy.h"
+#include "twostep/machine/sync.h"
 
 namespace twostep {
 namespace {
@@ -112,6 +115,125 @@ TEST(EvictionOwner, ByDefaultEntriesDifferInTheirKeysAlone) {
   EXPECT_NE(owner.facts_of(nullptr, one).key, owner.facts_of(nullptr, two).key);
   EXPECT_EQ(owner.facts_of(nullptr, one).bytes, 1);
   EXPECT_EQ(owner.facts_of(nullptr, two).bytes, 1);
+}
+
+// LRU that counts the uses it is told of.
+class Told final : public EvictionPolicy {
+ public:
+  Told(bool blindly, int& touches) : blindly_(blindly), touches_(touches) {}
+
+  bool TouchesBlindly() const override { return blindly_; }
+  void Insert(EvictionHook& entry) override { lru_.Insert(entry); }
+  void Touch(EvictionHook& entry) override {
+    ++touches_;
+    lru_.Touch(entry);
+  }
+  void Remove(EvictionHook& entry, Departure why) override {
+    lru_.Remove(entry, why);
+  }
+  EvictionHook* First() override { return lru_.First(); }
+  EvictionHook* After(EvictionHook& entry) override {
+    return lru_.After(entry);
+  }
+
+ private:
+  const bool blindly_;
+  int& touches_;
+  LruPolicy lru_;
+};
+
+std::vector<EvictionHook*> Listed(EvictionOrder& order) {
+  std::vector<EvictionHook*> hooks;
+  order.Visit({}, [&](EvictionHook& hook) {
+    hooks.push_back(&hook);
+    return EvictionOrder::Verdict::kNext;
+  });
+  return hooks;
+}
+
+void RemoveAll(EvictionOrder& order) {
+  for (EvictionHook* hook : Listed(order)) {
+    order.Remove(*hook, Departure::kGone);
+  }
+}
+
+TEST(TouchLogs, APolicyThatAsksForFactsIsToldAtOnceAnotherBeforeAnythingElse) {
+  for (const bool blindly : {false, true}) {
+    int touches = 0;
+    EvictionOrder order(std::make_unique<Told>(blindly, touches));
+    EvictionHook a, b, c;
+    order.Insert(a);
+    order.Insert(b);
+    order.Touch(a);
+    EXPECT_EQ(touches, blindly ? 0 : 1);
+    order.Insert(c);
+    EXPECT_EQ(touches, 1);
+    EXPECT_THAT(Listed(order), ElementsAre(&b, &a, &c));
+    order.Touch(b);
+    EXPECT_THAT(Listed(order), ElementsAre(&a, &c, &b));
+    EXPECT_EQ(touches, 2);
+    order.Touch(a);
+    order.Note(EvictionBoundary::kFrame);
+    EXPECT_EQ(touches, 3);
+    RemoveAll(order);
+  }
+}
+
+TEST(TouchLogs, NoUseIsLostHoweverMany) {
+  int touches = 0;
+  EvictionOrder order(std::make_unique<Told>(true, touches));
+  std::array<EvictionHook, 4> hooks;
+  for (EvictionHook& hook : hooks) order.Insert(hook);
+  order.Touch(hooks[0]);
+  for (int i = 0; i < 1000; ++i) order.Touch(hooks[1 + i % 2]);
+  EXPECT_THAT(Listed(order),
+              ElementsAre(&hooks[3], &hooks[0], &hooks[1], &hooks[2]));
+  EXPECT_EQ(touches, 1001);
+  RemoveAll(order);
+}
+
+TEST(TouchLogs, AnEntryThatLeavesIsForgotten) {
+  int touches = 0;
+  EvictionOrder order(std::make_unique<Told>(true, touches));
+  EvictionHook stays;
+  order.Insert(stays);
+  {
+    auto leaves = std::make_unique<EvictionHook>();
+    order.Insert(*leaves);
+    order.Touch(*leaves);
+    order.Remove(*leaves, Departure::kGone);
+  }
+  EXPECT_THAT(Listed(order), ElementsAre(&stays));
+  EXPECT_EQ(touches, 1);
+  RemoveAll(order);
+}
+
+// More threads than there are logs, each with entries of its own; some share
+// a log's place one after the other.
+TEST(TouchLogs, UsesOfAllThreadsAreTold) {
+  constexpr int kThreads = 20;
+  constexpr int kUses = 500;
+  int touches = 0;
+  EvictionOrder order(std::make_unique<Told>(true, touches));
+  std::array<EvictionHook, kThreads> hooks;
+  for (EvictionHook& hook : hooks) order.Insert(hook);
+  Atomic<int> running{0};
+  for (int round = 1; round <= 3; ++round) {
+    {
+      std::vector<Thread> threads;
+      for (EvictionHook& hook : hooks) {
+        threads.emplace_back([&] {
+          // All at a time: one that ends leaves its log to the next.
+          ++running;
+          while (running.load() < round * kThreads) YieldFor(0);
+          for (int i = 0; i < kUses; ++i) order.Touch(hook);
+        });
+      }
+    }
+    EXPECT_EQ(Listed(order).size(), kThreads);
+    EXPECT_EQ(touches, round * kThreads * kUses);
+  }
+  RemoveAll(order);
 }
 
 }  // namespace

@@ -1,0 +1,56 @@
+#ifndef EVICTION_TOUCH_LOG_H_
+#define EVICTION_TOUCH_LOG_H_
+
+// Uses that one thread has made of the entries of an order, and that its policy
+// has not been told of: a use costs two stores and no lock, and threads that
+// use entries of the same order do not meet. Add is for that thread, Take for
+// who holds the lock of the order.
+
+#include <array>
+#include <cstdint>
+
+#include "twostep/eviction/eviction_policy.h"
+#include "twostep/machine/reservation_lock.h"
+#include "twostep/machine/sync.h"
+
+namespace twostep {
+
+class TouchLog {
+ public:
+  static constexpr uint32_t kMostUses = 128;
+
+  explicit TouchLog(const internal::ReservationHolder& thread)
+      : thread_(&thread) {}
+
+  // Of a thread that has ended, and whose holder another has now, it is that
+  // one's.
+  bool BelongsTo(const internal::ReservationHolder& thread) const {
+    return thread_ == &thread;
+  }
+  // Returns how many there are then. REQUIRES: fewer than kMostUses.
+  uint32_t Add(EvictionHook& entry) {
+    const uint32_t end = end_.load(std::memory_order_relaxed);
+    entries_[end % kMostUses] = &entry;
+    end_.store(end + 1, std::memory_order_release);
+    return end + 1 - first_.load(std::memory_order_acquire);
+  }
+  // Hands out all, the oldest first.
+  template <typename Use>
+  void Take(Use use) {
+    uint32_t first = first_.load(std::memory_order_relaxed);
+    const uint32_t end = end_.load(std::memory_order_acquire);
+    if (first == end) return;
+    for (; first != end; ++first) use(*entries_[first % kMostUses]);
+    first_.store(end, std::memory_order_release);
+  }
+
+ private:
+  const internal::ReservationHolder* const thread_;
+  Atomic<uint32_t> first_{0};
+  alignas(64) Atomic<uint32_t> end_{0};
+  std::array<EvictionHook*, kMostUses> entries_;
+};
+
+}  // namespace twostep
+
+#endif  // EVICTION_TOUCH_LOG_H_
