@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/device.h"
+#include "twostep/bo/shared_buffer.h"
 #include "twostep/dma_types/dma_binder.h"
 
 namespace twostep {
@@ -16,8 +18,8 @@ struct Audit::Totals {
   uint64_t memory_frames[2] = {0, 0};
   uint64_t swap_slots = 0;
   uint64_t bounce_frames = 0;
-  uint64_t iova_pages = 0;
-  uint64_t direct_pages = 0;
+  std::map<const DmaDomain*, uint64_t> iova_pages;
+  std::map<const DmaDomain*, uint64_t> direct_pages;
   uint64_t coherent_frames = 0;
   uint64_t cma_frames = 0;
   std::map<const MemoryManager*, uint64_t> memory_type_pages;
@@ -91,6 +93,8 @@ void Audit::CheckBo(BufferObject& bo, Totals* totals) {
       Add("R2", absl::StrCat(name, " is in fixed memory and DMA-bound"));
     }
   }
+  const Sharing* sharing = BoViews::SharingOf(bo);
+  if (sharing != nullptr) CheckSharing(bo, *sharing);
   if (bo.manager_->fixed() && bo.pages_.home() != Pages::Home::kNone) {
     Add("R2", absl::StrCat(name, " is in fixed memory and has pages"));
   }
@@ -155,21 +159,37 @@ void Audit::CheckOrders(BufferObject& bo) {
 void Audit::CheckBinding(const std::string& name, const Pages& pages,
                          const DmaBinding& binding, Totals* totals) {
   const bool iova = binding.addressing == DmaBinding::Addressing::kIova;
-  (iova ? totals->iova_pages : totals->direct_pages) += pages.count();
-  DmaDomain& domain = binding.port->domain();
+  auto& mapped = iova ? totals->iova_pages : totals->direct_pages;
+  mapped[&binding.port->domain()] += pages.count();
+  for (PageCount page = 0; page < pages.count(); ++page) {
+    const FrameNumber frame = binding.Frame(pages, page);
+    // Registered DMA types have bounce pages of their own.
+    totals->bounce_frames += frame != pages.frames()[page] &&
+                             host_.machine_.bounce_pool().Contains(frame);
+  }
+  CheckReach(name, pages, binding, *binding.port, binding.port->highest());
+  if (binding.aliases != nullptr) {
+    for (const DmaAlias& alias : *binding.aliases) {
+      mapped[alias.domain] += pages.count();
+    }
+  }
+  if (pages.home() != Pages::Home::kBinder) return;
+  const Machine& machine = host_.machine_;
+  for (const FrameNumber frame : pages.frames()) {
+    if (machine.coherent_pool().Contains(frame)) ++totals->coherent_frames;
+    if (machine.cma().Contains(frame)) ++totals->cma_frames;
+  }
+}
+
+void Audit::CheckReach(const std::string& name, const Pages& pages,
+                       const DmaBinding& binding, const DmaPort& port,
+                       DmaAddress highest) {
   bool reached = true;
   bool masked = true;
   for (PageCount page = 0; page < pages.count(); ++page) {
-    FrameNumber frame = pages.frames()[page];
-    if (binding.addressing == DmaBinding::Addressing::kBounced &&
-        binding.bounce[page] != kNoFrame) {
-      frame = binding.bounce[page];
-      // Registered DMA types have bounce pages of their own.
-      totals->bounce_frames += host_.machine_.bounce_pool().Contains(frame);
-    }
-    const DmaAddress address = binding.Address(pages, page);
-    reached &= domain.Translate(address) == frame;
-    masked &= address + (kPageSize - 1) <= binding.port->highest();
+    const DmaAddress address = binding.AddressIn(port.domain(), pages, page);
+    reached &= port.domain().Translate(address) == binding.Frame(pages, page);
+    masked &= address + (kPageSize - 1) <= highest;
   }
   if (!reached) {
     Add("R7", absl::StrCat(name, ": an address does not reach its frame"));
@@ -177,11 +197,37 @@ void Audit::CheckBinding(const std::string& name, const Pages& pages,
   if (!masked) {
     Add("R8", absl::StrCat(name, ": an address is above the device's mask"));
   }
-  if (pages.home() != Pages::Home::kBinder) return;
-  const Machine& machine = host_.machine_;
-  for (const FrameNumber frame : pages.frames()) {
-    if (machine.coherent_pool().Contains(frame)) ++totals->coherent_frames;
-    if (machine.cma().Contains(frame)) ++totals->cma_frames;
+}
+
+void Audit::CheckSharing(const BufferObject& bo, const Sharing& sharing) {
+  uint64_t alias_users = 0;
+  for (const SharedAttachment* attachment : sharing.attachments()) {
+    const std::string name = absl::StrCat(bo.DebugName(), " attached to ",
+                                          attachment->device_->name());
+    const DmaPort& port = attachment->device_->port();
+    const bool reachable =
+        bo.binding_ != nullptr && bo.binding_->ReachableIn(port.domain());
+    alias_users += reachable && &port.domain() != &bo.binding_->port->domain();
+    if (!attachment->mapped_) continue;
+    if (!reachable) {
+      Add("R7", absl::StrCat(name, " has addresses, and is not DMA-bound"));
+      continue;
+    }
+    const ShareConstraints& wants = attachment->options_.constraints;
+    CheckReach(name, bo.pages_, *bo.binding_, port,
+               SharingParty{"", &port, wants}.highest());
+    if (attachment->Segments().size() > wants.max_segments) {
+      Add("R8", absl::StrCat(name, " has more segments than it takes"));
+    }
+    if (attachment->pins_ && !bo.pinned()) {
+      Add("R3", absl::StrCat(name, " has pinned it, yet it is not pinned"));
+    }
+  }
+  if (bo.binding_ != nullptr && bo.binding_->aliases != nullptr &&
+      alias_users < bo.binding_->aliases->size()) {
+    Add("R7", absl::StrCat(bo.DebugName(),
+                           " can be reached from a domain without any device "
+                           "that it is shared with"));
   }
 }
 
@@ -199,12 +245,19 @@ void Audit::CheckTotals(const Totals& totals) {
           totals.coherent_frames);
   Compare("R13", "CMA frames", machine.cma().used_frames(), totals.cma_frames);
   // Anything mapped beyond what bos are bound to could still be reached.
-  if (machine.domain().translated()) {
-    Compare("R7", "IOVA pages", machine.domain().used_iova_pages(),
-            totals.iova_pages);
+  const auto found = [](const auto& map, const auto* key) {
+    const auto it = map.find(key);
+    return it == map.end() ? 0 : it->second;
+  };
+  for (uint32_t number = 0; number < machine.domains(); ++number) {
+    const DmaDomain& domain = machine.domain(number);
+    if (domain.translated()) {
+      Compare("R7", absl::StrCat("IOVA pages of ", domain.name()),
+              domain.used_iova_pages(), found(totals.iova_pages, &domain));
+    }
+    Compare("R7", absl::StrCat("direct mappings of ", domain.name()),
+            domain.direct_pages(), found(totals.direct_pages, &domain));
   }
-  Compare("R7", "direct mappings", machine.domain().direct_pages(),
-          totals.direct_pages);
 
   std::vector<const MemoryManager*> managers;
   std::vector<const DmaBinder*> binders;
@@ -222,10 +275,6 @@ void Audit::CheckTotals(const Totals& totals) {
                        " DMA faults, the last: ", device->port().last_fault()));
     }
   }
-  const auto found = [](const auto& map, const auto* key) {
-    const auto it = map.find(key);
-    return it == map.end() ? 0 : it->second;
-  };
   std::sort(managers.begin(), managers.end());
   managers.erase(std::unique(managers.begin(), managers.end()), managers.end());
   for (const MemoryManager* manager : managers) {

@@ -6,7 +6,8 @@
 //   R2   what was unbound from DMA is seen by no GPU
 //   R3   bound and unpinned: on one order a step; pinned: on none
 //   R7   a device reaches exactly the frames bound for it, nothing else
-//   R8   every address is under the device's mask
+//   R8   every address is under the device's mask, and what a bo is shared
+//        with gets no more segments than it takes
 //   R13  what units, memory types, zones and clients count as used is what bos
 //        use, and no client is above a limit
 // and that no device access has faulted.
@@ -17,6 +18,8 @@
 #include "twostep/bo/host.h"
 
 namespace twostep {
+
+class Sharing;
 
 struct Violation {
   std::string rule;  // "R3"
@@ -36,6 +39,11 @@ class Audit {
   void CheckBo(BufferObject& bo, Totals* totals);
   void CheckBinding(const std::string& name, const Pages& pages,
                     const DmaBinding& binding, Totals* totals);
+  // Of devices in the domain of `port` that take addresses up to `highest`.
+  void CheckReach(const std::string& name, const Pages& pages,
+                  const DmaBinding& binding, const DmaPort& port,
+                  DmaAddress highest);
+  void CheckSharing(const BufferObject& bo, const Sharing& sharing);
   void CheckAperture(BufferObject& bo);
   void CheckOrders(BufferObject& bo);
   void CountPages(const Pages& pages, Totals* totals);

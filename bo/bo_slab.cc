@@ -39,6 +39,23 @@ size_t BoSlab::size() const {
   return size_;
 }
 
+void BoSlab::ForEachReferenced(absl::FunctionRef<void(const BoRef&)> visit) {
+  for (size_t slot = 0;; ++slot) {
+    BoRef bo;
+    {
+      SpinLockHolder hold(lock_);
+      if (slot / kBlockBos >= blocks_.size()) return;
+      Block& block = *blocks_[slot / kBlockBos];
+      if ((block.live >> (slot % kBlockBos) & 1) == 0) continue;
+      // What has none any more is about to go, and does so under this lock.
+      BufferObject& found = *block.at(slot % kBlockBos);
+      if (!found.TryAddReference()) continue;
+      bo = BoRef(&found, /*add_ref=*/false);
+    }
+    visit(bo);
+  }
+}
+
 void BoSlab::ForEach(absl::FunctionRef<void(BufferObject&)> visit) {
   size_t blocks;
   {

@@ -25,6 +25,9 @@ class BoSlab {
   size_t size() const;
   // Every live bo, oldest block first. Bos must not come or go meanwhile.
   void ForEach(absl::FunctionRef<void(BufferObject&)> visit);
+  // Every bo that has references, and had one when this began, with one more;
+  // others may come and go.
+  void ForEachReferenced(absl::FunctionRef<void(const BoRef&)> visit);
 
  private:
   static constexpr size_t kBlockBos = 64;

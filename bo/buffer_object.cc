@@ -1,6 +1,7 @@
 #include "twostep/bo/buffer_object.h"
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/bulk_move.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
@@ -16,6 +17,8 @@ BufferObject::BufferObject(Host& host, ClientRef client, uint64_t id,
       host_(host),
       id_(id),
       client_(std::move(client)) {}
+
+BufferObject::~BufferObject() = default;
 
 std::string BufferObject::DebugName() const {
   return absl::StrCat("bo ", id_, " (", PagesToBytes(page_count()) / kKiB,
@@ -177,6 +180,15 @@ void BufferObject::LeaveDmaOrder(DmaBinder& binder, Departure why) {
 void BufferObject::LeaveOrders(Departure why) {
   LeaveMemoryOrder(why);
   if (binder_ != nullptr) LeaveDmaOrder(*binder_, why);
+}
+
+bool BufferObject::TryAddReference() {
+  uint32_t references = references_.load(std::memory_order_relaxed);
+  while (references != 0 &&
+         !references_.compare_exchange_weak(references, references + 1,
+                                            std::memory_order_relaxed)) {
+  }
+  return references != 0;
 }
 
 void intrusive_ptr_add_ref(BufferObject* bo) {

@@ -28,8 +28,8 @@
 
 namespace twostep {
 
+struct BoViews;
 class BulkMove;
-class CpuMapping;
 class Device;
 class DmaBinder;
 class Host;
@@ -103,6 +103,7 @@ class alignas(64) BufferObject {
   friend class Audit;
   friend class BoHooks;
   friend class BoSlab;
+  friend struct BoViews;
   friend class BulkMove;
   friend struct Contention;
   friend class CpuMapping;
@@ -111,6 +112,7 @@ class alignas(64) BufferObject {
   friend class Host;
   friend class KernelMapping;
   friend class Mover;
+  friend class Sharing;
   friend class VictimSearch;
   friend absl::Status WaitForCpu(BufferObject& bo, Access access,
                                  const WaitLimit& limit);
@@ -130,8 +132,10 @@ class alignas(64) BufferObject {
 
   BufferObject(Host& host, ClientRef client, uint64_t id, uint32_t slot,
                PageCount pages);
-  ~BufferObject() = default;
+  ~BufferObject();
 
+  // False when the last one is gone: then it is leaving by itself.
+  bool TryAddReference();
   absl::Status ReserveStatus(ReservationLock::Outcome outcome) const;
   // Where it stands, or would stand, in an order.
   EvictionOrder::Place PlaceIn(EvictionOrder& order, Resource resource) const;
@@ -176,12 +180,11 @@ class alignas(64) BufferObject {
   Host& host_;
   // Whom it was last validated for: where CPU access looks for its window.
   Device* device_ = nullptr;
-  CpuMapping* mappings_ = nullptr;
+  std::unique_ptr<BoViews> views_;  // null as long as nobody else looks at it
   const uint64_t id_;
   const ClientRef client_;
   BulkMove* bulk_ = nullptr;
   Atomic<uint32_t> references_{0};
-  uint16_t kernel_maps_ = 0;
   uint8_t priority_ = 0;
 };
 static_assert(sizeof(BufferObject) <= 192,

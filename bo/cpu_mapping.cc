@@ -7,6 +7,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
@@ -100,7 +101,7 @@ absl::StatusOr<std::unique_ptr<CpuMapping>> CpuMapping::Create(BoRef bo) {
   }
   BufferObject& mapped = *mapping->bo_;
   mapped.lock_.Lock();
-  mapping->next_ = std::exchange(mapped.mappings_, mapping.get());
+  mapping->next_ = std::exchange(BoViews::Of(mapped).mappings, mapping.get());
   mapped.lock_.Unlock();
   return mapping;
 }
@@ -110,7 +111,7 @@ CpuMapping::CpuMapping(BoRef bo)
 
 CpuMapping::~CpuMapping() {
   bo_->lock_.Lock();
-  CpuMapping** link = &bo_->mappings_;
+  CpuMapping** link = &bo_->views_->mappings;
   while (*link != nullptr && *link != this) link = &(*link)->next_;
   if (*link == this) *link = next_;
   bo_->lock_.Unlock();
@@ -308,14 +309,14 @@ absl::Status KernelMapping::MapLocked(BufferObject& bo, std::byte** data) {
     bo.flags_ |= BufferObject::kCpuOwnsPages;
   }
   bo.Pin();
-  ++bo.kernel_maps_;
+  ++BoViews::Of(bo).kernel_maps;
   return absl::OkStatus();
 }
 
 KernelMapping::~KernelMapping() {
   munmap(data_, bo_->size_bytes());
   bo_->lock_.Lock();
-  --bo_->kernel_maps_;
+  --bo_->views_->kernel_maps;
   bo_->Unpin();
   bo_->lock_.Unlock();
 }

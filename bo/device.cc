@@ -1,9 +1,11 @@
 #include "twostep/bo/device.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_hooks.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
@@ -50,6 +52,11 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
         "dma_mask_bits: ", config.dma_mask_bits, " is not between 24 and 64"));
   }
   Machine& machine = host.machine();
+  if (config.domain >= machine.domains()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("domain: the machine has ", machine.domains(),
+                     ", none is number ", config.domain));
+  }
   if (!config.coherent) {
     absl::Status view = machine.memory().SeparateDeviceView();
     if (!view.ok()) return view;
@@ -57,7 +64,7 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
   auto device = std::unique_ptr<Device>(new Device(host, config.name));
   if (hooks != nullptr) device->hooks_ = hooks;
   device->port_ =
-      std::make_unique<DmaPort>(machine.domain(), machine.memory(),
+      std::make_unique<DmaPort>(machine.domain(config.domain), machine.memory(),
                                 config.dma_mask_bits, config.coherent);
   for (int type = 0; type < static_cast<int>(DmaType::kFirstRegistered);
        ++type) {
@@ -89,29 +96,88 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
 
 Device::~Device() {
   if (copy_engine_ == nullptr) return;  // never came to be
-  host_.slab_.ForEach([this](BufferObject& bo) {
-    if (bo.device_ != this) return;
-    bo.Reserve();
-    if (bo.binder_ != nullptr ||
-        bo.manager_->kind() != MemoryManager::Kind::kNowhere) {
+  // From here on nobody begins to look for victims here.
+  host_.RemoveDevice(*this);
+  const Ticket ticket;
+  host_.AwaitOthers();
+  host_.slab_.ForEachReferenced([this](const BoRef& bo) {
+    bool reported = false;
+    for (;;) {
+      Contention contention;
+      bo->Reserve();
+      const absl::Status lost = LoseBo(*bo, &reported, &contention);
+      bo->UnreserveUnused();
+      if (lost.ok()) return;
+      const absl::Status waited = contention.Wait(WaitLimit{});
+      TWOSTEP_CHECK(waited.ok());
+    }
+  });
+  // Those whose last reference went meanwhile.
+  host_.AwaitOthers();
+  ReapOwnGhosts();
+  host_.machine().coherent_pool().Forget(port_.get());
+}
+
+void Device::ReapOwnGhosts() {
+  const auto among = [](const auto& own, const auto* one) {
+    return std::any_of(own.begin(), own.end(),
+                       [&](const auto& mine) { return mine.get() == one; });
+  };
+  const auto reap_mine = [&] {
+    return host_.ReapGhostsOf(WaitLimit{}, [&](const Host::Ghost& ghost) {
+      return among(own_managers_, ghost.manager) ||
+             among(own_binders_, ghost.binder) ||
+             (ghost.binding != nullptr && ghost.binding->port == port_.get());
+    });
+  };
+  do {
+    while (reap_mine().ok()) {
+    }
+    // Some may be in the hands of others, who may put them back.
+    host_.AwaitOthers();
+  } while (reap_mine().ok());
+}
+
+absl::Status Device::LoseBo(BufferObject& bo, bool* reported,
+                            Contention* contention) {
+  Sharing* const sharing = BoViews::SharingOf(bo);
+  if (sharing != nullptr) {
+    sharing->LoseDevice(*this);
+    absl::Status unbound = sharing->UnbindUnused(contention);
+    if (!unbound.ok()) return unbound;
+  }
+  if (bo.device_ != this) return absl::OkStatus();
+  // Others may have its addresses, and nothing in them is this device's.
+  const bool stays_bound = sharing != nullptr && bo.binder_ != nullptr &&
+                           !sharing->attachments().empty() &&
+                           bo.binding_->port != port_.get() &&
+                           host_.IsBuiltIn(*bo.binder_);
+  const bool shown = bo.manager_->kind() != MemoryManager::Kind::kNowhere;
+  if (shown || (bo.binder_ != nullptr && !stays_bound)) {
+    if (!std::exchange(*reported, true)) {
       host_.ReportMisuse(
           Misuse::Kind::kLiveAtTeardown,
           absl::StrCat(bo.DebugName(), " is still in ", bo.manager_->name(),
                        " of ", name_, ", which goes"));
-      while (bo.pinned()) bo.Unpin();
-      Mover mover(host_, WaitLimit{});
-      if (!mover.LeaveDevice(bo).ok()) mover.Drop(bo);
     }
-    // Copies on this device's engine may still be under way.
-    absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
-    TWOSTEP_CHECK(idle.ok());
-    bo.device_ = nullptr;
-    bo.lock_.Unlock();
-  });
-  while (host_.ReapGhosts(WaitLimit{})) {
+    if (sharing != nullptr && !stays_bound) sharing->ForgetPins();
+    while (bo.pins_ > (sharing == nullptr ? 0 : sharing->pins())) bo.Unpin();
   }
-  host_.machine().coherent_pool().Forget(port_.get());
-  host_.RemoveDevice(*this);
+  if (!stays_bound && (shown || bo.binder_ != nullptr)) {
+    Mover mover(host_, WaitLimit{});
+    absl::Status left = mover.LeaveDevice(bo);
+    *contention = mover.TakeContention();
+    if (KindOf(left) == ErrorKind::kContended) return left;
+    if (!left.ok()) mover.Drop(bo);
+  }
+  // Work of, and copies by, this device may still be under way.
+  const absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  TWOSTEP_CHECK(idle.ok());
+  if (shown && stays_bound) {
+    Mover(host_, WaitLimit{}).HideFromGpu(bo, Departure::kGone);
+  }
+  bo.device_ = nullptr;
+  return absl::OkStatus();
 }
 
 MemoryManager* Device::Adopt(std::unique_ptr<MemoryManager> manager) {

@@ -59,14 +59,15 @@ class Device {
   static absl::StatusOr<std::unique_ptr<Device>> Create(
       Host& host, const GpuConfig& config, DeviceHooks* hooks = nullptr);
   // Bos still bound to the device are reported as misuse, one by one, and then
-  // unbound; contents that fit nowhere else are dropped.
+  // unbound; contents that fit nowhere else are dropped. Others may use other
+  // devices meanwhile. REQUIRES: this thread has nothing reserved.
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   const std::string& name() const { return name_; }
   Host& host() const { return host_; }
-  DmaPort& port() { return *port_; }
+  DmaPort& port() const { return *port_; }
   CopyEngine& copy_engine() { return *copy_engine_; }
   DeviceHooks& hooks() { return *hooks_; }
 
@@ -152,6 +153,11 @@ class Device {
   bool SatisfiesNowhere(const BufferObject& bo,
                         const Placement& placement) const;
   static bool StandsWithin(const BufferObject& bo, const Placement& placement);
+  // As the device goes: unbinds what the bo has here. Notes in `reported` that
+  // it was reported. kAborted: wait for `contention` and call again.
+  absl::Status LoseBo(BufferObject& bo, bool* reported, Contention* contention);
+  // Waits for storage left behind here until there is none.
+  void ReapOwnGhosts();
 
   Host& host_;
   const std::string name_;

@@ -1,12 +1,14 @@
 #include "twostep/bo/host.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_hooks.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/mover.h"
@@ -17,8 +19,8 @@ namespace twostep {
 
 Host::Ghost::Ghost(BufferObject& bo)
     : pages(std::move(bo.pages_)),
-      binding(std::move(bo.binding_)),
-      binder(std::exchange(bo.binder_, nullptr)),
+      binder(bo.binder_),
+      binding(BoViews::LoseBinding(bo)),
       block(bo.block()),
       fences(std::move(bo.fences_)) {
   if (bo.manager_->kind() != MemoryManager::Kind::kNowhere) {
@@ -90,6 +92,10 @@ Host::~Host() {
     slab_.Destroy(bo);
   });
   while (ReapGhosts({})) {
+  }
+  MutexLock lock(mutex_);
+  for (const DmaPort& port : joint_ports_) {
+    machine_.coherent_pool().Forget(&port);
   }
 }
 
@@ -194,6 +200,19 @@ void Host::FinishRetiring() {
   for (BufferObject* bo : free) Destroy(*bo);
 }
 
+void Host::AwaitOthers() {
+  do {
+    auto outcome = ReservationLock::Outcome::kBackOff;
+    // Of two that wait for each other one leaves for a moment.
+    for (uint64_t tries = 0; outcome != ReservationLock::Outcome::kTaken;
+         ++tries) {
+      if (tries != 0) YieldFor(tries);
+      outcome = InTransit(this).WaitForOthers(WaitLimit{});
+    }
+    FinishRetiring();
+  } while (any_retiring_.load());
+}
+
 void Host::Destroy(BufferObject& bo) {
   bo.LeaveOrders(Departure::kGone);
   bo.ForgetPins();
@@ -233,6 +252,8 @@ void Host::AddGhost(Ghost ghost) {
 absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
                                 absl::FunctionRef<bool(const Ghost&)> wanted,
                                 uint64_t* frames) {
+  // What is out of the list is on its way to be free.
+  InTransit transit(this);
   FinishRetiring();
   const absl::Status none(absl::StatusCode::kNotFound, "");
   if (!any_ghosts_.load(std::memory_order_acquire)) return none;
@@ -317,6 +338,23 @@ void Host::ReturnBinding(std::unique_ptr<DmaBinding> binding) {
   if (spare_bindings_.size() < kMaxSpares) {
     spare_bindings_.push_back(std::move(binding));
   }
+}
+
+bool Host::IsBuiltIn(const DmaBinder& binder) const {
+  return std::any_of(binders_.begin(), binders_.end(),
+                     [&](const auto& one) { return one.get() == &binder; });
+}
+
+DmaPort& Host::JointPort(const DmaPort& like, DmaAddress highest) {
+  MutexLock lock(mutex_);
+  for (DmaPort& port : joint_ports_) {
+    if (&port.domain() == &like.domain() && port.highest() == highest &&
+        port.coherent() == like.coherent()) {
+      return port;
+    }
+  }
+  return joint_ports_.emplace_back(like.domain(), machine_.memory(),
+                                   std::bit_width(highest), like.coherent());
 }
 
 absl::InlinedVector<MemoryManager*, 16> Host::Managers(

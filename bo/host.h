@@ -58,6 +58,7 @@ class Host {
   DmaBinder& binder(DmaType type) {
     return *binders_[static_cast<size_t>(type)];
   }
+  bool IsBuiltIn(const DmaBinder& binder) const;
   MemoryManager& system_manager() { return *system_manager_; }
   GlobalNames& names() { return names_; }
   std::unique_ptr<EvictionPolicy> MakePolicy() const { return make_policy_(); }
@@ -67,6 +68,10 @@ class Host {
       MemoryManager::Kind kind) const;
   // The built-in ones and those of all devices.
   absl::InlinedVector<DmaBinder*, 16> Binders() const;
+
+  // A port that reaches up to `highest` (2^n - 1) and no further, of nobody's,
+  // in the domain of `like` and as coherent. Lives as long as the host.
+  DmaPort& JointPort(const DmaPort& like, DmaAddress highest);
 
   // Gives up storage whose fences have signalled. With kWait and none ready,
   // waits for the storage that has waited longest. False when none was given
@@ -108,6 +113,7 @@ class Host {
   friend class Audit;
   friend class Device;
   friend class Mover;
+  friend class Sharing;
   friend void intrusive_ptr_release(Client* client);
   friend void intrusive_ptr_release(BufferObject* bo);
 
@@ -117,8 +123,8 @@ class Host {
     void Release(Host& host);
 
     Pages pages;
-    std::unique_ptr<DmaBinding> binding;
     DmaBinder* binder = nullptr;
+    std::unique_ptr<DmaBinding> binding;
     MemoryManager* manager = nullptr;  // null: no space to give up
     SpaceBlock block;
     FenceSet fences;
@@ -136,6 +142,9 @@ class Host {
   // REQUIRES: reserved by this thread.
   void Destroy(BufferObject& bo);
   void FinishRetiring();
+  // Until everything that others were in the middle of has ended, and bos whose
+  // last reference is gone have given up their storage.
+  void AwaitOthers();
   // Takes over what `bo` holds, leaving it without contents; gives it up now if
   // nothing is pending, else once its fences have signalled.
   void DiscardStorage(BufferObject& bo);
@@ -176,6 +185,7 @@ class Host {
   Atomic<bool> any_retiring_{false};
   std::vector<Client*> clients_ ABSL_GUARDED_BY(mutex_);
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
+  std::list<DmaPort> joint_ports_ ABSL_GUARDED_BY(mutex_);
   Shrinkers shrinkers_;
   SpinLock binding_lock_;
   std::vector<std::unique_ptr<DmaBinding>> spare_bindings_

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/copy_sides.h"
 #include "twostep/bo/cpu_mapping.h"
 
@@ -184,7 +185,7 @@ Obstacle Mover::Describe(const BufferObject& bo, Device& device,
     obstacle.pinned_pages = manager.pinned_pages_now();
     obstacle.held_pages = manager.used_pages() - obstacle.pinned_pages;
   } else {
-    DescribeDma(pages, device, placement, &obstacle);
+    DescribeDma(bo, device, placement, &obstacle);
   }
   if (evicting == Evicting::kNo) {
     obstacle.held_pages = 0;
@@ -204,15 +205,16 @@ Obstacle Mover::Describe(const BufferObject& bo, Device& device,
   return obstacle;
 }
 
-void Mover::DescribeDma(PageCount pages, Device& device,
+void Mover::DescribeDma(const BufferObject& bo, Device& device,
                         const Placement& placement, Obstacle* obstacle) const {
   if (dma_outcome_.ok()) {
     obstacle->what = "has room that is still in use";
     return;
   }
   const DmaBinder& binder = *device.binder(placement.dma);
-  const DmaPort& port = device.port();
-  obstacle->shortage = binder.Describe(pages, port, dma_outcome_.scarce);
+  const DmaPort& port = BoViews::PortFor(bo, device);
+  obstacle->shortage =
+      binder.Describe(bo.page_count(), port, dma_outcome_.scarce);
   switch (dma_outcome_.scarce) {
     case BindOutcome::Scarce::kNothing:
       break;
@@ -280,7 +282,8 @@ Mover::Result Mover::Place(BufferObject& bo, Device& device,
 }
 
 bool Mover::OnAnother(const BufferObject& bo, const Device& device) {
-  return bo.device_ != nullptr && bo.device_ != &device &&
+  // Bound for nobody: shared, and its device has gone.
+  return bo.device_ != &device &&
          (bo.binder_ != nullptr ||
           bo.manager_->kind() != MemoryManager::Kind::kNowhere);
 }
@@ -299,28 +302,38 @@ Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
     if (took != Result::kDone) return took;
     taken_ = std::move(taken);
   }
-  Device& old = *bo.device_;
-  const Placement was = old.PlacementOf(bo);
+  Device* const old = bo.device_;
+  const Placement was = old == nullptr ? Placement{} : old->PlacementOf(bo);
   Result result = Leave(bo);
   if (result == Result::kDone) {
     bo.device_ = &device;
-    result = to.fixed() ? MoveToFixed(bo, device, placement, evicting)
-                        : Rebind(bo, device, placement, evicting);
-    if (result != Result::kDone) {
-      // Where it was there is room, most likely: it has just left.
-      const BindOutcome why = dma_outcome_;
-      bo.device_ = &old;
-      if (old.manager(was.memory)->fixed()) {
-        MoveToFixed(bo, old, was, Evicting::kYes);
-      } else {
-        Rebind(bo, old, was, Evicting::kYes);
-      }
-      dma_outcome_ = why;
+    // Leaving has given back what it was charged for.
+    result = ChargeFor(bo, device, placement, evicting);
+    if (result == Result::kDone) {
+      result = to.fixed() ? MoveToFixed(bo, device, placement, evicting)
+                          : Rebind(bo, device, placement, evicting);
     }
+    if (result != Result::kDone && old != nullptr) PutBack(bo, *old, was);
   }
   if (taken_.has_value()) to.Free(taken_->block, bo.page_count());
   taken_.reset();
   return result;
+}
+
+// There is room, most likely: it has just left. Else it stays anonymous.
+void Mover::PutBack(BufferObject& bo, Device& old, const Placement& was) {
+  const BindOutcome why = dma_outcome_;
+  const std::optional<AtLimit> at_limit = at_limit_;
+  bo.device_ = &old;
+  if (ChargeFor(bo, old, was, Evicting::kYes) == Result::kDone) {
+    if (old.manager(was.memory)->fixed()) {
+      MoveToFixed(bo, old, was, Evicting::kYes);
+    } else {
+      Rebind(bo, old, was, Evicting::kYes);
+    }
+  }
+  dma_outcome_ = why;
+  at_limit_ = at_limit;
 }
 
 Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
@@ -477,7 +490,8 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
   DmaBinder* const from = bo.binder_;
   const bool shown = bo.manager_->kind() == MemoryManager::Kind::kAperture;
   if (from != nullptr && to != nullptr &&
-      to->Describe(bo.page_count(), device.port(), BindOutcome::Scarce::kUnit)
+      to->Describe(bo.page_count(), BoViews::PortFor(bo, device),
+                   BindOutcome::Scarce::kUnit)
               .kind == Shortage::Kind::kNeverFits) {
     dma_outcome_ =
         BindOutcome{BindOutcome::Scarce::kUnit, Shortage::Kind::kNeverFits};
@@ -581,9 +595,9 @@ void Mover::Drop(BufferObject& bo) {
   Notify(bo, BoEvent::kPurged);
 }
 
-absl::Status Mover::TakePagesFromCpu(BufferObject& bo) {
+absl::Status Mover::TakePagesFromCpu(BufferObject& bo, PageRange range) {
   if (!(bo.flags_ & BufferObject::kCpuOwnsPages)) return absl::OkStatus();
-  if (bo.kernel_maps_ != 0) {
+  if (bo.views_ != nullptr && bo.views_->kernel_maps != 0) {
     std::string message =
         absl::StrCat(bo.DebugName(),
                      " is to be used by a device while a kernel mapping has ",
@@ -591,21 +605,24 @@ absl::Status Mover::TakePagesFromCpu(BufferObject& bo) {
     bo.host().ReportMisuse(Misuse::Kind::kDeviceUseOfKernelMapped, message);
     return MakeError(ErrorKind::kMisuse, message);
   }
-  const PageCount pages = bo.page_count();
-  for (PageCount page = 0; page < pages;) {
+  const PageCount end = range.first + range.count;
+  for (PageCount page = range.first; page < end;) {
     const PageCount first = page;
-    for (; page < pages && bo.binding_->CpuOwns(page); ++page) {
+    for (; page < end && bo.binding_->CpuOwns(page); ++page) {
     }
     if (page > first) KillMappings(bo, PageRange{first, page - first});
     if (page == first) ++page;
   }
-  bo.binder_->SyncForDevice(bo.pages_, *bo.binding_, PageRange{0, pages});
-  bo.flags_ &= ~BufferObject::kCpuOwnsPages;
+  bo.binder_->SyncForDevice(bo.pages_, *bo.binding_, range);
+  if (bo.binding_->cpu_owned_pages == 0) {
+    bo.flags_ &= ~BufferObject::kCpuOwnsPages;
+  }
   return absl::OkStatus();
 }
 
 void Mover::KillMappings(BufferObject& bo, PageRange range) {
-  for (CpuMapping* mapping = bo.mappings_; mapping != nullptr;
+  if (bo.views_ == nullptr) return;
+  for (CpuMapping* mapping = bo.views_->mappings; mapping != nullptr;
        mapping = mapping->next()) {
     mapping->Kill(range);
   }

@@ -26,6 +26,8 @@
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
+#include "twostep/bo/room.h"
+#include "twostep/bo/shared_bind.h"
 #include "twostep/bo/victim_search.h"
 
 namespace twostep {
@@ -45,6 +47,12 @@ class Mover {
   // Brings the contents to frames that the CPU can reach, zeroed if there were
   // none; leaves a bo in fixed memory alone.
   absl::Status MakePresent(BufferObject& bo);
+  // Binds `bo` for all that it is shared with, unless it is, and makes it
+  // reachable for the importer. The contents leave fixed memory; a bo in an
+  // aperture of the owner's stays there.
+  absl::Status BindShared(BufferObject& bo, const SharedBind& bind);
+  // Takes a bo that is idle out of the aperture it is in.
+  void HideFromGpu(BufferObject& bo, Departure why);
   // Undoes both steps; the contents end up in ordinary frames.
   absl::Status LeaveDevice(BufferObject& bo);
   // Swaps idle bos out in the order of their eviction, and drops worthless
@@ -62,7 +70,10 @@ class Mover {
 
   // Hands the CPU's pages of a bo back to the device: kills the user mappings
   // of exactly those and syncs them.
-  static absl::Status TakePagesFromCpu(BufferObject& bo);
+  static absl::Status TakePagesFromCpu(BufferObject& bo, PageRange range);
+  static absl::Status TakePagesFromCpu(BufferObject& bo) {
+    return TakePagesFromCpu(bo, PageRange{0, bo.page_count()});
+  }
   static void KillMappings(BufferObject& bo, PageRange range);
 
  private:
@@ -73,22 +84,6 @@ class Mover {
     kBusy,    // room, had waiting been allowed
     kFailed,  // failure_ says why
     kLost,    // an older ticket was met: contention_, failure_
-  };
-  // Room that this operation makes, for itself: others stay outside its gate
-  // from Close() until it is gone.
-  struct Room {
-    explicit Room(ReservationLock& gate, DmaBinder* binder = nullptr)
-        : gate(gate), binder(binder) {}
-    ~Room() {
-      if (closed) gate.Unlock();
-    }
-    Room(const Room&) = delete;
-    Room& operator=(const Room&) = delete;
-
-    ReservationLock& gate;
-    DmaBinder* const binder;  // whose unit it is
-    bool closed = false;      // by this one
-    bool settled = false;     // nobody was in the middle of a move any more
   };
   // Evicting into a full place evicts there, and so on, this deep.
   static constexpr int kMaxDepth = 4;
@@ -110,6 +105,11 @@ class Mover {
                 Evicting evicting);
   Result SwitchBinder(BufferObject& bo, Device& device, DmaBinder* to,
                       Evicting evicting);
+  Result BindWith(BufferObject& bo, Device& owner, DmaType type);
+  // Makes a bound bo reachable through `port` of `device`, too.
+  Result AddAlias(BufferObject& bo, Device& device, DmaPort& port);
+  // What could not come from `old` goes back to where it was there.
+  void PutBack(BufferObject& bo, Device& old, const Placement& was);
 
   // Step 1 and its undoing.
   Result DmaBind(BufferObject& bo, Device& device, DmaBinder& binder,
@@ -143,10 +143,10 @@ class Mover {
   Result Close(Room* room);
   Result EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   Result EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
-                     PageCount pages, Device& device);
+                     PageCount pages, Device& device, DmaPort& port);
   VictimSearch::Victims FindForDma(VictimSearch* search, DmaBinder& binder,
                                    BindOutcome::Scarce scarce, PageCount pages,
-                                   Device& device, bool* found);
+                                   DmaPort& port, bool* found);
   // The victims, all reserved: those that cannot go stay so.
   Result EvictAll(const VictimSearch::Victims& victims,
                   absl::FunctionRef<Result(BufferObject&)> evict);
@@ -198,8 +198,8 @@ class Mover {
   absl::Status ToStatus(BufferObject& bo, Result result);
   Obstacle Describe(const BufferObject& bo, Device& device,
                     const Placement& placement, Evicting evicting) const;
-  void DescribeDma(PageCount pages, Device& device, const Placement& placement,
-                   Obstacle* obstacle) const;
+  void DescribeDma(const BufferObject& bo, Device& device,
+                   const Placement& placement, Obstacle* obstacle) const;
   std::string SwapRoom() const;
   static void Notify(BufferObject& bo, BoEvent event);
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_hooks.h"
+#include "twostep/bo/bo_views.h"
 #include "twostep/bo/mover.h"
 
 namespace twostep {
@@ -331,14 +332,16 @@ Mover::Result Mover::EvictGpu(BufferObject& victim) {
     --depth_;
   } else {
     result = WaitIdle(victim);
-    if (result == Result::kDone) {
-      victim.LeaveMemoryOrder(Departure::kEvicted);
-      HideFromAperture(victim);
-      victim.JoinOrders();
-    }
+    if (result == Result::kDone) HideFromGpu(victim, Departure::kEvicted);
   }
   if (result == Result::kDone) ++from.evictions();
   return result;
+}
+
+void Mover::HideFromGpu(BufferObject& bo, Departure why) {
+  bo.LeaveMemoryOrder(why);
+  HideFromAperture(bo);
+  bo.JoinOrders();
 }
 
 void Mover::ShowInAperture(BufferObject& bo, MemoryManager& manager,
@@ -369,9 +372,12 @@ void Mover::LeaveAperture(BufferObject& bo) {
 
 namespace {
 
-bool HasIovaOf(const DmaBinding& binding, const DmaPort& port) {
-  return binding.addressing == DmaBinding::Addressing::kIova &&
-         &binding.port->domain() == &port.domain();
+// The block of IOVAs that a binding holds in the domain of `port`; 0: none.
+uint32_t IovaNodeIn(const DmaBinding& binding, const DmaPort& port) {
+  if (binding.addressing != DmaBinding::Addressing::kIova) return 0;
+  if (&binding.port->domain() == &port.domain()) return binding.iova.node;
+  const DmaAlias* alias = binding.AliasIn(port.domain());
+  return alias == nullptr ? 0 : alias->iova.node;
 }
 
 }  // namespace
@@ -382,12 +388,13 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
   std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
   const Pages::Home home = bo.pages_.home();
   PageCount replaced = 0;
+  DmaPort& port = BoViews::PortFor(bo, device);
   Room unit(binder.gate(), &binder);
-  Room iovas(device.port().domain().gate());
+  Room iovas(port.domain().gate());
   Room frames(host_.machine().memory().gate());
   for (;;) {
     const BindOutcome outcome =
-        binder.Bind(bo.pages_, device.port(), contents, binding.get());
+        binder.Bind(bo.pages_, port, contents, binding.get());
     replaced = outcome.replaced_pages;
     if (outcome.ok()) break;
     dma_outcome_ = outcome;
@@ -401,7 +408,7 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
       } else if (evicting == Evicting::kYes) {
         made = MakeRoom(
             scarce == BindOutcome::Scarce::kIova ? &iovas : &unit, [&] {
-              return EvictForDma(binder, scarce, bo.page_count(), device);
+              return EvictForDma(binder, scarce, bo.page_count(), device, port);
             });
       }
     }
@@ -431,13 +438,15 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   if (unbound != Result::kDone) {
     bo.flags_ |=
         bo.binding_->cpu_owned_pages != 0 ? BufferObject::kCpuOwnsPages : 0;
+    // Its aliases are gone.
+    Sharing* const sharing = BoViews::SharingOf(bo);
+    if (sharing != nullptr) sharing->AddressesGone();
     return unbound;
   }
   if (own_memory && contents == DmaBinder::Contents::kKeep) {
     bytes_moved_ += bo.size_bytes();
   }
-  host_.ReturnBinding(std::move(bo.binding_));
-  bo.binder_ = nullptr;
+  host_.ReturnBinding(BoViews::LoseBinding(bo));
   bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   Notify(bo, BoEvent::kDmaUnbound);
   return Result::kDone;
@@ -445,23 +454,23 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
 
 VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
                                         BindOutcome::Scarce scarce,
-                                        PageCount pages, Device& device,
+                                        PageCount pages, DmaPort& port,
                                         bool* found) {
   VictimSearch::Victims victims;
-  const bool by_position = binder.WithSpace(
-      scarce, pages, device.port(),
-      [&](RangeAllocator& space, const SpaceRequest& request) {
-        victims = search->ForHole(
-            space, request,
-            [&](const BufferObject& bo) -> uint32_t {
-              const DmaBinding& binding = *bo.binding_;
-              if (scarce == BindOutcome::Scarce::kUnit) {
-                return binding.storage.node;
-              }
-              return HasIovaOf(binding, device.port()) ? binding.iova.node : 0;
-            },
-            found);
-      });
+  const bool by_position =
+      binder.WithSpace(scarce, pages, port,
+                       [&](RangeAllocator& space, const SpaceRequest& request) {
+                         victims = search->ForHole(
+                             space, request,
+                             [&](const BufferObject& bo) -> uint32_t {
+                               const DmaBinding& binding = *bo.binding_;
+                               if (scarce == BindOutcome::Scarce::kUnit) {
+                                 return binding.storage.node;
+                               }
+                               return IovaNodeIn(binding, port);
+                             },
+                             found);
+                       });
   if (by_position) return victims;
   victims = search->First([&](const BufferObject& bo) {
     return bo.binder_->Holds(scarce, *bo.binding_);
@@ -471,12 +480,13 @@ VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
 }
 
 Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
-                                 PageCount pages, Device& device) {
+                                 PageCount pages, Device& device,
+                                 DmaPort& port) {
   const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
     return scarce == BindOutcome::Scarce::kUnit
                ? ghost.binder == &binder
                : ghost.binder != nullptr &&
-                     HasIovaOf(*ghost.binding, device.port());
+                     IovaNodeIn(*ghost.binding, port) != 0;
   });
   if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
   if (depth_ >= kMaxDepth) return Result::kShort;
@@ -494,7 +504,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                       AskerFor(Resource::kDma), awaited_);
   bool found = false;
   const VictimSearch::Victims victims =
-      FindForDma(&search, binder, scarce, pages, device, &found);
+      FindForDma(&search, binder, scarce, pages, port, &found);
   if (found) {
     return EvictAll(victims, [&](BufferObject& victim) {
       return EvictDma(victim, Departure::kEvicted);

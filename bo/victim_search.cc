@@ -32,14 +32,8 @@ bool VictimSearch::IsAwaited(const BufferObject& bo) const {
 bool VictimSearch::TryTake(BufferObject& bo) {
   if (bo.TryReserve() || IsAwaited(bo)) return true;
   if (passed_over_ != nullptr || bo.lock_.HeldByMe()) return false;
-  // It stands in the order, so it exists; but its last reference may be gone,
-  // and then it is leaving by itself.
-  uint32_t references = bo.references_.load(std::memory_order_relaxed);
-  while (references != 0 &&
-         !bo.references_.compare_exchange_weak(references, references + 1,
-                                               std::memory_order_relaxed)) {
-  }
-  if (references != 0) passed_over_ = BoRef(&bo, /*add_ref=*/false);
+  // It stands in the order, so it exists; but its last reference may be gone.
+  if (bo.TryAddReference()) passed_over_ = BoRef(&bo, /*add_ref=*/false);
   return false;
 }
 

@@ -55,6 +55,7 @@ class Rig {
  public:
   explicit Rig(RigOptions options = RigOptions::Small()) {
     options.host.misuse_handler = [this](const Misuse& misuse) {
+      MutexLock lock(misuse_mutex_);
       misuses_.push_back(misuse);
     };
     machine_ = *Machine::Create(options.machine, options.options);
@@ -206,6 +207,7 @@ class Rig {
 
  private:
   // In the order in which they must outlive each other.
+  Mutex misuse_mutex_;
   std::vector<Misuse> misuses_;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Host> host_;

@@ -1,4 +1,4 @@
-// S7, S8, R9, R12: bos that move from one device to another.
+// S7, S8, R9, R12, R13: bos that move from one device to another.
 
 #include <memory>
 #include <vector>
@@ -122,6 +122,25 @@ TEST_F(TwoDevices, FromFixedMemoryToFixedMemory) {
   EXPECT_EQ(rig_.device().manager(MemoryType::kVram)->used_pages(), 0u);
   EXPECT_EQ(rig_.CpuWrongBytes(bo, 6), 0u);
   EXPECT_EQ(rig_.Broken(), "");
+}
+
+TEST_F(TwoDevices, R13AClientIsChargedForWhatItHasOnTheOtherDevice) {
+  const ClientRef client = *rig_.host().CreateClient({.name = "client"});
+  const Placement places[] = {kVram, Tt(DmaType::kCma), Tt(DmaType::kCoherent)};
+  for (const Placement& home : places) {
+    for (const Placement& there : places) {
+      const BoRef bo = *rig_.host().CreateBo(256 * kKiB, client);
+      ASSERT_EQ(ValidateOn(rig_.device(), bo, home), absl::OkStatus());
+      ASSERT_EQ(ValidateOn(*narrow_, bo, there), absl::OkStatus());
+      for (int i = 0; i < kResources; ++i) {
+        const auto resource = static_cast<Resource>(i);
+        EXPECT_EQ(client->account(resource).used_pages(),
+                  bo->Holds(resource) ? bo->page_count() : 0)
+            << NameOf(resource);
+      }
+      EXPECT_EQ(rig_.Broken(), "");
+    }
+  }
 }
 
 // What the other device has no room for does not leave.

@@ -1,0 +1,143 @@
+#include "twostep/bo/shared_buffer.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
+#include "twostep/bo/error.h"
+#include "twostep/bo/host.h"
+
+namespace twostep {
+namespace {
+
+absl::Status Check(const ShareConstraints& constraints) {
+  const auto wrong = [](absl::string_view what) {
+    return absl::InvalidArgumentError(what);
+  };
+  if (constraints.mask_bits < 24 || constraints.mask_bits > 64) {
+    return wrong("constraints.mask_bits: not between 24 and 64");
+  }
+  if (constraints.max_segments == 0) {
+    return wrong("constraints.max_segments: no segment holds nothing");
+  }
+  if (constraints.max_segment_bytes < kPageSize) {
+    return wrong("constraints.max_segment_bytes: a segment is a page at least");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<SharedBuffer> SharedBuffer::Export(
+    BoRef bo, Device& exporter, const ShareConstraints& constraints) {
+  absl::Status sound = Check(constraints);
+  if (!sound.ok()) return sound;
+  bo->Reserve();
+  std::unique_ptr<Sharing>& sharing = BoViews::Of(*bo).sharing;
+  std::string exported_by;
+  if (sharing == nullptr) {
+    sharing = std::make_unique<Sharing>(*bo, exporter, constraints);
+  } else if (sharing->exporter() == nullptr) {
+    sharing->Adopt(exporter, constraints);
+  } else if (sharing->exporter() != &exporter) {
+    exported_by = sharing->exporter()->name();
+  }
+  bo->UnreserveUnused();
+  if (!exported_by.empty()) {
+    return MakeError(
+        ErrorKind::kMisuse,
+        absl::StrCat(bo->DebugName(), " is exported by ", exported_by,
+                     " already, so not by ", exporter.name()));
+  }
+  return SharedBuffer(std::move(bo));
+}
+
+absl::StatusOr<std::unique_ptr<SharedAttachment>> SharedBuffer::Attach(
+    Device& importer, AttachOptions options) const {
+  absl::Status sound = Check(options.constraints);
+  if (!sound.ok()) return sound;
+  auto attachment = std::unique_ptr<SharedAttachment>(
+      new SharedAttachment(bo_, importer, std::move(options)));
+  bo_->Reserve();
+  BoViews::SharingOf(*bo_)->Attach(*attachment);
+  bo_->UnreserveUnused();
+  return attachment;
+}
+
+absl::StatusOr<SuitableDmaTypes> SharedBuffer::Suitable() const {
+  bo_->Reserve();
+  auto types = BoViews::SharingOf(*bo_)->Suitable();
+  bo_->UnreserveUnused();
+  return types;
+}
+
+absl::Status SharedBuffer::BeginCpuAccess(PageRange range, CpuUse use,
+                                          const WaitLimit& limit) const {
+  TWOSTEP_CHECK(range.first <= bo_->page_count() &&
+                range.count <= bo_->page_count() - range.first);
+  absl::Status status = bo_->Reserve(limit);
+  if (!status.ok()) return status;
+  status = BoViews::SharingOf(*bo_)->BeginCpuAccess(range, use, limit);
+  bo_->UnreserveUnused();
+  return status;
+}
+
+absl::Status SharedBuffer::EndCpuAccess(PageRange range) const {
+  TWOSTEP_CHECK(range.first <= bo_->page_count() &&
+                range.count <= bo_->page_count() - range.first);
+  bo_->Reserve();
+  absl::Status status = BoViews::SharingOf(*bo_)->EndCpuAccess(range);
+  bo_->UnreserveUnused();
+  return status;
+}
+
+SharedAttachment::~SharedAttachment() {
+  // One age for all tries: nobody passes for ever.
+  const Ticket ticket;
+  bo_->Reserve();
+  Sharing& sharing = *BoViews::SharingOf(*bo_);
+  if (device_ != nullptr) sharing.Detach(*this);
+  Contention contention;
+  while (!sharing.UnbindUnused(&contention).ok()) {
+    bo_->UnreserveUnused();
+    const absl::Status waited = contention.Wait(WaitLimit{});
+    TWOSTEP_CHECK(waited.ok());
+    bo_->Reserve();
+  }
+  bo_->UnreserveUnused();
+}
+
+absl::Status SharedAttachment::Map(ValidateContext* context) {
+  bo_->AssertHeld();
+  return BoViews::SharingOf(*bo_)->Map(*this, context);
+}
+
+void SharedAttachment::Unmap() {
+  bo_->AssertHeld();
+  Sharing::Unmap(*this);
+}
+
+DmaAddress SharedAttachment::Address(PageCount page) const {
+  TWOSTEP_DCHECK(mapped_);
+  return bo_->binding().AddressIn(device_->port().domain(), bo_->pages(), page);
+}
+
+std::vector<DmaSegment> SharedAttachment::Segments() const {
+  const uint64_t longest =
+      options_.constraints.max_segment_bytes & ~(kPageSize - 1);
+  std::vector<DmaSegment> segments;
+  for (PageCount page = 0; page < bo_->page_count(); ++page) {
+    const DmaAddress address = Address(page);
+    if (!segments.empty()) {
+      DmaSegment& last = segments.back();
+      if (last.address + last.bytes == address && last.bytes < longest) {
+        last.bytes += kPageSize;
+        continue;
+      }
+    }
+    segments.push_back(DmaSegment{address, kPageSize});
+  }
+  return segments;
+}
+
+}  // namespace twostep
