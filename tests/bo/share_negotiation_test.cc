@@ -411,5 +411,16 @@ TEST(ShareNegotiation, S19_ADomainThatTheMachineLacksIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("domain"));
 }
 
+TEST(ShareNegotiation, S19_AMachineHasAtLeastOneDomainAndAtMost256) {
+  for (const uint32_t domains : {0u, 257u}) {
+    MachineConfig config = OptionsOf(MachineKind::kIommu).machine;
+    config.iommu.domains = domains;
+    const absl::Status status =
+        Machine::Create(config, MachineOptions{}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("iommu.domains"));
+  }
+}
+
 }  // namespace
 }  // namespace twostep

@@ -209,6 +209,32 @@ TEST_P(SharedBo, S25_EvictionTakesASharedBoAndMapBringsItBack) {
   EXPECT_EQ(rig_.WrongBytes(*nic_, *nic, 1), 0u);
 }
 
+// B39, of a shared one.
+TEST_P(SharedBo, S25_B39_AWorthlessVictimIsPurgedAndWhoSharesItIsTold) {
+  auto nic = rig_.Attach(shared_, *nic_, kOneSegment);
+  ASSERT_TRUE(rig_.Map(*nic).ok());
+  const auto addresses = rig_.AddressesOf(*nic);
+  const DmaType type =
+      GetParam() == MachineKind::kIommu ? DmaType::kDynamic : DmaType::kCma;
+  bo_->Reserve();
+  bo_->SetWorthless(true);
+  bo_->Unreserve();
+  ASSERT_TRUE(rig_.Validate(rig_.Make(kMiB), Tt(type)).ok());
+  EXPECT_EQ(rig_.moves(), 1);
+  EXPECT_FALSE(nic->mapped());
+  EXPECT_TRUE(bo_->purged());
+  EXPECT_EQ(rig_.host().stats().purges, 1u);
+  EXPECT_EQ(bo_->pages().home(), Pages::Home::kNone);
+  EXPECT_EQ(rig_.Faults(*nic_, addresses), 8u);
+  // Fresh contents, that read as zero.
+  bo_->Reserve();
+  bo_->SetWorthless(false);
+  bo_->Unreserve();
+  ASSERT_TRUE(rig_.Map(*nic).ok());
+  EXPECT_EQ(nic_->port().Resolve(nic->Address(0), Access::kRead)[0],
+            std::byte{0});
+}
+
 TEST_P(SharedBo, S25_SwappedOutContentsComeBackForAnImporter) {
   auto nic = rig_.Attach(shared_, *nic_);
   ASSERT_TRUE(rig_.Map(*nic).ok());
