@@ -27,11 +27,15 @@ BufferObject& BoSlab::Make(Host& host, ClientRef client, PageCount pages) {
 
 void BoSlab::Destroy(BufferObject& bo) {
   const uint32_t slot = bo.slot_;
+  {
+    // First of all out of sight: of ForEachReferenced.
+    SpinLockHolder hold(lock_);
+    blocks_[slot / kBlockBos]->live &= ~(uint64_t{1} << (slot % kBlockBos));
+    --size_;
+  }
   bo.~BufferObject();
   SpinLockHolder hold(lock_);
-  blocks_[slot / kBlockBos]->live &= ~(uint64_t{1} << (slot % kBlockBos));
   free_.push_back(slot);
-  --size_;
 }
 
 size_t BoSlab::size() const {
@@ -47,7 +51,7 @@ void BoSlab::ForEachReferenced(absl::FunctionRef<void(const BoRef&)> visit) {
       if (slot / kBlockBos >= blocks_.size()) return;
       Block& block = *blocks_[slot / kBlockBos];
       if ((block.live >> (slot % kBlockBos) & 1) == 0) continue;
-      // What has none any more is about to go, and does so under this lock.
+      // What has no reference any more is about to go.
       BufferObject& found = *block.at(slot % kBlockBos);
       if (!found.TryAddReference()) continue;
       bo = BoRef(&found, /*add_ref=*/false);

@@ -32,6 +32,7 @@ struct BoViews;
 class BulkMove;
 class Device;
 class DmaBinder;
+class Evacuation;
 class Host;
 
 class alignas(64) BufferObject {
@@ -108,6 +109,7 @@ class alignas(64) BufferObject {
   friend struct Contention;
   friend class CpuMapping;
   friend class Device;
+  friend class Evacuation;
   friend class Exec;
   friend class Host;
   friend class KernelMapping;
@@ -134,8 +136,7 @@ class alignas(64) BufferObject {
                PageCount pages);
   ~BufferObject();
 
-  // False when the last one is gone: then it is leaving by itself.
-  bool TryAddReference();
+  bool TryAddReference();  // false: the last is gone, it leaves by itself
   absl::Status ReserveStatus(ReservationLock::Outcome outcome) const;
   // Where it stands, or would stand, in an order.
   EvictionOrder::Place PlaceIn(EvictionOrder& order, Resource resource) const;
@@ -155,8 +156,7 @@ class alignas(64) BufferObject {
   // `binder` is the one it is, or was a moment ago, bound by.
   void LeaveDmaOrder(DmaBinder& binder, Departure why);
   void LeaveOrders(Departure why);
-  // A bo that goes takes its pins along. It stands in no order afterwards.
-  void ForgetPins();
+  void ForgetPins();  // it stands in no order afterwards
   void CountUnpinned();
 
   // --- the first cache line ---

@@ -57,6 +57,21 @@ FilePage FileOf(const BufferObject& bo, MemoryManager& manager,
   return FilePage{memory.fd(), memory.FileOffset(bo.pages().frames()[page])};
 }
 
+// Shows all pages of `bo` at `data`, MAP_SHARED or MAP_PRIVATE: frames lie
+// anywhere, so one by one. False when the process has too many mappings.
+bool MapPages(const BufferObject& bo, MemoryManager& manager, std::byte* data,
+              int sharing) {
+  for (PageCount page = 0; page < bo.page_count(); ++page) {
+    const FilePage file = FileOf(bo, manager, page);
+    if (mmap(data + PagesToBytes(page), kPageSize, PROT_READ | PROT_WRITE,
+             sharing | MAP_FIXED, file.fd,
+             static_cast<off_t>(file.offset)) == MAP_FAILED) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // Calls `use` with `bo` reserved, again as long as it loses to an older one:
 // with one reservation there is nothing else to give back. CPU access is no use
 // by a device, so the eviction orders stay as they are.
@@ -83,7 +98,9 @@ absl::Status WaitForCpu(BufferObject& bo, Access access,
   absl::InlinedVector<Fence, 4> fences;
   bo.fences().AppendDependencies(
       access == Access::kRead ? FenceUse::kRead : FenceUse::kWrite, &fences);
+  status = bo.fences().Error(FenceUse::kWrite);
   bo.UnreserveUnused();
+  if (!status.ok()) return WaitError(status);
   for (const Fence& fence : fences) {
     status = WaitFor(fence, limit);
     if (!status.ok()) return WaitError(status);
@@ -166,6 +183,13 @@ absl::Status CpuMapping::PrepareLocked(Contention* contention) {
   absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
   if (!idle.ok()) return idle;
   if (bo.manager_->fixed()) {
+    if (!bo.device_->copies()) {
+      // The contents of a lost device's bos are about to come home: once this
+      // one is free, which is all that there is to wait for.
+      return bo.device_->state() == DeviceState::kLost
+                 ? MakeError(ErrorKind::kContended, "its device goes")
+                 : bo.device_->StateError();
+    }
     return InWindow(bo, *bo.manager_) ? idle : BringIntoWindow(contention);
   }
   if (bo.pages_.present()) return idle;
@@ -251,14 +275,53 @@ absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(BoRef bo) {
     return absl::FailedPreconditionError(
         "an unbacked machine has no bytes to map");
   }
-  std::byte* data = nullptr;
+  std::unique_ptr<KernelMapping> mapping;
   absl::Status mapped = WithReserved(*bo, [&](Contention* contention) {
+    std::byte* data = nullptr;
     absl::Status ready = PrepareLocked(*bo, contention);
     if (ready.ok()) ready = MapLocked(*bo, &data);
+    if (ready.ok()) mapping.reset(new KernelMapping(bo, data));
     return ready;
   });
   if (!mapped.ok()) return mapped;
-  return std::unique_ptr<KernelMapping>(new KernelMapping(bo, data));
+  return mapping;
+}
+
+KernelMapping::KernelMapping(BoRef bo, std::byte* data)
+    : bo_(std::move(bo)), data_(data) {
+  Host& host = bo_->host();
+  MutexLock lock(host.mutex_);
+  host.kernel_mappings_.push_back(this);
+}
+
+std::vector<KernelMapping*> KernelMapping::Of(BufferObject& bo) {
+  std::vector<KernelMapping*> mappings;
+  if (bo.views_ == nullptr || bo.views_->kernel_maps == 0) return mappings;
+  MutexLock lock(bo.host().mutex_);
+  for (KernelMapping* mapping : bo.host().kernel_mappings_) {
+    if (mapping->bo_.get() == &bo) mappings.push_back(mapping);
+  }
+  return mappings;
+}
+
+void KernelMapping::LetGo(BufferObject& bo) {
+  for (KernelMapping* mapping : Of(bo)) {
+    MapPages(bo, *bo.manager_, mapping->data_, MAP_PRIVATE);
+  }
+}
+
+void KernelMapping::ShowAgain(BufferObject& bo) {
+  const std::vector<KernelMapping*> mappings = Of(bo);
+  if (mappings.empty()) return;
+  const bool present = Mover(bo.host(), WaitLimit{}).MakePresent(bo).ok();
+  for (KernelMapping* mapping : mappings) {
+    if (present && MapPages(bo, *bo.manager_, mapping->data_, MAP_SHARED))
+      continue;
+    // Old frames are others' now.
+    const void* at = mmap(mapping->data_, bo.size_bytes(), PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    TWOSTEP_CHECK(at != MAP_FAILED);
+  }
 }
 
 absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
@@ -291,14 +354,7 @@ absl::Status KernelMapping::MapLocked(BufferObject& bo, std::byte** data) {
   void* at = mmap(nullptr, bo.size_bytes(), PROT_NONE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   *data = static_cast<std::byte*>(at);
-  bool mapped = at != MAP_FAILED;
-  for (PageCount page = 0; mapped && page < bo.page_count(); ++page) {
-    const FilePage file = FileOf(bo, *bo.manager_, page);
-    mapped = mmap(*data + PagesToBytes(page), kPageSize, PROT_READ | PROT_WRITE,
-                  MAP_SHARED | MAP_FIXED, file.fd,
-                  static_cast<off_t>(file.offset)) != MAP_FAILED;
-  }
-  if (!mapped) {
+  if (at == MAP_FAILED || !MapPages(bo, *bo.manager_, *data, MAP_SHARED)) {
     if (at != MAP_FAILED) munmap(at, bo.size_bytes());
     return absl::ResourceExhaustedError(
         absl::StrCat("the process has no room to map ", bo.DebugName()));
@@ -314,8 +370,14 @@ absl::Status KernelMapping::MapLocked(BufferObject& bo, std::byte** data) {
 }
 
 KernelMapping::~KernelMapping() {
-  munmap(data_, bo_->size_bytes());
+  Host& host = bo_->host();
   bo_->lock_.Lock();
+  {
+    MutexLock lock(host.mutex_);
+    auto& all = host.kernel_mappings_;
+    all.erase(std::find(all.begin(), all.end(), this));
+  }
+  munmap(data_, bo_->size_bytes());
   --bo_->views_->kernel_maps;
   bo_->Unpin();
   bo_->lock_.Unlock();

@@ -27,7 +27,8 @@ namespace twostep {
 
 // Waits until the CPU may read, or write, the contents of `bo`: for the work
 // that brings or writes them, and before a write also for that which reads
-// them. kUnavailable, kDeadlineExceeded as `limit` says.
+// them. kUnavailable, kDeadlineExceeded as `limit` says; why a write or a move
+// failed, if one has lately: its bytes may not be there.
 // REQUIRES: `bo` is not reserved by this thread.
 absl::Status WaitForCpu(BufferObject& bo, Access access,
                         const WaitLimit& limit = {});
@@ -80,7 +81,9 @@ class CpuMapping : public UserMapping::FaultHandler {
   CpuMapping* next_ = nullptr;
 };
 
-// While it lives the bo is pinned where it is.
+// While it lives the bo is pinned where it is. If the device that it is on goes
+// all the same, the mapping shows the contents at home, at the same addresses;
+// see Evacuation.
 class KernelMapping {
  public:
   // Waits for the device, takes all pages into the CPU's hands and maps them.
@@ -98,9 +101,17 @@ class KernelMapping {
   uint64_t size_bytes() const { return bo_->size_bytes(); }
 
  private:
+  friend class Evacuation;
+
   static absl::Status PrepareLocked(BufferObject& bo, Contention* contention);
   static absl::Status MapLocked(BufferObject& bo, std::byte** data);
-  KernelMapping(BoRef bo, std::byte* data) : bo_(std::move(bo)), data_(data) {}
+  KernelMapping(BoRef bo, std::byte* data);
+  // Those of `bo`, which is reserved, let go of its frames, so that these can
+  // be given up: reading works as before, writing is lost. And show its
+  // contents again; where there are no frames for them, touching faults.
+  static void LetGo(BufferObject& bo);
+  static void ShowAgain(BufferObject& bo);
+  static std::vector<KernelMapping*> Of(BufferObject& bo);
 
   const BoRef bo_;
   std::byte* const data_;

@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_hooks.h"
-#include "twostep/bo/bo_views.h"
 #include "twostep/bo/error.h"
+#include "twostep/bo/evacuation.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
 #include "twostep/mem_types/managers.h"
@@ -14,6 +14,8 @@
 namespace twostep {
 
 void DeviceHooks::Notify(const BufferObject&, BoEvent) {}
+
+void DeviceHooks::Lost(const absl::Status&) {}
 
 PlacementList DeviceHooks::EvictTo(const BufferObject&) {
   static constexpr Placement kAnonymous;
@@ -96,22 +98,24 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
 
 Device::~Device() {
   if (copy_engine_ == nullptr) return;  // never came to be
+  state_.store(DeviceState::kLost);
   // From here on nobody begins to look for victims here.
   host_.RemoveDevice(*this);
-  const Ticket ticket;
+  Evacuation evacuation(*this);
   host_.AwaitOthers();
-  host_.slab_.ForEachReferenced([this](const BoRef& bo) {
-    bool reported = false;
-    for (;;) {
-      Contention contention;
-      bo->Reserve();
-      const absl::Status lost = LoseBo(*bo, &reported, &contention);
-      bo->UnreserveUnused();
-      if (lost.ok()) return;
-      const absl::Status waited = contention.Wait(WaitLimit{});
-      TWOSTEP_CHECK(waited.ok());
+  const auto report = [this](const BufferObject& bo, const std::string& where) {
+    host_.ReportMisuse(Misuse::Kind::kLiveAtTeardown,
+                       absl::StrCat(bo.DebugName(), " is still ", where, " ",
+                                    name_, ", which goes"));
+  };
+  {
+    MutexLock lock(life_mutex_);
+    for (const SavedContents& saved : saved_) {
+      report(*saved.bo, absl::StrCat("in ", saved.bo->manager().name(), " of"));
     }
-  });
+    evacuation.BringHome(&saved_);
+  }
+  evacuation.BringAllHome(Unplugging::Contents::kBringHome, report);
   // Those whose last reference went meanwhile.
   host_.AwaitOthers();
   ReapOwnGhosts();
@@ -138,45 +142,81 @@ void Device::ReapOwnGhosts() {
   } while (reap_mine().ok());
 }
 
-absl::Status Device::LoseBo(BufferObject& bo, bool* reported,
-                            Contention* contention) {
-  Sharing* const sharing = BoViews::SharingOf(bo);
-  if (sharing != nullptr) {
-    sharing->LoseDevice(*this);
-    absl::Status unbound = sharing->UnbindUnused(contention);
-    if (!unbound.ok()) return unbound;
+absl::Status Device::StateError() const {
+  return state() == DeviceState::kLost
+             ? MakeError(ErrorKind::kDeviceLost,
+                         absl::StrCat(name_, " is gone"))
+             : MakeError(ErrorKind::kBusy,
+                         absl::StrCat(name_, " is suspended: resume it first"));
+}
+
+Unplugged Device::Unplug(const Unplugging& how) {
+  MutexLock lock(life_mutex_);
+  if (state() == DeviceState::kLost) return {};
+  const bool was_suspended = state() == DeviceState::kSuspended;
+  // From here on no validation begins; those that did hold the reservations of
+  // their bos, and are waited for one by one.
+  state_.store(DeviceState::kLost);
+  const absl::Status gone = StateError();
+  hooks_->Lost(gone);
+  if (how.engine == Unplugging::CopyEngine::kGone) {
+    copies_.store(false);
+    copy_engine_->Fail(gone);
   }
-  if (bo.device_ != this) return absl::OkStatus();
-  // Others may have its addresses, and nothing in them is this device's.
-  const bool stays_bound = sharing != nullptr && bo.binder_ != nullptr &&
-                           !sharing->attachments().empty() &&
-                           bo.binding_->port != port_.get() &&
-                           host_.IsBuiltIn(*bo.binder_);
-  const bool shown = bo.manager_->kind() != MemoryManager::Kind::kNowhere;
-  if (shown || (bo.binder_ != nullptr && !stays_bound)) {
-    if (!std::exchange(*reported, true)) {
-      host_.ReportMisuse(
-          Misuse::Kind::kLiveAtTeardown,
-          absl::StrCat(bo.DebugName(), " is still in ", bo.manager_->name(),
-                       " of ", name_, ", which goes"));
-    }
-    if (sharing != nullptr && !stays_bound) sharing->ForgetPins();
-    while (bo.pins_ > (sharing == nullptr ? 0 : sharing->pins())) bo.Unpin();
+  Evacuation evacuation(*this);
+  Unplugged unplugged;
+  if (was_suspended && how.contents == Unplugging::Contents::kBringHome) {
+    unplugged.brought_home = saved_.size();
+    evacuation.BringHome(&saved_);
   }
-  if (!stays_bound && (shown || bo.binder_ != nullptr)) {
-    Mover mover(host_, WaitLimit{});
-    absl::Status left = mover.LeaveDevice(bo);
-    *contention = mover.TakeContention();
-    if (KindOf(left) == ErrorKind::kContended) return left;
-    if (!left.ok()) mover.Drop(bo);
+  saved_.clear();
+  const Unplugged others = evacuation.BringAllHome(
+      how.contents, [](const BufferObject&, const std::string&) {});
+  host_.AwaitOthers();
+  ReapOwnGhosts();
+  copies_.store(false);
+  copy_engine_->Fail(gone);
+  unplugged.brought_home += others.brought_home;
+  unplugged.lost += others.lost;
+  return unplugged;
+}
+
+absl::Status Device::Suspend() {
+  MutexLock lock(life_mutex_);
+  if (state() != DeviceState::kRunning) {
+    return absl::FailedPreconditionError(StateError().message());
   }
-  // Work of, and copies by, this device may still be under way.
-  const absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
-  TWOSTEP_CHECK(idle.ok());
-  if (shown && stays_bound) {
-    Mover(host_, WaitLimit{}).HideFromGpu(bo, Departure::kGone);
+  state_.store(DeviceState::kSuspended);
+  absl::Status saved = Evacuation(*this).Save(&saved_);
+  if (saved.ok()) {
+    // What is still queued belongs to nobody any more; behind it, all is still.
+    saved = WaitFor(copy_engine_->Copy(CopyJob{}, {}), WaitLimit{});
   }
-  bo.device_ = nullptr;
+  if (!saved.ok()) {
+    saved_.clear();
+    state_.store(DeviceState::kRunning);
+    return saved;
+  }
+  copies_.store(false);
+  for (const auto& manager : own_managers_) {
+    if (manager->vram() != nullptr) manager->vram()->Scribble();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Device::Resume() {
+  MutexLock lock(life_mutex_);
+  if (state() != DeviceState::kSuspended) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " is not suspended"));
+  }
+  copies_.store(true);
+  absl::Status restored = Evacuation(*this).Restore(&saved_);
+  if (!restored.ok()) {
+    copies_.store(false);
+    return restored;
+  }
+  state_.store(DeviceState::kRunning);
   return absl::OkStatus();
 }
 

@@ -23,8 +23,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "twostep/bo/buffer_object.h"
-#include "twostep/bo/contention.h"
 #include "twostep/bo/device_hooks.h"
+#include "twostep/bo/device_life.h"
+#include "twostep/bo/validate_context.h"
 #include "twostep/machine/copy_engine.h"
 #include "twostep/machine/dma_port.h"
 #include "twostep/machine/machine_config.h"
@@ -33,23 +34,6 @@
 namespace twostep {
 
 class Host;
-
-// What a validation may do, and what it did.
-struct ValidateContext {
-  WaitLimit wait;
-  // Once `bytes_moved` has come to this, only what is in none of its places is
-  // moved: a bo stays in its fallback or last resort, and takes a fallback
-  // before others are evicted for it. One context for all bos of a submission
-  // bounds what the submission moves, but for what it cannot do without.
-  uint64_t move_budget = ~uint64_t{0};
-  // Out: whether the bo was already in one of the places, and stays there.
-  bool hit = false;
-  // Out, added to: contents copied to another place, this bo's and its
-  // victims'; swapping and bouncing do not count.
-  uint64_t bytes_moved = 0;
-  // Out, after kAborted: what an older one has.
-  Contention contention;
-};
 
 class Device {
  public:
@@ -100,6 +84,8 @@ class Device {
   //   kAborted            an older ticket has what it would take: unreserve
   //                       all, wait for context->contention, begin again (Exec
   //                       does)
+  //   kUnavailable        also when the device is suspended, or lost
+  //                       (ErrorKind::kDeviceLost)
   //   anything else       what DeviceHooks::Copy returned
   // After an error the bo has its contents and is where it was; but for one
   // that had to pass through a hop, which may be there, and one that came from
@@ -109,6 +95,7 @@ class Device {
   absl::Status Validate(BufferObject& bo, PlacementList placements,
                         ValidateContext* context) {
     bo.AssertHeld();
+    if (state() != DeviceState::kRunning) return StateError();
     for (const Placement& placement : placements) {
       // A fallback is left for a better place as soon as there is room, a last
       // resort even where others have to make it.
@@ -136,14 +123,40 @@ class Device {
            (anywhere || StandsWithin(bo, placement));
   }
 
+  // --- Coming and going; other threads may use the device meanwhile, and get
+  // errors from it. One of these calls at a time, with nothing reserved by this
+  // thread. ---
+  DeviceState state() const { return state_.load(std::memory_order_acquire); }
+  // The device is gone for good. Its fences signal with an error, its bos come
+  // home or lose their contents, as asked: BufferObject::purged() says which
+  // did. Nothing of it is held afterwards; it may be destroyed.
+  // docs/guide.md says what becomes of pins and mappings.
+  Unplugged Unplug(const Unplugging& how);
+  // Takes everything off the device and lets its memory lose its bytes; those
+  // of pinned bos are kept in frames. Waits for its work.
+  //   kResourceExhausted   no frames for it: running as before, some bos gone
+  //                        from it
+  //   kFailedPrecondition  not running
+  absl::Status Suspend();
+  // Gives pinned bos their bytes back where they were; the others come when
+  // they are validated. What DeviceHooks::Copy returned: still suspended, call
+  // again. kFailedPrecondition when not suspended.
+  absl::Status Resume();
+
   // For eviction policies that go by it: the driver has come to the end of a
   // frame, or of a submission.
   void Note(EvictionBoundary boundary);
 
  private:
+  friend class CpuMapping;
+  friend class Evacuation;
   friend class Mover;
 
   Device(Host& host, std::string name);
+  // Why nothing can be validated. REQUIRES: not running.
+  absl::Status StateError() const;
+  // Whether bytes can be copied to and from its memory.
+  bool copies() const { return copies_.load(std::memory_order_acquire); }
   MemoryManager* Adopt(std::unique_ptr<MemoryManager> manager);
   absl::Status ValidateSlow(BufferObject& bo, PlacementList placements,
                             ValidateContext* context);
@@ -153,9 +166,6 @@ class Device {
   bool SatisfiesNowhere(const BufferObject& bo,
                         const Placement& placement) const;
   static bool StandsWithin(const BufferObject& bo, const Placement& placement);
-  // As the device goes: unbinds what the bo has here. Notes in `reported` that
-  // it was reported. kAborted: wait for `contention` and call again.
-  absl::Status LoseBo(BufferObject& bo, bool* reported, Contention* contention);
   // Waits for storage left behind here until there is none.
   void ReapOwnGhosts();
 
@@ -166,6 +176,10 @@ class Device {
   DeviceHooks* hooks_ = &default_hooks_;
   std::array<DmaBinder*, kMaxDmaTypes> binders_{};
   std::array<MemoryManager*, kMaxMemoryTypes> managers_{};
+  Atomic<DeviceState> state_{DeviceState::kRunning};
+  Atomic<bool> copies_{true};
+  Mutex life_mutex_;
+  std::vector<SavedContents> saved_ ABSL_GUARDED_BY(life_mutex_);
   std::vector<std::unique_ptr<DmaBinder>> own_binders_;
   std::vector<std::unique_ptr<MemoryManager>> own_managers_;
   std::unique_ptr<CopyEngine> copy_engine_;

@@ -40,6 +40,11 @@ class DeviceHooks {
   // The third place a move must pass through. Default: none.
   virtual std::optional<Placement> Hop(const BufferObject& bo,
                                        const Placement& to);
+  // The device has been unplugged and will do no more work. Fail the timelines
+  // of its queues with `error` (DeviceQueue::Fail, ModelGpu::Fail), or bos are
+  // waited for that will never be idle. Called once, with nothing reserved,
+  // before any bo leaves. Default: nothing.
+  virtual void Lost(const absl::Status& error);
   // Copies contents. An error makes the move fail, with the bo where it was.
   // Default: the device's copy engine, which reaches the built-in kinds of
   // memory and those that have a Vram.

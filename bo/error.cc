@@ -20,6 +20,7 @@ absl::StatusCode CodeOf(ErrorKind kind) {
     case ErrorKind::kNeverFits:
       return absl::StatusCode::kOutOfRange;
     case ErrorKind::kBusy:
+    case ErrorKind::kDeviceLost:
       return absl::StatusCode::kUnavailable;
     case ErrorKind::kContended:
       return absl::StatusCode::kAborted;
@@ -93,6 +94,7 @@ absl::Status MakeError(ErrorKind kind, absl::string_view message) {
 }
 
 absl::Status WaitError(const absl::Status& status) {
+  if (KindOf(status) != ErrorKind::kNone) return status;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
       return MakeError(ErrorKind::kBusy, status.message());

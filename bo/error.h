@@ -29,12 +29,14 @@ enum class ErrorKind : uint8_t {
   kMisuse,       // kFailedPrecondition: a bug in the caller
   kAbsent,       // kNotFound: no such handle or name, or no longer
   kOverLimit,    // kResourceExhausted: the client's own limit; others have room
+  kDeviceLost,   // kUnavailable: the device is gone, drop it
 };
 
 ErrorKind KindOf(const absl::Status& status);
 absl::Status MakeError(ErrorKind kind, absl::string_view message);
 
-// A wait for a fence that ended early, with its kind.
+// A wait for a fence that ended early, with its kind; as it is if it has one:
+// why the fence failed.
 absl::Status WaitError(const absl::Status& status);
 
 // Why `what` could not be reserved. REQUIRES: it could not be, and this thread

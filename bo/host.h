@@ -28,6 +28,8 @@
 
 namespace twostep {
 
+class KernelMapping;
+
 class Host {
  public:
   // As ParseEvictionPolicy says of the eviction policy.
@@ -87,16 +89,7 @@ class Host {
   // the order of eviction. Waits for nobody; may be called with bos reserved,
   // which then stay where they are.
   static constexpr uint32_t kMaxBosACall = 32;
-  struct Shrunk {
-    uint64_t pool_pages = 0;  // of coherent memory
-    // Ordinary frames.
-    uint64_t left_behind_pages = 0;
-    uint64_t shrinker_pages = 0;
-    uint64_t bo_pages = 0;
-    uint64_t frames() const {
-      return left_behind_pages + shrinker_pages + bo_pages;
-    }
-  };
+  using Shrunk = twostep::Shrunk;
   Shrunk Shrink(uint64_t pages, uint32_t max_bos = kMaxBosACall);
   Shrinkers& shrinkers() { return shrinkers_; }
   // Shrinks up to the high watermark when less than the low one is free. The
@@ -112,6 +105,8 @@ class Host {
  private:
   friend class Audit;
   friend class Device;
+  friend class Evacuation;
+  friend class KernelMapping;
   friend class Mover;
   friend class Sharing;
   friend void intrusive_ptr_release(Client* client);
@@ -186,6 +181,8 @@ class Host {
   std::vector<Client*> clients_ ABSL_GUARDED_BY(mutex_);
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
   std::list<DmaPort> joint_ports_ ABSL_GUARDED_BY(mutex_);
+  // Each comes and goes with its bo reserved.
+  std::vector<KernelMapping*> kernel_mappings_ ABSL_GUARDED_BY(mutex_);
   Shrinkers shrinkers_;
   SpinLock binding_lock_;
   std::vector<std::unique_ptr<DmaBinding>> spare_bindings_

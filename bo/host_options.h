@@ -46,6 +46,18 @@ struct MoveStats {
   Atomic<uint64_t> purges{0};
 };
 
+// What Host::Shrink gave back.
+struct Shrunk {
+  uint64_t pool_pages = 0;  // of coherent memory
+  // Ordinary frames.
+  uint64_t left_behind_pages = 0;
+  uint64_t shrinker_pages = 0;
+  uint64_t bo_pages = 0;
+  uint64_t frames() const {
+    return left_behind_pages + shrinker_pages + bo_pages;
+  }
+};
+
 }  // namespace twostep
 
 #endif  // BO_HOST_OPTIONS_H_

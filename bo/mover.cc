@@ -92,6 +92,10 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     Drop(bo);
     return absl::OkStatus();
   }
+  // Its device is being unplugged: a copy that was lost leaves no contents.
+  if (OnAnother(bo, device) && !bo.fences_.Error(FenceUse::kMove).ok()) {
+    bo.flags_ |= BufferObject::kPurged;
+  }
   if (!OnAnother(bo, device)) bo.device_ = &device;
   asker_ = bo.client_.get();
   struct Refusal {
@@ -304,7 +308,7 @@ Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
   }
   Device* const old = bo.device_;
   const Placement was = old == nullptr ? Placement{} : old->PlacementOf(bo);
-  Result result = Leave(bo);
+  Result result = Leave(bo, evicting);
   if (result == Result::kDone) {
     bo.device_ = &device;
     // Leaving has given back what it was charged for.
@@ -379,11 +383,10 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
     return result;
   }
   bo.LeaveOrders(Leaving());
-  // The copy waits for all that was pending: it alone stands for it now.
-  bo.fences_.Clear();
-  bo.fences_.Add(moved, FenceUse::kMove);
+  if (!bo.fences_.Supersede(moved)) bo.flags_ |= BufferObject::kPurged;
+  const FenceSet moves = bo.fences_;
   host_.DiscardStorage(bo);
-  bo.fences_.Add(moved, FenceUse::kMove);
+  bo.fences_.AddAll(moves, FenceUse::kMove);
   bo.manager_ = &to;
   bo.start_ = static_cast<PageCount>(block.start);
   bo.node_ = block.node;
@@ -426,8 +429,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   }
   bo.LeaveMemoryOrder(Leaving());
   KillMappings(bo, PageRange{0, pages});
-  bo.fences_.Clear();
-  bo.fences_.Add(moved, FenceUse::kMove);
+  if (!bo.fences_.Supersede(moved)) bo.flags_ |= BufferObject::kPurged;
   bo.manager_->FreeAfter(bo.block(), pages, &bo.fences_);
   bo.manager_ = &host_.system_manager();
   if (aperture) ShowInAperture(bo, to, block);
@@ -552,14 +554,15 @@ absl::Status Mover::MakePresent(BufferObject& bo) {
 }
 
 absl::Status Mover::LeaveDevice(BufferObject& bo) {
-  return ToStatus(bo, Leave(bo));
+  asker_ = bo.client_.get();
+  return ToStatus(bo, Leave(bo, Evicting::kYes));
 }
 
-Mover::Result Mover::Leave(BufferObject& bo) {
+Mover::Result Mover::Leave(BufferObject& bo, Evicting evicting) {
   if (!bo.manager_->fixed()) return EvictDma(bo, Leaving());
   // Through the device that it is leaving.
   const Placement anonymous;
-  return Place(bo, *bo.device_, anonymous, Evicting::kNo);
+  return Place(bo, *bo.device_, anonymous, evicting);
 }
 
 Mover::Result Mover::SwapOut(BufferObject& victim) {

@@ -96,7 +96,7 @@ class Mover {
   static bool OnAnother(const BufferObject& bo, const Device& device);
   Result MoveBetweenDevices(BufferObject& bo, Device& device,
                             const Placement& placement, Evicting evicting);
-  Result Leave(BufferObject& bo);
+  Result Leave(BufferObject& bo, Evicting evicting);
   Result MoveToFixed(BufferObject& bo, Device& device,
                      const Placement& placement, Evicting evicting);
   Result MoveFromFixed(BufferObject& bo, Device& device,

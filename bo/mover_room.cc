@@ -650,6 +650,7 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
 Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
                           CopySide to, const FenceSet& space_fences,
                           Fence* fence) {
+  if (!device.copies()) return Fail(device.StateError());
   absl::InlinedVector<Fence, 4> dependencies;
   bo.fences_.AppendDependencies(FenceUse::kWrite, &dependencies);
   space_fences.AppendDependencies(FenceUse::kWrite, &dependencies);
@@ -660,6 +661,9 @@ Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
       device.copy_engine(),
       CopyJob{std::move(from), std::move(to), bo.page_count()}, dependencies);
   if (!copied.ok()) return Fail(copied.status());
+  // The device may have gone in between.
+  absl::Status failed = copied->Error();
+  if (!failed.ok()) return Fail(std::move(failed));
   *fence = *copied;
   if (counts) {
     bytes_moved_ += bo.size_bytes();

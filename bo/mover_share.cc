@@ -51,7 +51,7 @@ Mover::Result Mover::BindWith(BufferObject& bo, Device& owner, DmaType type) {
   }
   Device* const old = away || fixed ? bo.device_ : nullptr;
   const Placement was = old == nullptr ? placement : old->PlacementOf(bo);
-  Result result = old == nullptr ? Result::kDone : Leave(bo);
+  Result result = old == nullptr ? Result::kDone : Leave(bo, Evicting::kYes);
   if (result != Result::kDone) return result;
   // One that is bound and belongs to nobody does so until it is bound anew.
   if (!OnAnother(bo, owner)) bo.device_ = &owner;

@@ -133,7 +133,8 @@ void Sharing::AddressesGone() {
   }
 }
 
-void Sharing::LoseDevice(Device& device) {
+int Sharing::LoseDevice(Device& device) {
+  int lost = 0;
   if (exporter_ == &device) {
     exporter_ = nullptr;
     // What it has bound is now theirs alone.
@@ -142,15 +143,13 @@ void Sharing::LoseDevice(Device& device) {
   const std::vector<SharedAttachment*> all = attachments_;
   for (SharedAttachment* attachment : all) {
     if (attachment->device_ != &device) continue;
-    bo_.host().ReportMisuse(
-        Misuse::Kind::kLiveAtTeardown,
-        absl::StrCat(bo_.DebugName(), " is still attached to ", device.name(),
-                     ", which goes"));
+    ++lost;
     const absl::Status idle = bo_.fences_.Wait(FenceUse::kRead, WaitLimit{});
     TWOSTEP_CHECK(idle.ok());
     Detach(*attachment);
     attachment->device_ = nullptr;
   }
+  return lost;
 }
 
 bool Sharing::AddressesWithin(const DmaDomain& domain,

@@ -56,9 +56,9 @@ class Sharing {
 
   // The binding is gone: no address is good any more.
   void AddressesGone();
-  // `device` goes: its attachments are reported and, after all work on the bo,
-  // detached.
-  void LoseDevice(Device& device);
+  // `device` goes: its attachments are detached, after all work on the bo. How
+  // many these are.
+  int LoseDevice(Device& device);
   // Pins that somebody else has taken back. And how many there are.
   void ForgetPins();
   uint32_t pins() const;

@@ -50,6 +50,10 @@ class CopyEngine {
   // Copies after `dependencies`; the fence signals when all bytes are there. A
   // page that the port refuses is left as it was, and recorded there.
   Fence Copy(CopyJob job, absl::Span<const Fence> dependencies);
+  // The device is gone. What was not begun is not copied: where it would have
+  // gone to host memory there are zeros, never the bytes of others. All fences
+  // that are pending, and later ones, signal with `error`.
+  void Fail(const absl::Status& error);
 
  private:
   std::byte* At(const CopySide& side, PageCount index, Access access);
@@ -58,6 +62,7 @@ class CopyEngine {
   const CostModel& cost_;
   PhysicalMemory& memory_;
   DmaPort& port_;
+  Atomic<bool> failed_{false};
   DeviceQueue queue_;
 };
 

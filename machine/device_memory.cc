@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "absl/strings/str_cat.h"
 #include "twostep/machine/check.h"
 #include "twostep/machine/page_table_leaf.h"
@@ -42,6 +44,10 @@ absl::StatusOr<std::unique_ptr<Vram>> Vram::Create(uint64_t bytes,
 Vram::~Vram() {
   if (data_ != nullptr) munmap(data_, bytes_);
   if (fd_ >= 0) close(fd_);
+}
+
+void Vram::Scribble() {
+  if (data_ != nullptr) std::memset(data_, 0xdb, bytes_);
 }
 
 ApertureTable::ApertureTable(uint64_t pages)

@@ -31,6 +31,8 @@ class Vram {
   uint64_t visible_bytes() const { return visible_bytes_; }
   // The device's view of all of it; null when unbacked.
   std::byte* data() const { return data_; }
+  // It lost its power: other bytes everywhere.
+  void Scribble();
   // For CPU mappings: offsets below visible_bytes().
   int fd() const { return fd_; }
 

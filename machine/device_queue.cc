@@ -48,34 +48,71 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
   if (execution_ == Execution::kTimeOnly && !timed) return Fence{};
   // Before the lock: it asks other timelines.
   const uint64_t ready_ns = timed ? ReadyNs(dependencies) : 0;
-  MutexLock lock(mutex_);
-  if (timed) idle_at_ns_ = std::max(idle_at_ns_, ready_ns) + cost_ns;
-  if (execution_ == Execution::kTimeOnly) {
-    return timeline_.EmitComplete(idle_at_ns_);
+  {
+    MutexLock lock(mutex_);
+    if (timed) idle_at_ns_ = std::max(idle_at_ns_, ready_ns) + cost_ns;
+    if (execution_ == Execution::kTimeOnly) {
+      return timeline_.EmitComplete(idle_at_ns_);
+    }
+    if (!failed_) {
+      const Fence fence = timeline_.Emit(idle_at_ns_);
+      jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
+                          std::move(work),
+                          fence.point});
+      changed_.NotifyAll();
+      return fence;
+    }
+    if (unbegun_ == Unbegun::kDrop) work = nullptr;
   }
-  const Fence fence = timeline_.Emit(idle_at_ns_);
-  jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
-                      std::move(work),
-                      fence.point});
-  changed_.NotifyAll();
-  return fence;
+  if (work != nullptr) work();
+  MutexLock lock(mutex_);
+  return timeline_.Emit(idle_at_ns_);
+}
+
+void DeviceQueue::Fail(const absl::Status& error, Unbegun unbegun) {
+  std::deque<Job> jobs;
+  {
+    MutexLock lock(mutex_);
+    if (failed_) return;
+    failed_ = true;
+    unbegun_ = unbegun;
+    jobs.swap(jobs_);
+    while (at_work_) changed_.Wait(mutex_);
+  }
+  if (unbegun == Unbegun::kRun) {
+    for (Job& job : jobs) job.work();
+  }
+  timeline_.Fail(error);
+}
+
+bool DeviceQueue::NextDependencies(
+    absl::InlinedVector<Fence, 4>* dependencies) {
+  MutexLock lock(mutex_);
+  while (jobs_.empty() && !stopping_) changed_.Wait(mutex_);
+  if (jobs_.empty()) return false;
+  *dependencies = jobs_.front().dependencies;
+  return true;
 }
 
 void DeviceQueue::Run() {
-  for (;;) {
+  absl::InlinedVector<Fence, 4> dependencies;
+  while (NextDependencies(&dependencies)) {
+    for (const Fence& fence : dependencies) {
+      if (fence.timeline != nullptr) fence.timeline->WaitExecuted(fence.point);
+    }
     Job job;
     {
       MutexLock lock(mutex_);
-      while (jobs_.empty() && !stopping_) changed_.Wait(mutex_);
-      if (jobs_.empty()) return;
+      if (jobs_.empty()) continue;  // failed meanwhile
       job = std::move(jobs_.front());
       jobs_.pop_front();
-    }
-    for (const Fence& fence : job.dependencies) {
-      if (fence.timeline != nullptr) fence.timeline->WaitExecuted(fence.point);
+      at_work_ = true;
     }
     job.work();
     timeline_.Complete(job.point);
+    MutexLock lock(mutex_);
+    at_work_ = false;
+    changed_.NotifyAll();
   }
 }
 

@@ -35,6 +35,16 @@ class DeviceQueue {
   Fence Submit(absl::Span<const Fence> dependencies, uint64_t cost_ns,
                Work work);
 
+  // What becomes of jobs that were not begun when the queue failed.
+  enum class Unbegun : uint8_t {
+    kDrop,
+    kRun,  // at once, on the calling thread, whatever they depend on
+  };
+  // The device has stopped: waits until the job at work, if any, has ended, and
+  // fails the timeline. Jobs submitted later fare as those that were not begun.
+  // The first call counts.
+  void Fail(const absl::Status& error, Unbegun unbegun);
+
   // When the last job submitted ends, in virtual time.
   uint64_t idle_at_ns() const;
   // When a job with these dependencies could start, in virtual time.
@@ -48,6 +58,8 @@ class DeviceQueue {
     Work work;
     uint64_t point;
   };
+  // The dependencies of the first job, once there is one; false at the end.
+  bool NextDependencies(absl::InlinedVector<Fence, 4>* dependencies);
   // When the last of the dependencies is due, and not before now.
   uint64_t ReadyNs(absl::Span<const Fence> dependencies) const;
   void Run();
@@ -59,6 +71,9 @@ class DeviceQueue {
   CondVar changed_;
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool at_work_ ABSL_GUARDED_BY(mutex_) = false;
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;
+  Unbegun unbegun_ ABSL_GUARDED_BY(mutex_) = Unbegun::kDrop;
   uint64_t idle_at_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   Thread thread_;
 };

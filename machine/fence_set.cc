@@ -4,6 +4,12 @@
 
 namespace twostep {
 
+bool FenceSet::Entry::done() const {
+  return fence().Signalled() &&
+         (use != static_cast<uint64_t>(FenceUse::kMove) ||
+          fence().Error().ok());
+}
+
 void FenceSet::Add(const Fence& fence, FenceUse use) {
   if (fence.timeline == nullptr) return;
   const Entry entry{fence.timeline, fence.point, static_cast<uint64_t>(use)};
@@ -14,7 +20,7 @@ void FenceSet::Add(const Fence& fence, FenceUse use) {
     }
   }
   for (Entry& old : entries_) {
-    if (old.fence().Signalled()) {
+    if (old.done()) {
       old = entry;
       return;
     }
@@ -29,12 +35,15 @@ void FenceSet::AddAll(const FenceSet& other, FenceUse use) {
 bool FenceSet::Signalled(FenceUse weakest) {
   bool all = true;
   for (size_t i = 0; i < entries_.size();) {
-    if (entries_[i].fence().Signalled()) {
+    if (entries_[i].done()) {
       entries_[i] = entries_.back();
       entries_.pop_back();
       continue;
     }
-    if (entries_[i].use <= static_cast<uint64_t>(weakest)) all = false;
+    if (entries_[i].use <= static_cast<uint64_t>(weakest) &&
+        !entries_[i].fence().Signalled()) {
+      all = false;
+    }
     ++i;
   }
   return all;
@@ -44,10 +53,32 @@ absl::Status FenceSet::Wait(FenceUse weakest, const WaitLimit& limit) {
   for (const Entry& entry : entries_) {
     if (entry.use > static_cast<uint64_t>(weakest)) continue;
     absl::Status status = WaitFor(entry.fence(), limit);
-    if (!status.ok()) return status;
+    if (!status.ok() && !entry.fence().Signalled()) return status;
   }
   Signalled(weakest);
   return absl::OkStatus();
+}
+
+absl::Status FenceSet::Error(FenceUse weakest) const {
+  for (const Entry& entry : entries_) {
+    if (entry.use > static_cast<uint64_t>(weakest)) continue;
+    absl::Status error = entry.fence().Error();
+    if (!error.ok()) return error;
+  }
+  return absl::OkStatus();
+}
+
+bool FenceSet::Supersede(const Fence& move) {
+  const bool arrived = Error(FenceUse::kMove).ok();
+  entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
+                                [arrived](const Entry& entry) {
+                                  return !arrived || entry.done() ||
+                                         entry.use != static_cast<uint64_t>(
+                                                          FenceUse::kMove);
+                                }),
+                 entries_.end());
+  Add(move, FenceUse::kMove);
+  return arrived;
 }
 
 void FenceSet::AppendDependencies(

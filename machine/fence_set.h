@@ -20,7 +20,7 @@ enum class FenceUse : uint8_t {
 class FenceSet {
  public:
   // Replaces an earlier point of the same timeline and use, or one that has
-  // signalled. A null fence adds nothing.
+  // signalled, unless it is a move that failed. A null fence adds nothing.
   void Add(const Fence& fence, FenceUse use);
   void AddAll(const FenceSet& other, FenceUse use);
   // Room for `slots` fences more.
@@ -35,8 +35,18 @@ class FenceSet {
   // Whether everything of `weakest` use or stronger has signalled; forgets what
   // has.
   bool Signalled(FenceUse weakest = FenceUse::kRead);
-  // Waits for the same; kUnavailable or kDeadlineExceeded as WaitFor says.
+  // Waits for the same; kUnavailable or kDeadlineExceeded as WaitFor says. What
+  // signals with an error has signalled: ask Error().
   absl::Status Wait(FenceUse weakest, const WaitLimit& limit);
+  // Why the first of them that failed did, as long as it is remembered: a move,
+  // which means that the contents are lost, until Clear() or
+  // Supersede(); others until
+  // Signalled(), Wait(), or another fence in their place.
+  absl::Status Error(FenceUse weakest) const;
+  // Replaces all by `move`, which waits for all of them; but for pending moves
+  // on other timelines, which may still fail. False when one has: contents that
+  // are moved now are lost.
+  bool Supersede(const Fence& move);
   // Appends what whoever does `use` next must wait for.
   void AppendDependencies(FenceUse use,
                           absl::InlinedVector<Fence, 4>* dependencies) const;
@@ -48,6 +58,8 @@ class FenceSet {
     uint64_t use : 2;
 
     Fence fence() const { return Fence{timeline, point}; }
+    // Signalled, and nothing to be remembered about.
+    bool done() const;
   };
   static_assert(sizeof(Entry) == 16);
 

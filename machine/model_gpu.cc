@@ -228,6 +228,12 @@ bool ModelGpu::Run(const GpuVerify& step, GpuFault* fault) {
   return done;
 }
 
+void ModelGpu::Fail(const absl::Status& error) {
+  for (const auto& queue : queues_) {
+    queue->Fail(error, DeviceQueue::Unbegun::kDrop);
+  }
+}
+
 void ModelGpu::Execute(int queue, const GpuJob& job) {
   for (size_t i = 0; i < job.steps.size(); ++i) {
     GpuFault fault{.queue = queue, .tag = job.tag, .step = i};

@@ -138,6 +138,10 @@ class ModelGpu {
   Fence Submit(int queue, GpuJob job, absl::Span<const Fence> dependencies,
                uint64_t cost_ns);
 
+  // The GPU is gone: jobs that were not begun are dropped, and their fences, as
+  // those of later ones, signal with `error`.
+  void Fail(const absl::Status& error);
+
   // Jobs that faulted, and the first kMaxRecords of the faults.
   static constexpr size_t kMaxRecords = 64;
   uint64_t faults() const { return faults_.load(std::memory_order_acquire); }

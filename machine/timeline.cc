@@ -29,7 +29,10 @@ void Timeline::Complete(uint64_t point) {
 
 Fence Timeline::EmitLocked(uint64_t due_ns) {
   ++emitted_;
-  if (clock_.is_virtual()) {
+  if (!error_.ok()) {
+    executed_ = emitted_;
+    signalled_.store(emitted_, std::memory_order_release);
+  } else if (clock_.is_virtual()) {
     TWOSTEP_DCHECK(due_ns_.empty() || due_ns >= due_ns_.back());
     // Nobody may ever ask for the points behind: forget them as we go.
     AdvanceLocked(WaitLimit::Mode::kNoWait);
@@ -49,6 +52,33 @@ void Timeline::CompleteLocked(uint64_t point) {
     signalled_.store(executed_, std::memory_order_release);
   }
   executed_changed_.NotifyAll();
+}
+
+void Timeline::Fail(const absl::Status& error) {
+  TWOSTEP_CHECK(!error.ok());
+  MutexLock lock(mutex_);
+  if (!error_.ok()) return;
+  error_ = error;
+  if (clock_.is_virtual()) AdvanceLocked(WaitLimit::Mode::kNoWait);
+  // On a virtual clock work that is not due yet has not happened, even if it is
+  // done.
+  const uint64_t done = clock_.is_virtual()
+                            ? signalled_.load(std::memory_order_relaxed)
+                            : executed_;
+  failed_from_.store(done + 1, std::memory_order_release);
+  executed_ = emitted_;
+  due_ns_.clear();
+  first_due_ = 0;
+  signalled_.store(emitted_, std::memory_order_release);
+  executed_changed_.NotifyAll();
+}
+
+absl::Status Timeline::Error(uint64_t point) {
+  if (point < failed_from_.load(std::memory_order_acquire)) {
+    return absl::OkStatus();
+  }
+  MutexLock lock(mutex_);
+  return error_;
 }
 
 void Timeline::WaitExecutedLocked(uint64_t point) {
@@ -98,14 +128,15 @@ absl::Status Timeline::Pending(uint64_t point, absl::StatusCode code) const {
 }
 
 absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
-  if (Signalled(point)) return absl::OkStatus();
+  if (Signalled(point)) return Error(point);
   if (limit.mode == WaitLimit::Mode::kNoWait) {
     return Pending(point, absl::StatusCode::kUnavailable);
   }
   if (clock_.is_virtual()) {
     clock_.AdvanceTo(DueNs(point));
-    TWOSTEP_CHECK(Advance(point));
-    return absl::OkStatus();
+    // It may have failed between the two.
+    TWOSTEP_CHECK(Signalled(point));
+    return Error(point);
   }
   Interrupt::Sleep sleep(limit.interrupt, mutex_, executed_changed_);
   MutexLock lock(mutex_);
@@ -120,7 +151,8 @@ absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
         return Pending(point, absl::StatusCode::kCancelled);
     }
   }
-  return absl::OkStatus();
+  return point < failed_from_.load(std::memory_order_relaxed) ? absl::OkStatus()
+                                                              : error_;
 }
 
 }  // namespace twostep

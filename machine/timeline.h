@@ -8,6 +8,7 @@
 //
 //   Emit() / EmitAt(t)          Complete(p)
 //   pending ------------------> executed --(virtual: and now >= t)--> signalled
+//      '--Fail()--> signalled, with an error
 //
 // On a virtual clock a point signals when its time has come, whenever the real
 // work was done: decisions then depend on virtual time only, and a run repeats
@@ -31,6 +32,8 @@ struct Fence {
   uint64_t point = 0;
 
   inline bool Signalled() const;
+  // Why it signalled without its work being done; OK while it is pending.
+  inline absl::Status Error() const;
   friend bool operator==(const Fence&, const Fence&) = default;
 };
 
@@ -50,16 +53,22 @@ class Timeline {
   Fence EmitComplete(uint64_t due_ns);
   // The work up to `point` has been done. Never goes back.
   void Complete(uint64_t point);
+  // No more work will be done: all that is pending signals with `error`, as
+  // does whatever is emitted from now on. The first call counts. Who does the
+  // work stops first. REQUIRES: not OK.
+  void Fail(const absl::Status& error);
 
   bool Signalled(uint64_t point) {
     return signalled_.load(std::memory_order_acquire) >= point ||
            Advance(point);
   }
+  // As Fence::Error.
+  absl::Status Error(uint64_t point);
   // When `point` is due on a virtual clock; 0 if it has signalled.
   uint64_t DueNs(uint64_t point);
   // kUnavailable naming the fence when it is pending and waiting was forbidden;
-  // kDeadlineExceeded past the limit, kCancelled when interrupted. A virtual
-  // clock advances to the point.
+  // kDeadlineExceeded past the limit, kCancelled when interrupted; what Fail()
+  // was told, of a point that failed. A virtual clock advances to the point.
   absl::Status Wait(uint64_t point, const WaitLimit& limit);
   // Waits for the real work of `point`, whatever its virtual time: what a queue
   // does that depends on another.
@@ -88,15 +97,22 @@ class Timeline {
   // steady length allocates nothing.
   std::vector<uint64_t> due_ns_ ABSL_GUARDED_BY(mutex_);
   size_t first_due_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Points from this one on have failed.
+  Atomic<uint64_t> failed_from_{~uint64_t{0}};
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 
 inline bool Fence::Signalled() const {
   return timeline == nullptr || timeline->Signalled(point);
 }
 
+inline absl::Status Fence::Error() const {
+  return timeline == nullptr ? absl::OkStatus() : timeline->Error(point);
+}
+
 // Waits for `fence`; see Timeline::Wait.
 inline absl::Status WaitFor(const Fence& fence, const WaitLimit& limit) {
-  if (fence.Signalled()) return absl::OkStatus();
+  if (fence.Signalled()) return fence.Error();
   return fence.timeline->Wait(fence.point, limit);
 }
 

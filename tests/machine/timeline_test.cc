@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
 #include "twostep/machine/device_queue.h"
+#include "twostep/machine/fence_set.h"
 
 namespace twostep {
 namespace {
@@ -288,6 +289,180 @@ TEST(DeviceQueue, JobsOfManyThreadsTakeTheirTimesTogether) {
     }
   }
   EXPECT_EQ(rig.a().idle_at_ns(), kThreads * kJobs * 10);
+}
+
+// --- Timelines that fail ---
+
+TEST(Timeline, AFailedOneSignalsWhatIsPendingWithItsError) {
+  for (const Clock::Kind kind : {Clock::Kind::kReal, Clock::Kind::kVirtual}) {
+    Clock clock(kind);
+    Timeline timeline("ring", clock);
+    const Fence done = timeline.EmitComplete(0);
+    const Fence pending = timeline.Emit(10);
+    const Fence last = timeline.Emit(20);
+    EXPECT_TRUE(pending.Error().ok());
+    timeline.Fail(absl::DataLossError("pulled out"));
+    timeline.Fail(absl::InternalError("the second call"));
+    EXPECT_TRUE(done.Error().ok());
+    EXPECT_TRUE(WaitFor(done, kNoWait).ok());
+    for (const Fence& fence : {pending, last}) {
+      EXPECT_TRUE(fence.Signalled());
+      EXPECT_EQ(fence.Error(), absl::DataLossError("pulled out"));
+      EXPECT_EQ(WaitFor(fence, kNoWait), absl::DataLossError("pulled out"));
+      EXPECT_EQ(WaitFor(fence, kForever), absl::DataLossError("pulled out"));
+    }
+    // What comes later fails at once, and completing changes nothing.
+    const Fence late = timeline.Emit(30);
+    EXPECT_TRUE(late.Signalled());
+    EXPECT_FALSE(late.Error().ok());
+    timeline.Complete(late.point);
+    EXPECT_FALSE(late.Error().ok());
+    EXPECT_EQ(timeline.DueNs(late.point), 0);
+    EXPECT_EQ(clock.is_virtual() ? clock.now_ns() : 0, 0);
+  }
+}
+
+TEST(Timeline, WorkThatIsNotDueYetHasNotHappened) {
+  Clock clock(Clock::Kind::kVirtual);
+  Timeline timeline("ring", clock);
+  const Fence early = timeline.EmitComplete(5);
+  const Fence late = timeline.EmitComplete(10);
+  clock.AdvanceTo(5);
+  timeline.Fail(absl::DataLossError("pulled out"));
+  EXPECT_TRUE(early.Error().ok());
+  EXPECT_FALSE(late.Error().ok());
+}
+
+TEST(Timeline, FailingWakesWhoWaits) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline timeline("ring", clock);
+  const Fence fence = timeline.Emit(0);
+  Atomic<int> woken{0};
+  {
+    Thread waits([&] {
+      EXPECT_EQ(WaitFor(fence, kForever), absl::DataLossError("pulled out"));
+      ++woken;
+    });
+    Thread depends([&] {
+      timeline.WaitExecuted(fence.point);
+      ++woken;
+    });
+    EXPECT_EQ(woken, 0);
+    timeline.Fail(absl::DataLossError("pulled out"));
+  }
+  EXPECT_EQ(woken, 2);
+}
+
+TEST(FenceSet, AFailedFenceHasSignalledAndOnlyMovesStayRemembered) {
+  Clock clock(Clock::Kind::kReal);
+  for (const FenceUse use :
+       {FenceUse::kMove, FenceUse::kWrite, FenceUse::kRead}) {
+    Timeline timeline("ring", clock);
+    Timeline other("other", clock);
+    FenceSet fences;
+    fences.Add(timeline.Emit(0), use);
+    EXPECT_TRUE(fences.Error(FenceUse::kRead).ok());
+    timeline.Fail(absl::DataLossError("pulled out"));
+    EXPECT_EQ(fences.Error(use), absl::DataLossError("pulled out"));
+    EXPECT_TRUE(fences.Wait(FenceUse::kRead, kForever).ok());
+    EXPECT_TRUE(fences.Signalled());
+    absl::InlinedVector<Fence, 4> dependencies;
+    fences.AppendDependencies(FenceUse::kWrite, &dependencies);
+    EXPECT_TRUE(dependencies.empty());
+    fences.Add(other.EmitComplete(0), FenceUse::kWrite);
+    EXPECT_EQ(fences.Error(FenceUse::kRead).ok(), use != FenceUse::kMove);
+    fences.Clear();
+    EXPECT_TRUE(fences.Error(FenceUse::kRead).ok());
+  }
+}
+
+TEST(FenceSet, AMoveStandsForAllButMovesOfOtherTimelines) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline engine("engine", clock);
+  Timeline other("other", clock);
+  Timeline ring("ring", clock);
+  FenceSet fences;
+  fences.Add(engine.Emit(0), FenceUse::kMove);
+  fences.Add(other.Emit(0), FenceUse::kMove);
+  fences.Add(ring.Emit(0), FenceUse::kWrite);
+  fences.Add(ring.Emit(0), FenceUse::kRead);
+  const Fence move = engine.Emit(0);
+  EXPECT_TRUE(fences.Supersede(move));
+  absl::InlinedVector<Fence, 4> dependencies;
+  fences.AppendDependencies(FenceUse::kWrite, &dependencies);
+  EXPECT_EQ(dependencies.size(), 2);
+  other.Fail(absl::DataLossError("pulled out"));
+  EXPECT_FALSE(fences.Error(FenceUse::kMove).ok());
+  const Fence last = engine.Emit(0);
+  EXPECT_FALSE(fences.Supersede(last));
+  EXPECT_TRUE(fences.Error(FenceUse::kMove).ok());
+  dependencies.clear();
+  fences.AppendDependencies(FenceUse::kWrite, &dependencies);
+  EXPECT_EQ(dependencies.size(), 1);
+  EXPECT_EQ(dependencies[0], last);
+}
+
+// A queue whose first job is at work, and whose second waits for another
+// timeline, when it fails.
+class FailedQueue : public ::testing::TestWithParam<DeviceQueue::Unbegun> {};
+INSTANTIATE_TEST_SUITE_P(Unbegun, FailedQueue,
+                         ::testing::Values(DeviceQueue::Unbegun::kDrop,
+                                           DeviceQueue::Unbegun::kRun));
+
+TEST_P(FailedQueue, EndsTheJobAtWorkAndNoOtherIsBegun) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline timeline("ring", clock);
+  Timeline never("never", clock);
+  Atomic<bool> begun{false};
+  Atomic<bool> go_on{false};
+  Atomic<int> others{0};
+  DeviceQueue queue(timeline, clock, Execution::kThread);
+  const Fence first = queue.Submit({}, 0, [&] {
+    begun = true;
+    while (!go_on.load()) YieldFor(0);
+  });
+  const Fence dependency[] = {never.Emit(0)};
+  const Fence second = queue.Submit(dependency, 0, [&] { ++others; });
+  const Fence third = queue.Submit({}, 0, [&] { ++others; });
+  while (!begun.load()) YieldFor(0);
+  {
+    Thread fails(
+        [&] { queue.Fail(absl::DataLossError("pulled out"), GetParam()); });
+    YieldFor(100);
+    // Its buffers are still in use.
+    EXPECT_FALSE(first.Signalled());
+    EXPECT_FALSE(third.Signalled());
+    go_on = true;
+  }
+  EXPECT_TRUE(first.Error().ok());
+  const int run = GetParam() == DeviceQueue::Unbegun::kRun;
+  EXPECT_EQ(others, 2 * run);
+  for (const Fence& fence : {second, third}) {
+    EXPECT_TRUE(fence.Signalled());
+    EXPECT_FALSE(fence.Error().ok());
+  }
+  const Fence late = queue.Submit(dependency, 0, [&] { ++others; });
+  EXPECT_EQ(late.Error(), absl::DataLossError("pulled out"));
+  EXPECT_EQ(others, 3 * run);
+  // If the second came to wait for it before the queue failed.
+  never.Fail(absl::DataLossError("pulled out"));
+}
+
+TEST(DeviceQueue, AFailedOneAlsoEndsAJobThatWaitsForAnotherTimeline) {
+  Clock clock(Clock::Kind::kReal);
+  Timeline timeline("ring", clock);
+  Timeline other("other", clock);
+  Atomic<int> run{0};
+  const Fence dependency[] = {other.Emit(0)};
+  {
+    DeviceQueue queue(timeline, clock, Execution::kThread);
+    const Fence job = queue.Submit(dependency, 0, [&] { ++run; });
+    YieldFor(100);
+    queue.Fail(absl::DataLossError("pulled out"), DeviceQueue::Unbegun::kDrop);
+    EXPECT_FALSE(job.Error().ok());
+    other.Fail(absl::DataLossError("pulled out"));
+  }
+  EXPECT_EQ(run, 0);
 }
 
 }  // namespace

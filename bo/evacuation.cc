@@ -1,0 +1,269 @@
+#include "twostep/bo/evacuation.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
+#include "twostep/bo/copy_sides.h"
+#include "twostep/bo/cpu_mapping.h"
+#include "twostep/bo/error.h"
+#include "twostep/bo/host.h"
+#include "twostep/bo/mover.h"
+
+namespace twostep {
+namespace {
+
+bool IsThere(const BufferObject& bo) {
+  return bo.binder() != nullptr ||
+         bo.manager().kind() != MemoryManager::Kind::kNowhere;
+}
+
+}  // namespace
+
+// Pins hold nothing in place while this lives.
+class Evacuation::WithoutPins {
+ public:
+  explicit WithoutPins(BufferObject& bo) : bo_(bo), pins_(bo.pins_) {
+    if (pins_ == 0) return;
+    bo.ForgetPins();
+    bo.JoinOrders();
+  }
+  ~WithoutPins() {
+    if (pins_ == 0) return;
+    bo_.Pin();
+    bo_.pins_ = pins_;
+  }
+  WithoutPins(const WithoutPins&) = delete;
+  WithoutPins& operator=(const WithoutPins&) = delete;
+
+ private:
+  BufferObject& bo_;
+  const uint16_t pins_;
+};
+
+Evacuation::Evacuation(Device& device)
+    : device_(device), host_(device.host()) {}
+
+void Evacuation::ForEachBo(
+    absl::FunctionRef<Outcome(BufferObject&, Contention*)> visit) {
+  host_.slab_.ForEachReferenced([&](const BoRef& bo) {
+    for (;;) {
+      Contention contention;
+      bo->lock_.Lock();
+      const Outcome outcome = visit(*bo, &contention);
+      bo->lock_.Unlock();
+      if (outcome != Outcome::kAgain) return;
+      const absl::Status waited = contention.Wait(WaitLimit{});
+      TWOSTEP_CHECK(waited.ok());
+    }
+  });
+  // Those whose last reference went meanwhile.
+  host_.FinishRetiring();
+  host_.ReapGhosts(WaitLimit{WaitLimit::Mode::kNoWait});
+}
+
+// The contents end up in ordinary frames, the bo stays reserved and pinned.
+Evacuation::Outcome Evacuation::LeaveDevice(BufferObject& bo,
+                                            Contention* contention) {
+  const WithoutPins unpinned(bo);
+  absl::Status left;
+  {
+    Mover mover(host_, WaitLimit{});
+    left = mover.LeaveDevice(bo);
+    *contention = mover.TakeContention();
+  }
+  if (KindOf(left) == ErrorKind::kContended) return Outcome::kAgain;
+  if (!left.ok()) return Outcome::kLost;
+  // The bytes may still be on their way.
+  const absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  TWOSTEP_CHECK(idle.ok());
+  return Outcome::kKept;
+}
+
+Evacuation::Outcome Evacuation::Drop(BufferObject& bo) {
+  const WithoutPins unpinned(bo);
+  bo.flags_ |= BufferObject::kPurged;
+  Mover(host_, WaitLimit{}).Drop(bo);
+  return Outcome::kLost;
+}
+
+bool Evacuation::StaysBound(const BufferObject& bo) const {
+  const Sharing* const sharing = BoViews::SharingOf(bo);
+  return sharing != nullptr && bo.binder_ != nullptr &&
+         !sharing->attachments().empty() &&
+         bo.binding_->port != &device_.port() && host_.IsBuiltIn(*bo.binder_);
+}
+
+void Evacuation::Hide(BufferObject& bo) {
+  // Work of, and copies by, the device may still be under way.
+  const absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  TWOSTEP_CHECK(idle.ok());
+  if (bo.manager_->kind() != MemoryManager::Kind::kAperture) return;
+  const WithoutPins unpinned(bo);
+  Mover(host_, WaitLimit{}).HideFromGpu(bo, Departure::kGone);
+}
+
+Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
+                                   Leaving leaving) {
+  Unplugged unplugged;
+  uint64_t told_of = 0;
+  ForEachBo([&](BufferObject& bo, Contention* contention) {
+    Sharing* const sharing = BoViews::SharingOf(bo);
+    if (sharing != nullptr) {
+      for (int lost = sharing->LoseDevice(device_); lost > 0; --lost) {
+        leaving(bo, "attached to");
+      }
+      if (!sharing->UnbindUnused(contention).ok()) return Outcome::kAgain;
+    }
+    if (bo.device_ != &device_) return Outcome::kNothing;
+    const bool stays_bound = StaysBound(bo);
+    const bool shown = bo.manager_->kind() != MemoryManager::Kind::kNowhere;
+    const bool leaves = shown || (bo.binder_ != nullptr && !stays_bound);
+    if (leaves && std::exchange(told_of, bo.id()) != bo.id()) {
+      leaving(bo, absl::StrCat("in ", bo.manager_->name(), " of"));
+    }
+    Outcome outcome = Outcome::kNothing;
+    // A copy that failed has left zeros, or has not come to fixed memory.
+    const bool arrived = bo.fences_.Error(FenceUse::kMove).ok();
+    if (stays_bound && arrived) {
+      Hide(bo);
+    } else if (IsThere(bo) || !arrived) {
+      if (sharing != nullptr) {
+        for (uint32_t pins = sharing->pins(); pins > 0; --pins) bo.Unpin();
+        sharing->ForgetPins();
+      }
+      KernelMapping::LetGo(bo);
+      const bool readable =
+          arrived && (!bo.manager_->fixed() || device_.copies());
+      outcome = contents == Unplugging::Contents::kBringHome && readable
+                    ? LeaveDevice(bo, contention)
+                    : Outcome::kLost;
+      if (outcome == Outcome::kAgain) return outcome;
+      if (outcome == Outcome::kLost) Drop(bo);
+      ++(outcome == Outcome::kKept ? unplugged.brought_home : unplugged.lost);
+      KernelMapping::ShowAgain(bo);
+    }
+    bo.device_ = nullptr;
+    return outcome;
+  });
+  return unplugged;
+}
+
+absl::Status Evacuation::CopyFixed(BufferObject& fixed, BufferObject& frames,
+                                   Access access_to_fixed) {
+  CopyEngine& engine = device_.copy_engine();
+  CopyJob job;
+  job.pages = fixed.page_count();
+  job.from = FixedSide(*fixed.manager_, fixed.block(), job.pages, engine);
+  job.to = PagesSide(frames, engine);
+  if (access_to_fixed == Access::kWrite) std::swap(job.from, job.to);
+  const absl::StatusOr<Fence> copied =
+      device_.hooks().Copy(engine, std::move(job), {});
+  if (!copied.ok()) return copied.status();
+  return WaitFor(*copied, WaitLimit{});
+}
+
+absl::Status Evacuation::SaveOne(BufferObject& bo,
+                                 std::vector<SavedContents>* saved,
+                                 Contention* contention) {
+  // Its client pays for the frames.
+  absl::StatusOr<BoRef> copy = host_.CreateBo(bo.size_bytes(), bo.client_);
+  if (!copy.ok()) return copy.status();
+  absl::Status status = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  // Nobody else knows of the copy, and none will: pinned, it stands in no
+  // order.
+  TWOSTEP_CHECK((*copy)->TryReserve());
+  if (status.ok()) {
+    Mover mover(host_, WaitLimit{});
+    status = mover.MakePresent(**copy);
+    *contention = mover.TakeContention();
+  }
+  if (status.ok()) {
+    (*copy)->Pin();
+    Mover::KillMappings(bo, PageRange{0, bo.page_count()});
+    status = CopyFixed(bo, **copy, Access::kRead);
+  }
+  (*copy)->UnreserveUnused();
+  if (status.ok()) saved->push_back(SavedContents{BoRef(&bo), *copy});
+  return status;
+}
+
+absl::Status Evacuation::Save(std::vector<SavedContents>* saved) {
+  absl::Status status;
+  // What can be swapped out comes first: it makes room for what cannot.
+  for (const bool all : {false, true}) {
+    ForEachBo([&](BufferObject& bo, Contention* contention) {
+      if (!status.ok() || bo.device_ != &device_ || !IsThere(bo)) {
+        return Outcome::kNothing;
+      }
+      if (bo.pinned()) {
+        if (!all || !bo.manager_->fixed()) return Outcome::kNothing;
+        status = SaveOne(bo, saved, contention);
+      } else {
+        Mover mover(host_, WaitLimit{});
+        status = mover.LeaveDevice(bo);
+        *contention = mover.TakeContention();
+        if (status.ok()) {
+          status = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+        }
+      }
+      if (KindOf(status) != ErrorKind::kContended) return Outcome::kNothing;
+      status = absl::OkStatus();
+      return Outcome::kAgain;
+    });
+  }
+  return status;
+}
+
+// Contents that were given up meanwhile are not to come back.
+bool Evacuation::IsInItsPlace(const BufferObject& bo) const {
+  return bo.device_ == &device_ && bo.manager_->fixed();
+}
+
+absl::Status Evacuation::Restore(std::vector<SavedContents>* saved) {
+  while (!saved->empty()) {
+    BufferObject& bo = *saved->back().bo;
+    bo.lock_.Lock();
+    absl::Status restored;
+    if (IsInItsPlace(bo)) {
+      restored = CopyFixed(bo, *saved->back().copy, Access::kWrite);
+    }
+    bo.lock_.Unlock();
+    if (!restored.ok()) return restored;
+    saved->pop_back();
+  }
+  return absl::OkStatus();
+}
+
+void Evacuation::BringHome(std::vector<SavedContents>* saved) {
+  for (SavedContents& contents : *saved) {
+    BufferObject& bo = *contents.bo;
+    bo.lock_.Lock();
+    TWOSTEP_CHECK(contents.copy->TryReserve());
+    KernelMapping::LetGo(bo);
+    if (IsInItsPlace(bo)) {
+      const WithoutPins unpinned(bo);
+      const WithoutPins free(*contents.copy);
+      bo.LeaveOrders(Departure::kGone);
+      contents.copy->LeaveOrders(Departure::kGone);
+      Mover::KillMappings(bo, PageRange{0, bo.page_count()});
+      host_.DiscardStorage(bo);
+      bo.pages_.Adopt(contents.copy->pages_.Adopt(nullptr, Pages::Home::kNone),
+                      Pages::Home::kMemory);
+      if (contents.copy->Charged(Resource::kHost)) {
+        // One bo's worth, as before: of the same client.
+        contents.copy->SetCharged(Resource::kHost, false);
+        bo.SetCharged(Resource::kHost, true);
+      }
+      bo.Uncharge();
+      bo.JoinOrders();
+    }
+    KernelMapping::ShowAgain(bo);
+    if (bo.device_ == &device_) bo.device_ = nullptr;
+    contents.copy->UnreserveUnused();
+    bo.lock_.Unlock();
+  }
+  saved->clear();
+}
+
+}  // namespace twostep
