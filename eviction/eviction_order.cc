@@ -163,6 +163,9 @@ void EvictionOrder::TouchNow(EvictionHook& entry, const Place& place) {
     section.aside.Remove(entry);
     entry.set_aside(false);
     Put(section, entry, place.group);
+    if (place.group == nullptr && owner_.touches_arrivals) {
+      section.policy->Touch(entry);
+    }
   } else if (place.group != nullptr) {
     place.group->members_.MoveToBack(entry);
   } else {
