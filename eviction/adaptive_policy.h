@@ -8,36 +8,43 @@
 // it the present repeats the past (`present_`). What was used after that place
 // is foretold to be used again, in that order; the entry whose turn comes last
 // goes first. An entry that was not used after that place is stale: stale ones
-// go before all others. A young entry, which has no use before that place, is
-// foretold by how soon others of its size were used again when they were young.
+// go before all others, the longest unused first. While that has lately moved
+// more bytes than LRU would have, and while there is no such place, the order
+// is LRU's.
 //
-// No parameters. Owns 65 bytes for each use in the log: a power of two, at
-// least four for each entry there ever was at a time, between 4,096 and 65,536.
-// Entries that were not used for that long go like those of LRU. Allocates when
-// the number of entries passes a power of two. Touch and the choice take
-// constant time, amortized. Thread-compatible.
+// No parameters. A touch writes a line of the log. Following it, and what makes
+// the order, waits for a batch of touches or for First, and is left out while
+// nobody asks for First. Owns 60 bytes for each use in the log (12 of them for
+// the log itself, most for the bos it knows): a power of two, at least four for
+// each entry there ever was at a time, between 4,096 and 65,536. Entries that
+// were not used for that long go before all others. Allocates in Insert only,
+// when there are more entries, or bos in the log, than ever before. All verbs
+// take constant time, amortized. Thread-compatible.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
-#include "twostep/eviction/due_ring.h"
 #include "twostep/eviction/entry_queue.h"
 #include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/hint_ring.h"
+#include "twostep/eviction/known_bos.h"
+#include "twostep/eviction/lru_shadow.h"
 #include "twostep/eviction/use_log.h"
 
 namespace twostep {
 
 class AdaptivePolicy final : public EvictionPolicy {
  public:
-  AdaptivePolicy() {
-    sibling_gap_.fill(kUnknown);
-    sibling_returns_.fill(1);
-  }
-
   void Insert(EvictionHook& entry) override;
-  void Touch(EvictionHook& entry) override;
+  void Touch(EvictionHook& entry) override {
+    const uint64_t state = entry.state();
+    const uint32_t since = LowBits(log_.head()) - LowBits(state);
+    if ((state & kUnlogged) != 0) {
+      TouchUnlogged(entry);
+    } else if (since != 1) {  // twice in a row tells nothing new
+      Log(entry, state, since);
+    }
+  }
   void Remove(EvictionHook& entry, Departure why) override;
   EvictionHook* First() override;
   EvictionHook* After(EvictionHook& entry) override;
@@ -45,88 +52,92 @@ class AdaptivePolicy final : public EvictionPolicy {
 
  private:
   using Position = UseLog::Position;
-  // Where an entry stands.
-  enum class Lane : uint8_t {
-    kStale,    // in stale_
-    kRepeats,  // in repeats_: foretold by where it was used before
-    kGuessed,  // in guessed_: so many uses from now, as it is young or late
-    kOverdue,  // in overdue_: young, its turn passed; until it is given up
-  };
-  // What an entry's state says.
-  struct Mark {
-    Position last = 0;  // its last use; 0: no longer in the log
-    // In kRepeats the use that its next one is to repeat, otherwise what
-    // log_.head() will be then.
-    uint64_t due = 0;
-    Lane lane = Lane::kStale;
-    // It has missed its turn (kGuessed), or was overdue for too long (kStale).
-    bool late = false;
-  };
-  static constexpr float kUnknown = -1;
+  // An entry's state: the low bits of its last use, the number of its bo, and
+  // whether it stands in unlogged_ instead of in the log.
+  static constexpr int kBoShift = 32;
+  static constexpr uint64_t kUnlogged = uint64_t{KnownBos::kEnd} << kBoShift;
+  static_assert(kUnlogged < uint64_t{1} << EvictionHook::kStateBits);
 
-  Mark MarkOf(const EvictionHook& entry) const;
-  static void SetMark(EvictionHook& entry, const Mark& mark);
+  static uint32_t LowBits(uint64_t word) { return static_cast<uint32_t>(word); }
+  static uint32_t BoOf(uint64_t state) {
+    return LowBits(state >> kBoShift) & (KnownBos::kEnd - 1);
+  }
+  static bool Unlogged(const EvictionHook& entry) {
+    return (entry.state() & kUnlogged) != 0;
+  }
+  // 0 when it has none in the log.
+  Position LastUse(const EvictionHook& entry) const {
+    return Unlogged(entry) ? LastUse(bos_[BoOf(entry.state())])
+                           : log_.Widen(LowBits(entry.state()));
+  }
+  Position LastUse(const KnownBo& bo) const {
+    return bo.last == 0 ? 0 : log_.Widen(bo.last);
+  }
+  void Log(EvictionHook& entry, uint64_t state, uint32_t since_last) {
+    const uint64_t bo = state & (uint64_t{KnownBos::kEnd} - 1) << kBoShift;
+    entry.set_state(bo | LowBits(log_.head()));
+    log_.Append(BoOf(state), since_last);
+    if (log_.full()) CatchUp();
+  }
+  void TouchUnlogged(EvictionHook& entry);
+  void Unlog(uint32_t bo, EvictionHook& entry);
   void GrowFor(size_t entries);
-  void Use(EvictionHook& entry, uint64_t key, uint32_t kind, Mark mark);
-  // Of an entry whose mark does not say where in the log it is.
-  void UseUnlogged(EvictionHook& entry);
-  // Moves present_ to where the past had what is used now.
-  void Follow(uint64_t key, Position next, Position last);
-  // A use of the entry from where to look for its next turn.
-  Position NearDue(const Mark& mark) const;
-  bool UsedOnce(Position last) const;
-  void LearnGap(Position last);
-  void LearnReturn(Position use, float came_back);
-  // Where an entry that stands nowhere belongs.
-  void Foretell(EvictionHook& entry, Mark mark);
-  void Place(EvictionHook& entry, const Mark& mark);
-  // In `lane`, at about `moment`.
-  void PlaceAt(EvictionHook& entry, Mark mark, Lane lane, uint64_t moment);
-  void Unplace(EvictionHook& entry, const Mark& mark);
-  void Queue(EvictionHook& entry, Mark mark);
-  // Makes room in the log for one more use.
-  void ForgetOldest();
-  // Sees to all that were due by now and were not used.
-  void Sweep();
-  void Reconsider(EvictionHook& entry, Mark mark);
-  bool MovedUp(EvictionHook& entry);
-  // Of the foretold that are due less than `repeats_below` and `guessed_below`
-  // uses from now, in the two lanes, the last.
-  EvictionHook* Farthest(int64_t repeats_below, int64_t guessed_below) const;
-  EvictionHook* FirstOverdue(uint64_t from) const;
 
+  // Takes note of what was logged since it was called last.
+  void CatchUp();
+  // The same, for who is about to choose.
+  void Wake();
+  void Learn(Position use);
+  void Forget(uint32_t bo);
+
+  // Moves present_ to where the past had what `use` is.
+  void Follow(Position use);
+  // The use of `bo` that comes next after present_, if it does soon and before
+  // `limit`; or 0.
+  Position Soon(uint32_t bo, Position limit) const;
+  // Hints at what is due after `to`. False, and nothing is done, if what lies
+  // between it and present_ is too much.
+  bool Reach(Position to);
+  // At the first uses after `place` of what is used in [begin, end).
+  void HintAfter(Position place, Position begin, Position end);
+  // At what becomes due next when [begin, end) has passed.
+  void HintBeyond(Position begin, Position end);
+
+  // The place in the past to go by, and whether to.
   Position Horizon() const { return expected_ != 0 ? expected_ : present_; }
-  uint64_t Window() const;
-  // Guesses reach half the ring ahead, and stay half the ring behind.
-  uint64_t GuessFloor() const;
-  uint64_t GuessLimit() const { return log_.head() + log_.capacity() / 2; }
-  // REQUIRES: not kStale.
-  DueRing& RingOf(Lane lane) {
-    return lane == Lane::kRepeats   ? repeats_
-           : lane == Lane::kGuessed ? guessed_
-                                    : overdue_;
-  }
-  EvictionHook*& UserAt(Position use) {
-    return users_[use & (users_.size() - 1)];
-  }
+  bool foretells() const { return Horizon() != 0 && !shadow_.in_debt(); }
+  // The first in the order by last use from `from` on, of the stale ones; all
+  // are unless it foretells.
+  EvictionHook* FirstStale(Position from);
+  // The last of those that are due before `limit`.
+  EvictionHook* LastDue(Position limit);
+  EvictionHook* FirstLogged();
 
   UseLog log_;
+  KnownBos bos_;
+  LruShadow shadow_{log_, bos_};
   // Where the past is that the present repeats; 0: not known.
   Position present_ = 0;
   // The same, as it will be once the expected entry is in; 0: none is.
   Position expected_ = 0;
   int strays_ = 0;
+  // Positions that jumps may still pass.
+  int64_t jumps_left_ = 0;
+  // When somebody chose last; and that this is long ago.
+  Position asked_ = 0;
+  bool idle_ = true;
   size_t entries_ = 0;
-  // By position in the log: whose last use it is, while that entry is due.
-  std::vector<EvictionHook*> users_;
-  DueRing repeats_;
-  DueRing guessed_;
-  DueRing overdue_;
-  EntryQueue stale_;
-  // By kind, that is log2 of the size: uses until a young entry's next use.
-  std::array<float, 64> sibling_gap_;
-  // And which share of them came back at all after their first use.
-  std::array<float, 64> sibling_returns_;
+  uint64_t entry_bytes_ = 0;
+  // Perhaps the last uses of entries: all that are, and others.
+  HintRing lasts_;
+  Position hinted_ = 1;  // from here on there are none in lasts_
+  // Perhaps the first uses after present_ of entries, likewise.
+  HintRing dues_;
+  // Entries that were not touched yet, or not for as long as the log is.
+  EntryQueue unlogged_;
+  // The entry that a walk is at, and when it is due.
+  const EvictionHook* walked_ = nullptr;
+  Position walked_due_ = 0;
 };
 
 }  // namespace twostep

@@ -4,6 +4,8 @@
 // A queue of entries, linked through their hooks: what most policies are made
 // of. The front goes first. Thread-compatible.
 
+#include <iterator>
+
 #include "boost/intrusive/list.hpp"
 #include "twostep/eviction/eviction_policy.h"
 

@@ -2,9 +2,14 @@
 #define EVICTION_USE_LOG_H_
 
 // What was used lately, in order: a ring of the last uses, each linked to the
-// use of the same bo before and after it, and where in it the same few uses
-// came in the same order before. Knows bos by their keys only.
-// Thread-compatible.
+// use of the same bo before and after it. Knows bos by numbers only.
+//
+//        oldest()              linked()        head()
+//   ...  |  links both ways    |  back only    |  to come
+//        forgotten before it                     full() so many uses on
+//
+// A use is logged with a few stores; what else there is to do waits until
+// LinkNext and ForgetOldest are called. Thread-compatible.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,75 +22,90 @@ class UseLog {
   // The number of a use, counted from 1; 0 is none.
   using Position = uint64_t;
 
-  // Room for `capacity` uses, a power of two; keeps those it holds.
-  // Allocates 32 bytes a use.
+  // Room for `capacity` uses, a power of two above kBatch, less kBatch; keeps
+  // those it holds. Allocates 12 bytes a use. REQUIRES: all are linked.
   void Grow(size_t capacity);
-  size_t capacity() const { return slots_.size(); }
+  size_t capacity() const { return uses_.size(); }
 
-  // The use to come; those from oldest() up to it are held.
   Position head() const { return head_; }
-  Position oldest() const {
-    return head_ - begin_ > slots_.size() ? head_ - slots_.size() : begin_;
+  Position linked() const { return linked_; }
+  Position oldest() const { return oldest_; }
+  // The position below head() with these low bits.
+  Position Widen(uint32_t low) const {
+    return head_ - static_cast<uint32_t>(static_cast<uint32_t>(head_) - low);
   }
-  bool Holds(Position use) const { return use >= oldest() && use < head_; }
 
-  // Logs a use of `key`, whose last one was `last` if the log holds that, else
-  // 0. Drops the oldest use when full. `kind` is kept for the caller.
-  Position Append(uint64_t key, uint32_t kind, Position last);
+  // Logs a use of `bo`, whose last use is `to_previous` before this one; 0:
+  // none in the log. REQUIRES: not full.
+  void Append(uint32_t bo, uint32_t to_previous) {
+    uses_[head_ & mask_] = Use{bo, to_previous, 0};
+    ++head_;
+  }
+  // No use can be logged until all are linked and the oldest forgotten.
+  bool full() const { return head_ == full_; }
+  // Returns the use at linked(), which now is.
+  Position LinkNext() {
+    const Use& use = At(linked_);
+    if (use.to_previous != 0) {
+      At(linked_ - use.to_previous).to_next = use.to_previous;
+    }
+    return linked_++;
+  }
+  // Makes room for kBatch uses. Says of each use that it was the last of its bo
+  // in the log, before it goes. REQUIRES: all are linked.
+  template <typename WasLast>
+  void ForgetOldest(WasLast was_last) {
+    full_ = head_ + kBatch;
+    if (full_ <= uses_.size()) return;
+    for (const Position floor = full_ - uses_.size(); oldest_ < floor;
+         ++oldest_) {
+      if (IsLast(oldest_)) was_last(bo(oldest_));
+    }
+  }
 
-  // REQUIRES for all: Holds(use).
-  uint64_t key(Position use) const { return At(use).key; }
-  uint32_t kind(Position use) const { return At(use).kind; }
-  // The next and the previous use of the same bo, and its first; 0 when there
-  // is none, or it is not held.
+  // REQUIRES for all: oldest() <= use < linked(), or < head() for bo() and
+  // Previous().
+  uint32_t bo(Position use) const { return At(use).bo; }
+  bool IsLast(Position use) const { return At(use).to_next == 0; }
+  // The uses of the same bo on either side; 0 when the log has none.
   Position Next(Position use) const {
-    const Slot& slot = At(use);
-    return slot.to_next == 0 ? 0 : use + slot.to_next;
+    const uint32_t distance = At(use).to_next;
+    return distance == 0 ? 0 : use + distance;
   }
-  Position Previous(Position use) const;
-  // May be one that is no longer held.
-  Position First(Position use) const { return use - At(use).from_first; }
+  Position Previous(Position use) const {
+    const uint32_t distance = At(use).to_previous;
+    const bool held = distance != 0 && use - distance >= oldest_;
+    return held ? use - distance : 0;
+  }
+  // The first use of the bo of `use` after `after`. REQUIRES: after < use.
+  Position FirstAfter(Position after, Position use) const {
+    for (Position before; (before = Previous(use)) > after;) use = before;
+    return use;
+  }
+  // Of `use` and a few uses of the same bo before it, the last that came right
+  // after the same kContext uses as `now` does; or 0. `now` may be head().
+  Position SameContext(Position use, Position now) const;
 
-  // The first use of the bo of `use` after `after`, or 0.
-  Position FirstAfter(Position after, Position use) const;
-  // Where, the last time before, `key` was used right after the same kContext
-  // uses that came just now; or 0.
-  Position SeenBefore(uint64_t key) const;
-
-  // The last use of `key`, from what Remember was told; 0 if that is forgotten.
-  Position LastUse(uint64_t key) const;
-  // Keeps findable the bo whose last use is `last`.
-  void Remember(Position last);
+  // Uses that can be logged without a pause.
+  static constexpr uint64_t kBatch = 256;
 
  private:
-  struct Slot {
-    uint64_t key;
-    uint32_t kind;
-    uint32_t to_next;
+  struct Use {
+    uint32_t bo;
     uint32_t to_previous;
-    uint32_t from_first;
+    uint32_t to_next;
   };
-  static constexpr size_t kWays = 4;
   static constexpr uint64_t kContext = 3;
 
-  Slot& At(Position use) { return slots_[use & (slots_.size() - 1)]; }
-  const Slot& At(Position use) const {
-    return slots_[use & (slots_.size() - 1)];
-  }
-  // Tables hold the low 32 bits.
-  Position Widen(uint32_t low) const {
-    return head_ - static_cast<uint32_t>(head_ - low);
-  }
-  size_t ContextIndex(Position use, uint64_t key) const;
-  size_t KeyIndex(uint64_t key) const;
+  Use& At(Position use) { return uses_[use & mask_]; }
+  const Use& At(Position use) const { return uses_[use & mask_]; }
 
-  std::vector<Slot> slots_;
+  std::vector<Use> uses_;
+  uint64_t mask_ = 0;
   Position head_ = 1;
-  // None before it was kept when the ring grew last.
-  Position begin_ = 1;
-  // Last positions, by hash; what is found there is checked against the log.
-  std::vector<uint32_t> contexts_;
-  std::vector<uint32_t> last_uses_;
+  Position full_ = 1;
+  Position linked_ = 1;
+  Position oldest_ = 1;
 };
 
 }  // namespace twostep
