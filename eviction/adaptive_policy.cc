@@ -62,8 +62,7 @@ void AdaptivePolicy::TouchUnlogged(EvictionHook& entry) {
     dues_.Insert(log_.Widen(bo.due));
   }
   bo.due = 0;
-  Log(entry, entry.state(),
-      bo.last == 0 ? 0 : LowBits(log_.head()) - bo.last);
+  Log(entry, entry.state(), bo.last == 0 ? 0 : LowBits(log_.head()) - bo.last);
 }
 
 void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
@@ -247,9 +246,8 @@ EvictionHook* AdaptivePolicy::FirstLogged() {
 
 EvictionHook* AdaptivePolicy::First() {
   if (entries_ == 0) return nullptr;
-  shadow_.SetCapacity(
-      std::max(entry_bytes_,
-               shadow_.capacity() - shadow_.capacity() / kCapacityMemory));
+  shadow_.SetCapacity(std::max(
+      entry_bytes_, shadow_.capacity() - shadow_.capacity() / kCapacityMemory));
   Wake();
   EvictionHook* const unlogged = unlogged_.front();
   return unlogged != nullptr ? unlogged : FirstLogged();

@@ -7,30 +7,27 @@
 // but under pressure. Parameter `bits`: of the count of uses, each of which is
 // a chance. No memory. Thread-compatible.
 
-#include "twostep/eviction/entry_queue.h"
+#include "twostep/eviction/queue_policy.h"
 
 namespace twostep {
 
-class ClockPolicy final : public EvictionPolicy {
+class ClockPolicy final : public QueuePolicy {
  public:
   explicit ClockPolicy(int bits) : most_uses_((uint64_t{1} << bits) - 1) {}
 
-  void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
   void Touch(EvictionHook& entry) override {
     if (entry.state() < most_uses_) entry.set_state(entry.state() + 1);
   }
-  void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
   // The state is how often the entry goes round.
-  bool TouchesBlindly() const override { return true; }
   EvictionHook* First() override {
-    for (EvictionHook* entry; (entry = queue_.front()) != nullptr;) {
+    for (EvictionHook* entry; (entry = queue().front()) != nullptr;) {
       if (entry->state() == 0) return entry;
       GoRound(*entry);
     }
     return nullptr;
   }
   EvictionHook* After(EvictionHook& entry) override {
-    for (EvictionHook* next; (next = queue_.Behind(entry)) != nullptr;) {
+    for (EvictionHook* next; (next = queue().Behind(entry)) != nullptr;) {
       if (next->state() == 0) return next;
       GoRound(*next);
     }
@@ -40,11 +37,10 @@ class ClockPolicy final : public EvictionPolicy {
  private:
   void GoRound(EvictionHook& entry) {
     entry.set_state(entry.state() - 1);
-    queue_.MoveToBack(entry);
+    queue().MoveToBack(entry);
   }
 
   const uint64_t most_uses_;
-  EntryQueue queue_;
 };
 
 }  // namespace twostep

@@ -22,10 +22,14 @@ void EvictionOrder::Serve(const EvictionOwner& owner, PolicyFactory factory) {
   SpinLockHolder hold(lock_);
   owner_ = owner;
   factory_ = std::move(factory);
-  EvictionOwner mine = owner;
+  shared_.policy->Serve(OwnerForPolicies());
+}
+
+EvictionOwner EvictionOrder::OwnerForPolicies() const {
+  EvictionOwner mine = owner_;
   mine.facts_of = &FactsOf;
   mine.context = this;
-  shared_.policy->Serve(mine);
+  return mine;
 }
 
 EvictionGroup& EvictionOrder::GroupOf(EvictionHook& hook) {
@@ -64,10 +68,7 @@ EvictionOrder::Section& EvictionOrder::SectionOf(const Place& place) {
   }
   unused->account = account;
   unused->policy = factory_();
-  EvictionOwner mine = owner_;
-  mine.facts_of = &FactsOf;
-  mine.context = this;
-  unused->policy->Serve(mine);
+  unused->policy->Serve(OwnerForPolicies());
   return *unused;
 }
 

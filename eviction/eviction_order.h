@@ -129,6 +129,8 @@ class EvictionOrder {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static EvictionGroup& GroupOf(EvictionHook& hook);
   static EvictionFacts FactsOf(const void* order, const EvictionHook& entry);
+  // The owner as policies see it: groups are entries, too.
+  EvictionOwner OwnerForPolicies() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Section& SectionOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Put(Section& section, EvictionHook& entry, EvictionGroup* group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

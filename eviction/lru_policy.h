@@ -4,42 +4,26 @@
 // The order of last uses, taken from either end. No parameters, no memory.
 // Thread-compatible.
 
-#include "twostep/eviction/entry_queue.h"
+#include "twostep/eviction/queue_policy.h"
 
 namespace twostep {
 
 // Least recently used first: good where what was used lately is used again, and
 // the worst there is for a cyclic scan of more than fits.
-class LruPolicy final : public EvictionPolicy {
+class LruPolicy final : public QueuePolicy {
  public:
-  void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
-  void Touch(EvictionHook& entry) override { queue_.MoveToBack(entry); }
-  void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
-  bool TouchesBlindly() const override { return true; }
-  EvictionHook* First() override { return queue_.front(); }
-  EvictionHook* After(EvictionHook& entry) override {
-    return queue_.Behind(entry);
-  }
-
- private:
-  EntryQueue queue_;
+  void Touch(EvictionHook& entry) override { queue().MoveToBack(entry); }
 };
 
 // Most recently used first: keeps the start of a cyclic scan, and everything
 // that is never used again.
-class MruPolicy final : public EvictionPolicy {
+class MruPolicy final : public QueuePolicy {
  public:
-  void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
-  void Touch(EvictionHook& entry) override { queue_.MoveToBack(entry); }
-  void Remove(EvictionHook& entry, Departure) override { queue_.Remove(entry); }
-  bool TouchesBlindly() const override { return true; }
-  EvictionHook* First() override { return queue_.back(); }
+  void Touch(EvictionHook& entry) override { queue().MoveToBack(entry); }
+  EvictionHook* First() override { return queue().back(); }
   EvictionHook* After(EvictionHook& entry) override {
-    return queue_.Before(entry);
+    return queue().Before(entry);
   }
-
- private:
-  EntryQueue queue_;
 };
 
 }  // namespace twostep

@@ -37,8 +37,8 @@ void LruShadow::Remove(KnownBo& bo, Position last, Departure why) {
 
 void LruShadow::Moved(uint64_t bytes) {
   debt_ -= kPerLruByte * static_cast<int64_t>(bytes);
-  debt_ = std::max(
-      debt_, -kMostFillings * kPerByte * static_cast<int64_t>(capacity_));
+  debt_ = std::max(debt_,
+                   -kMostFillings * kPerByte * static_cast<int64_t>(capacity_));
 }
 
 void LruShadow::Use(Position use) {

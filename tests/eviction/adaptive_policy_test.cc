@@ -117,6 +117,7 @@ TEST(AdaptivePolicy, ANewPhaseIsLearnedInAFewFrames) {
   EXPECT_LE(phases.Adaptive(160), phases.Belady(160) + 5 * 2 * 150);
 }
 
+// The guard: it may be behind by what fills the room, and two in a hundred.
 TEST(AdaptivePolicy, WhereNothingRepeatsItIsNotMuchWorseThanLru) {
   for (const double skew : {0., .8, 1.1}) {
     std::vector<double> weights(500);
@@ -128,8 +129,29 @@ TEST(AdaptivePolicy, WhereNothingRepeatsItIsNotMuchWorseThanLru) {
     Requests zipf;
     for (int i = 0; i < 50000; ++i) zipf.Add(draw(random));
     for (const uint64_t capacity : {50, 125, 250, 375}) {
-      EXPECT_LE(zipf.Adaptive(capacity), 1.12 * zipf.Lru(capacity))
+      EXPECT_LE(zipf.Adaptive(capacity),
+                1.03 * zipf.Lru(capacity) + 2. * capacity)
           << "skew " << skew << ", room for " << capacity;
+    }
+  }
+}
+
+// Worlds made to lead it astray: nearly all of each fits, and just as the next
+// turn of a phase is believed in, another comes.
+TEST(AdaptivePolicy, WhatMisleadsItDoesNotMakeItMuchWorseThanLru) {
+  std::mt19937 random(3);
+  for (const uint32_t frames : {2, 3, 5}) {
+    Requests phases;
+    for (int phase = 0; phase < 200; ++phase) {
+      const uint32_t first = random() % 8 * 50;
+      for (uint32_t frame = 0; frame < frames; ++frame) {
+        phases.AddRange(first, 100);
+      }
+    }
+    for (const uint64_t capacity : {60, 90, 110, 200, 300}) {
+      EXPECT_LE(phases.Adaptive(capacity),
+                1.03 * phases.Lru(capacity) + 2. * capacity)
+          << frames << " frames a phase, room for " << capacity;
     }
   }
 }
@@ -195,12 +217,13 @@ TEST_F(AdaptiveOrder, GoesFromTheLastNeededToTheNextNeeded) {
 TEST_F(AdaptiveOrder, WhatIsExpectedTellsWhereTheProgramIs) {
   for (Entry& entry : entries_) policy_.Insert(entry);
   Frames(3);
-  policy_.Remove(entries_[2], Departure::kEvicted);
-  entries_[2].set_state(0);
+  policy_.First();  // from now on it follows
+  policy_.Remove(entries_[2], Departure::kAside);
   policy_.Touch(entries_[0]);
-  // 1 is left out this time: like 0, which was just used, it is due in a frame.
+  EXPECT_THAT(Keys(), ElementsAre(0, 5, 4, 3, 1));
+  // 1 is left out this time, so nobody knows when it is due.
   policy_.Expect(FactsOf(entries_[2]));
-  EXPECT_THAT(Keys(), ElementsAre(0, 1, 5, 4, 3));
+  EXPECT_THAT(Keys(), ElementsAre(1, 0, 5, 4, 3));
 }
 
 TEST_F(AdaptiveOrder, AnArrivalAndItsTouchAreOneUse) {

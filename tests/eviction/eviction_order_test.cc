@@ -40,6 +40,7 @@ class Recorder final : public EvictionPolicy {
     std::vector<Departure> departures;
     std::vector<uint64_t> expected_keys;
     std::vector<EvictionBoundary> boundaries;
+    int touches = 0;
     uint64_t capacity_bytes = 0;
   };
   explicit Recorder(Log& log) : log_(log) {}
@@ -49,7 +50,7 @@ class Recorder final : public EvictionPolicy {
     entry.set_state(entry.state() + 1);
     queue_.PushBack(entry);
   }
-  void Touch(EvictionHook&) override {}
+  void Touch(EvictionHook&) override { ++log_.touches; }
   void Remove(EvictionHook& entry, Departure why) override {
     log_.departures.push_back(why);
     queue_.Remove(entry);
@@ -86,6 +87,26 @@ TEST(EvictionOrder, AnEntryThatWasAsideComesBackWithItsStateAndOthersAsNew) {
               ElementsAre(Departure::kAside, Departure::kEvicted,
                           Departure::kAside, Departure::kGone));
   EXPECT_EQ(hook.state(), 0);
+}
+
+// What is reserved when a search comes by is being used: the policy must hear
+// of it, where it hears of the uses that entries come in for.
+TEST(EvictionOrder, AUseOfAnEntryThatIsAsideIsAUse) {
+  for (const bool touches_arrivals : {true, false}) {
+    Recorder::Log log;
+    EvictionOrder order(std::make_unique<Recorder>(log));
+    order.Serve({.touches_arrivals = touches_arrivals});
+    EvictionHook hook;
+    order.Insert(hook);
+    order.Visit({},
+                [](EvictionHook&) { return EvictionOrder::Verdict::kAside; });
+    ASSERT_TRUE(hook.aside());
+    order.Touch(hook);
+    EXPECT_FALSE(hook.aside());
+    EXPECT_EQ(log.states_at_insert.size(), 2);
+    EXPECT_EQ(log.touches, touches_arrivals ? 1 : 0);
+    order.Remove(hook, Departure::kGone);
+  }
 }
 
 TEST(EvictionOrder, HintsReachThePolicy) {
