@@ -203,9 +203,9 @@ void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
     policy.Remove(group.hook_, Departure::kAside);
     group.bytes_told_ = group.bytes_;
     policy.Insert(group.hook_);
-  } else {
-    policy.Touch(group.hook_);
+    if (!owner_.touches_arrivals) return;
   }
+  policy.Touch(group.hook_);
 }
 
 void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
