@@ -45,19 +45,18 @@ void AdaptivePolicy::Insert(EvictionHook& entry) {
   bo.in = &entry;
   shadow_.Insert(bo, LastUse(bo), facts.bytes);
   entry_bytes_ += facts.bytes;
-  Unlog(number, entry);
+  entry.set_state(kArrived | uint64_t{number} << kBoShift |
+                  LowBits(log_.head()));
+  arrivals_.PushBack(entry);
+  walked_ = nullptr;
   if (!owner().touches_arrivals) TouchUnlogged(entry);
-}
-
-void AdaptivePolicy::Unlog(uint32_t bo, EvictionHook& entry) {
-  entry.set_state(kUnlogged | uint64_t{bo} << kBoShift);
-  unlogged_.PushBack(entry);
 }
 
 void AdaptivePolicy::TouchUnlogged(EvictionHook& entry) {
   const uint32_t number = BoOf(entry.state());
   KnownBo& bo = bos_[number];
-  unlogged_.Remove(entry);
+  QueueOf(entry).Remove(entry);
+  walked_ = nullptr;
   if (bo.due != 0 && log_.Widen(bo.due) >= log_.oldest()) {
     dues_.Insert(log_.Widen(bo.due));
   }
@@ -71,7 +70,7 @@ void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
   const uint32_t number = BoOf(entry.state());
   KnownBo& bo = bos_[number];
   if (Unlogged(entry)) {
-    unlogged_.Remove(entry);
+    QueueOf(entry).Remove(entry);
   } else {
     bo.last = LowBits(entry.state());
   }
@@ -90,15 +89,16 @@ void AdaptivePolicy::Forget(uint32_t number) {
   if (bo.in == nullptr) {
     bos_.Forget(number);
   } else if (!Unlogged(*bo.in)) {
-    Unlog(number, *bo.in);
+    bo.in->set_state(kForgotten | uint64_t{number} << kBoShift);
+    forgotten_.PushBack(*bo.in);
   }
 }
 
 void AdaptivePolicy::CatchUp() {
-  if (log_.capacity() == 0) return;
-  walked_ = nullptr;
   const uint64_t uses = log_.head() - log_.linked();
-  if (uses != 0) expected_ = 0;
+  if (uses == 0) return;
+  walked_ = nullptr;
+  expected_ = 0;
   if (log_.head() >= asked_ + log_.capacity()) idle_ = true;
   if (idle_) {
     present_ = 0;
@@ -110,6 +110,11 @@ void AdaptivePolicy::CatchUp() {
     for (uint64_t i = 0; i < uses; ++i) Learn(log_.LinkNext());
   }
   log_.ForgetOldest([this](uint32_t bo) { Forget(bo); });
+  for (EvictionHook* entry; (entry = arrivals_.front()) != nullptr &&
+                            When(*entry) < log_.oldest();) {
+    entry->set_state(entry->state() ^ kArrived ^ kForgotten);
+    forgotten_.MoveToBack(*entry, arrivals_);
+  }
   if (present_ < log_.oldest()) present_ = 0;
 }
 
@@ -207,7 +212,7 @@ void AdaptivePolicy::Expect(const EvictionFacts& entry) {
 }
 
 EvictionHook* AdaptivePolicy::FirstStale(Position from) {
-  const Position limit = foretells() ? Horizon() + 1 : log_.head();
+  const Position limit = std::min(StaleEnd(), log_.head());
   for (;;) {
     const Position last = lasts_.FirstIn(std::max(from, log_.oldest()), limit);
     if (last == HintRing::kNone) return nullptr;
@@ -220,12 +225,12 @@ EvictionHook* AdaptivePolicy::FirstStale(Position from) {
 }
 
 EvictionHook* AdaptivePolicy::LastDue(Position limit) {
+  limit = std::min(limit, log_.head());
   while ((limit = dues_.LastIn(Horizon() + 1, limit)) != HintRing::kNone) {
     KnownBo& bo = bos_[log_.bo(limit)];
     const Position before = log_.Previous(limit);
     const bool in = bo.in != nullptr && !Unlogged(*bo.in);
     if (in && before <= Horizon()) {
-      walked_ = bo.in;
       walked_due_ = limit;
       return bo.in;
     }
@@ -238,10 +243,30 @@ EvictionHook* AdaptivePolicy::LastDue(Position limit) {
   return nullptr;
 }
 
-EvictionHook* AdaptivePolicy::FirstLogged() {
-  EvictionHook* const stale = FirstStale(log_.oldest());
-  if (stale != nullptr || !foretells()) return stale;
-  return LastDue(log_.head());
+EvictionHook* AdaptivePolicy::NextStale(EvictionHook* arrival, Position from) {
+  if (arrival != nullptr && When(*arrival) >= StaleEnd()) arrival = nullptr;
+  EvictionHook* const logged = FirstStale(from);
+  if (arrival != nullptr &&
+      (logged == nullptr || When(*arrival) <= When(*logged))) {
+    return arrival;
+  }
+  walked_ = logged;
+  walked_arrival_ = arrival;
+  if (logged != nullptr) return logged;
+  return foretells() ? NextDue(arrivals_.back(), log_.head()) : nullptr;
+}
+
+EvictionHook* AdaptivePolicy::NextDue(EvictionHook* arrival, Position limit) {
+  if (arrival != nullptr && When(*arrival) < StaleEnd()) arrival = nullptr;
+  walked_ = nullptr;
+  EvictionHook* const logged = LastDue(limit);
+  if (arrival != nullptr &&
+      (logged == nullptr || When(*arrival) >= walked_due_)) {
+    return arrival;
+  }
+  walked_ = logged;
+  walked_arrival_ = arrival;
+  return logged;
 }
 
 EvictionHook* AdaptivePolicy::First() {
@@ -249,24 +274,43 @@ EvictionHook* AdaptivePolicy::First() {
   shadow_.SetCapacity(std::max(
       entry_bytes_, shadow_.capacity() - shadow_.capacity() / kCapacityMemory));
   Wake();
-  EvictionHook* const unlogged = unlogged_.front();
-  return unlogged != nullptr ? unlogged : FirstLogged();
+  EvictionHook* const first = forgotten_.front();
+  return first != nullptr ? first : NextStale(arrivals_.front(), log_.oldest());
 }
 
 EvictionHook* AdaptivePolicy::After(EvictionHook& entry) {
   Wake();
-  if (Unlogged(entry)) {
-    EvictionHook* const next = unlogged_.Behind(entry);
-    return next != nullptr ? next : FirstLogged();
+  if (Forgotten(entry)) {
+    EvictionHook* const next = forgotten_.Behind(entry);
+    return next != nullptr ? next : NextStale(arrivals_.front(), log_.oldest());
   }
-  const Position last = LastUse(entry);
-  if (!foretells()) return FirstStale(last + 1);
-  if (last > Horizon()) {
-    return LastDue(walked_ == &entry ? walked_due_
-                                     : log_.FirstAfter(Horizon(), last));
+  if (!Unlogged(entry)) return AfterLogged(entry);
+  const Position came = When(entry);
+  return came < StaleEnd() ? NextStale(arrivals_.Behind(entry), came)
+                           : NextDue(arrivals_.Before(entry), came + 1);
+}
+
+EvictionHook* AdaptivePolicy::AfterLogged(EvictionHook& entry) {
+  const bool goes_on = walked_ == &entry;
+  const Position last = When(entry);
+  EvictionHook* arrival = walked_arrival_;
+  if (last < StaleEnd()) {
+    if (!goes_on) {
+      arrival = arrivals_.front();
+      while (arrival != nullptr && When(*arrival) <= last) {
+        arrival = arrivals_.Behind(*arrival);
+      }
+    }
+    return NextStale(arrival, last + 1);
   }
-  EvictionHook* const next = FirstStale(last + 1);
-  return next != nullptr ? next : LastDue(log_.head());
+  const Position due = goes_on ? walked_due_ : log_.FirstAfter(Horizon(), last);
+  if (!goes_on) {
+    arrival = arrivals_.back();
+    while (arrival != nullptr && When(*arrival) >= due) {
+      arrival = arrivals_.Before(*arrival);
+    }
+  }
+  return NextDue(arrival, due);
 }
 
 }  // namespace twostep

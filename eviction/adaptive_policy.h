@@ -8,9 +8,10 @@
 // it the present repeats the past (`present_`). What was used after that place
 // is foretold to be used again, in that order; the entry whose turn comes last
 // goes first. An entry that was not used after that place is stale: stale ones
-// go before all others, the longest unused first. While that has lately moved
-// more bytes than LRU would have, and while there is no such place, the order
-// is LRU's.
+// go before all others, the longest unused first. An arrival that is not
+// touched yet counts as used when it came. While all that has lately moved more
+// bytes than LRU would have, and while there is no such place, the order is
+// LRU's.
 //
 // No parameters. A touch writes a line of the log. Following it, and what makes
 // the order, waits for a batch of touches or for First, and is left out while
@@ -19,7 +20,8 @@
 // each entry there ever was at a time, between 4,096 and 65,536. Entries that
 // were not used for that long go before all others. Allocates in Insert only,
 // when there are more entries, or bos in the log, than ever before. All verbs
-// take constant time, amortized. Thread-compatible.
+// take constant time, amortized, but After in the midst of a walk that did not
+// lead there. Thread-compatible.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,7 +41,7 @@ class AdaptivePolicy final : public EvictionPolicy {
   void Touch(EvictionHook& entry) override {
     const uint64_t state = entry.state();
     const uint32_t since = LowBits(log_.head()) - LowBits(state);
-    if ((state & kUnlogged) != 0) {
+    if (Unlogged(entry)) {
       TouchUnlogged(entry);
     } else if (since != 1) {  // twice in a row tells nothing new
       Log(entry, state, since);
@@ -53,23 +55,31 @@ class AdaptivePolicy final : public EvictionPolicy {
  private:
   using Position = UseLog::Position;
   // An entry's state: the low bits of its last use, the number of its bo, and
-  // whether it stands in unlogged_ instead of in the log.
+  // whether it stands in a queue instead of in the log; in arrivals_ the low
+  // bits are of the use that was next when it came.
   static constexpr int kBoShift = 32;
-  static constexpr uint64_t kUnlogged = uint64_t{KnownBos::kEnd} << kBoShift;
-  static_assert(kUnlogged < uint64_t{1} << EvictionHook::kStateBits);
+  static constexpr uint64_t kArrived = uint64_t{KnownBos::kEnd} << kBoShift;
+  static constexpr uint64_t kForgotten = kArrived << 1;
+  static_assert(kForgotten < uint64_t{1} << EvictionHook::kStateBits);
 
   static uint32_t LowBits(uint64_t word) { return static_cast<uint32_t>(word); }
   static uint32_t BoOf(uint64_t state) {
     return LowBits(state >> kBoShift) & (KnownBos::kEnd - 1);
   }
   static bool Unlogged(const EvictionHook& entry) {
-    return (entry.state() & kUnlogged) != 0;
+    return (entry.state() & (kArrived | kForgotten)) != 0;
+  }
+  static bool Forgotten(const EvictionHook& entry) {
+    return (entry.state() & kForgotten) != 0;
+  }
+  EntryQueue& QueueOf(const EvictionHook& entry) {
+    return Forgotten(entry) ? forgotten_ : arrivals_;
+  }
+  // When it was used last, or came.
+  Position When(const EvictionHook& entry) const {
+    return log_.Widen(LowBits(entry.state()));
   }
   // 0 when it has none in the log.
-  Position LastUse(const EvictionHook& entry) const {
-    return Unlogged(entry) ? LastUse(bos_[BoOf(entry.state())])
-                           : log_.Widen(LowBits(entry.state()));
-  }
   Position LastUse(const KnownBo& bo) const {
     return bo.last == 0 ? 0 : log_.Widen(bo.last);
   }
@@ -80,7 +90,6 @@ class AdaptivePolicy final : public EvictionPolicy {
     if (log_.full()) CatchUp();
   }
   void TouchUnlogged(EvictionHook& entry);
-  void Unlog(uint32_t bo, EvictionHook& entry);
   void GrowFor(size_t entries);
 
   // Takes note of what was logged since it was called last.
@@ -106,12 +115,19 @@ class AdaptivePolicy final : public EvictionPolicy {
   // The place in the past to go by, and whether to.
   Position Horizon() const { return expected_ != 0 ? expected_ : present_; }
   bool foretells() const { return Horizon() != 0 && !shadow_.in_debt(); }
-  // The first in the order by last use from `from` on, of the stale ones; all
-  // are unless it foretells.
+  // What was used or came before this is stale: all, unless it foretells.
+  Position StaleEnd() const {
+    return foretells() ? Horizon() + 1 : log_.head() + 1;
+  }
+  // The first stale one in the log from `from` on; the one that is due last
+  // before `limit`.
   EvictionHook* FirstStale(Position from);
-  // The last of those that are due before `limit`.
   EvictionHook* LastDue(Position limit);
-  EvictionHook* FirstLogged();
+  // The one to give up next when those in the log are looked at from `from` on,
+  // or before `limit`, and the others from `arrival` on.
+  EvictionHook* NextStale(EvictionHook* arrival, Position from);
+  EvictionHook* NextDue(EvictionHook* arrival, Position limit);
+  EvictionHook* AfterLogged(EvictionHook& entry);
 
   UseLog log_;
   KnownBos bos_;
@@ -133,11 +149,15 @@ class AdaptivePolicy final : public EvictionPolicy {
   Position hinted_ = 1;  // from here on there are none in lasts_
   // Perhaps the first uses after present_ of entries, likewise.
   HintRing dues_;
-  // Entries that were not touched yet, or not for as long as the log is.
-  EntryQueue unlogged_;
-  // The entry that a walk is at, and when it is due.
+  // Entries that were not touched yet; and that were not, or came, longer ago
+  // than the log tells.
+  EntryQueue arrivals_;
+  EntryQueue forgotten_;
+  // The entry in the log that a walk is at, when it is due, and the arrival
+  // that comes next in the walk.
   const EvictionHook* walked_ = nullptr;
   Position walked_due_ = 0;
+  EvictionHook* walked_arrival_ = nullptr;
 };
 
 }  // namespace twostep

@@ -2,8 +2,10 @@
 #define EVICTION_LRU_SHADOW_H_
 
 // What LRU would have done in a policy's place: it would hold the bos that were
-// used last, back to floor() in the log. From that, whether a policy has lately
-// moved more bytes than LRU would have. Thread-compatible.
+// used last, back to some place in the log. From that, whether a policy has
+// lately moved more bytes than LRU would have. Takes one use at a time: that
+// the bos of a submission cannot make room for one another it does not know.
+// Thread-compatible.
 
 #include <cstdint>
 

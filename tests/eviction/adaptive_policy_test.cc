@@ -233,6 +233,29 @@ TEST_F(AdaptiveOrder, AnArrivalAndItsTouchAreOneUse) {
   EXPECT_THAT(Keys(), ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
+// As one that was pinned, or one that was evicted into this memory type.
+TEST_F(AdaptiveOrder, AnArrivalThatIsNotTouchedCountsAsUsedWhenItCame) {
+  for (Entry& entry : entries_) policy_.Insert(entry);
+  for (const int key : {0, 1, 2}) policy_.Touch(entries_[key]);
+  EXPECT_THAT(Keys(), ElementsAre(3, 4, 5, 0, 1, 2));
+  policy_.Remove(entries_[3], Departure::kAside);
+  policy_.Remove(entries_[0], Departure::kAside);
+  policy_.Insert(entries_[3]);
+  policy_.Touch(entries_[4]);
+  policy_.Insert(entries_[0]);
+  EXPECT_THAT(Keys(), ElementsAre(5, 1, 2, 3, 4, 0));
+}
+
+TEST_F(AdaptiveOrder, AnArrivalOfLongAgoGoesFirst) {
+  for (Entry& entry : entries_) policy_.Insert(entry);
+  for (int i = 0; i < 5000; ++i) {
+    for (const int key : {1, 3, 5}) policy_.Touch(entries_[key]);
+  }
+  const std::vector<uint64_t> keys = Keys();
+  EXPECT_THAT(std::vector<uint64_t>(keys.begin(), keys.begin() + 3),
+              ElementsAre(0, 2, 4));
+}
+
 TEST_F(AdaptiveOrder, AnArrivalGoesFirstUntilItIsTouched) {
   for (Entry& entry : entries_) policy_.Insert(entry);
   Frames(3);
