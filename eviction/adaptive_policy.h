@@ -47,6 +47,7 @@ class AdaptivePolicy final : public EvictionPolicy {
       Log(entry, state, since);
     }
   }
+  bool TouchesBlindly() const override { return true; }
   void Remove(EvictionHook& entry, Departure why) override;
   EvictionHook* First() override;
   EvictionHook* After(EvictionHook& entry) override;
