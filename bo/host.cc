@@ -262,7 +262,10 @@ absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
     MutexLock lock(mutex_);
     for (auto it = ghosts_.begin(); it != ghosts_.end();) {
       auto next = std::next(it);
-      if ((*it)->fences.Signalled()) ready.splice(ready.end(), ghosts_, it);
+      if ((*it)->fences.Signalled()) {
+        ready.splice(ready.end(), ghosts_, it);
+        ghosts_left_.fetch_add(1, std::memory_order_acq_rel);
+      }
       it = next;
     }
     if (ready.empty()) {
@@ -275,6 +278,7 @@ absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
       }
       // Out of the list while it is waited for: it is ours alone.
       ready.splice(ready.end(), ghosts_, it);
+      ghosts_left_.fetch_add(1, std::memory_order_acq_rel);
     }
     any_ghosts_.store(!ghosts_.empty(), std::memory_order_release);
   }

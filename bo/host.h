@@ -175,6 +175,8 @@ class Host {
   GhostList spare_ghosts_ ABSL_GUARDED_BY(mutex_);
   // Whether ghosts_ may hold any: spares the lock when not.
   Atomic<bool> any_ghosts_{false};
+  // How many have left ghosts_, in the hands of who gives them up.
+  Atomic<uint64_t> ghosts_left_{0};
   // Without references, reserved by evictors when last seen.
   std::vector<BufferObject*> retiring_ ABSL_GUARDED_BY(mutex_);
   Atomic<bool> any_retiring_{false};

@@ -87,6 +87,7 @@ class Mover {
   };
   // Evicting into a full place evicts there, and so on, this deep.
   static constexpr int kMaxDepth = 4;
+  static constexpr int kMostSettles = 100;
 
   bool StaysInFallback(BufferObject& bo, Device& device,
                        PlacementList placements, Placement::Use worst);
@@ -141,6 +142,7 @@ class Mover {
   // be done.
   Result MakeRoom(Room* room, absl::FunctionRef<Result()> evict);
   Result Close(Room* room);
+  Result NoneFound(const VictimSearch& search);
   Result EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   Result EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                      PageCount pages, Device& device, DmaPort& port);
@@ -214,6 +216,9 @@ class Mover {
     Resource resource;
   };
   std::optional<AtLimit> at_limit_;
+  // How many bos had left the orders, and ghosts the list of them, when the
+  // last search found none; nothing when one was on its way out.
+  std::optional<uint64_t> left_;
   // Space that TakeSpace finds taken.
   struct Taken {
     MemoryManager* manager;

@@ -79,12 +79,30 @@ Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
     // Others may have made, or taken, what there was: ask again inside.
     if (closed != Result::kDone || !free) return closed;
   }
+  left_ = 0;
   Result result = evict();
-  if (result == Result::kShort && !room->settled) {
+  // Of those that have left an order since, some may still have their room, or
+  // have given it up only now: it is asked for again once all others are out of
+  // their moves. With the gate closed nobody comes in, so this ends; but for
+  // those that leave to come back (pins).
+  const bool settled =
+      room->settles == kMostSettles ||
+      (room->settles != 0 && left_.has_value() && room->left == left_);
+  if (result == Result::kShort && !settled) {
+    room->left = left_;
+    ++room->settles;
     result = Reserved(transit_.WaitForOthers(wait_), nullptr, nullptr);
-    room->settled = result == Result::kDone;
   }
   return result == Result::kShort ? Short() : result;
+}
+
+Mover::Result Mover::NoneFound(const VictimSearch& search) {
+  left_ = search.left();
+  // What others give up meanwhile counts as well.
+  if (left_.has_value()) {
+    *left_ += host_.ghosts_left_.load(std::memory_order_acquire);
+  }
+  return Result::kShort;
 }
 
 Mover::Result Mover::AwaitVictim(
@@ -190,7 +208,7 @@ Mover::Result Mover::EvictOne(VictimSearch::Orders orders,
       return dma ? EvictDma(victim, Departure::kEvicted) : EvictGpu(victim);
     });
   }
-  if (search.passed_over() == nullptr) return Result::kShort;
+  if (search.passed_over() == nullptr) return NoneFound(search);
   return AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
     return !bo.pinned() && bo.Holds(dma ? Resource::kDma : Resource::kDevice);
   });
@@ -295,7 +313,7 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
     found = !victims.empty();
   }
   if (!found) {
-    if (search.passed_over() == nullptr) return Result::kShort;
+    if (search.passed_over() == nullptr) return NoneFound(search);
     return AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
       return bo.manager_ == &manager && !bo.pinned();
     });
@@ -510,7 +528,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
       return EvictDma(victim, Departure::kEvicted);
     });
   }
-  if (search.passed_over() == nullptr) return Result::kShort;
+  if (search.passed_over() == nullptr) return NoneFound(search);
   return AwaitVictim(search.passed_over(), [](const BufferObject& bo) {
     return bo.binder_ != nullptr && !bo.pinned();
   });
@@ -627,7 +645,10 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
     VictimSearch search(orders, VictimSearch::Order::kMemory, asker, awaited_);
     const VictimSearch::Victims victims = search.First(has_frames);
     if (victims.empty()) {
-      if (search.passed_over() == nullptr) break;
+      if (search.passed_over() == nullptr) {
+        NoneFound(search);
+        break;
+      }
       result = AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
         return has_frames(bo) && !bo.pinned();
       });

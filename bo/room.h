@@ -4,6 +4,9 @@
 // Room that an operation makes, for itself: others stay outside its gate from
 // Mover::Close() until this is gone. Private to the library.
 
+#include <cstdint>
+#include <optional>
+
 #include "twostep/dma_types/dma_binder.h"
 #include "twostep/machine/reservation_lock.h"
 
@@ -21,7 +24,10 @@ struct Room {
   ReservationLock& gate;
   DmaBinder* const binder;  // whose unit it is
   bool closed = false;      // by this one
-  bool settled = false;     // nobody was in the middle of a move any more
+  // How often all others were waited for to come out of their moves; and how
+  // many had left before the last time, see Mover::left_.
+  int settles = 0;
+  std::optional<uint64_t> left;
 };
 
 }  // namespace twostep

@@ -32,8 +32,13 @@ bool VictimSearch::IsAwaited(const BufferObject& bo) const {
 bool VictimSearch::TryTake(BufferObject& bo) {
   if (bo.TryReserve() || IsAwaited(bo)) return true;
   if (passed_over_ != nullptr || bo.lock_.HeldByMe()) return false;
-  // It stands in the order, so it exists; but its last reference may be gone.
-  if (bo.TryAddReference()) passed_over_ = BoRef(&bo, /*add_ref=*/false);
+  // It stands in the order, so it exists; but its last reference may be gone,
+  // and then it is leaving by itself.
+  if (bo.TryAddReference()) {
+    passed_over_ = BoRef(&bo, /*add_ref=*/false);
+  } else {
+    leaving_ = true;
+  }
   return false;
 }
 
@@ -45,7 +50,7 @@ VictimSearch::Victims VictimSearch::First(
     absl::FunctionRef<bool(const BufferObject&)> accept) {
   Victims victims;
   for (EvictionOrder* order : orders_) {
-    order->Visit(asker_, [&](EvictionHook& hook) {
+    left_ += order->Visit(asker_, [&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
       if (!TryTake(bo)) return Verdict::kAside;
       if (!accept(bo)) {
@@ -67,7 +72,7 @@ VictimSearch::Victims VictimSearch::ForHole(
   HoleScan scan(space, request);
   *found = false;
   for (EvictionOrder* order : orders_) {
-    order->Visit(asker_, [&](EvictionHook& hook) {
+    left_ += order->Visit(asker_, [&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
       if (!TryTake(bo)) return Verdict::kAside;
       const uint32_t node = node_of(bo);

@@ -6,6 +6,7 @@
 // over, but for those that the caller has waited for. Works under leaf locks
 // only: what is done to the victims is done by the caller, outside them.
 
+#include <optional>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -48,6 +49,11 @@ class VictimSearch {
   // The first that was passed over because another thread has it; null when
   // there was none. It might be a victim once that thread is done with it.
   const BoRef& passed_over() const { return passed_over_; }
+  // How many bos had left the orders when they were searched; nothing when one
+  // was on its way out.
+  std::optional<uint64_t> left() const {
+    return leaving_ ? std::nullopt : std::optional<uint64_t>(left_);
+  }
 
  private:
   BufferObject& BoOf(EvictionHook& hook) const;
@@ -60,6 +66,8 @@ class VictimSearch {
   const EvictionOrder::Asker asker_;
   const absl::Span<const BoRef> awaited_;
   BoRef passed_over_;
+  uint64_t left_ = 0;
+  bool leaving_ = false;
 };
 
 }  // namespace twostep

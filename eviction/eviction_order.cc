@@ -191,6 +191,7 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
   if (why != Departure::kAside) entry.set_state(0);
   if (place.group != nullptr) --place.group->size_;
   --size_;
+  ++left_;
 }
 
 void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
@@ -262,17 +263,18 @@ EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
   return sections;
 }
 
-void EvictionOrder::Visit(const Asker& asker,
-                          absl::FunctionRef<Verdict(EvictionHook&)> visit) {
+uint64_t EvictionOrder::Visit(const Asker& asker,
+                              absl::FunctionRef<Verdict(EvictionHook&)> visit) {
   SpinLockHolder hold(lock_);
   TellTouches();
   if (budgeted_.empty() && !asker.own_only) {
     VisitSection(shared_, visit);
-    return;
+    return left_;
   }
   for (Section* section : Ranked(asker)) {
-    if (VisitSection(*section, visit) == Verdict::kStop) return;
+    if (VisitSection(*section, visit) == Verdict::kStop) break;
   }
+  return left_;
 }
 
 EvictionOrder::Verdict EvictionOrder::VisitSection(

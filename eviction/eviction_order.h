@@ -106,9 +106,9 @@ class EvictionOrder {
   // first the shared section, then the clients that are furthest above their
   // low protection, then those furthest above their min; the asker's own come
   // last. `visit` runs under the lock: it may try locks, not wait, and must not
-  // change the order.
-  void Visit(const Asker& asker,
-             absl::FunctionRef<Verdict(EvictionHook&)> visit);
+  // change the order. Returns how many entries had left the order by then.
+  uint64_t Visit(const Asker& asker,
+                 absl::FunctionRef<Verdict(EvictionHook&)> visit);
 
  private:
   struct Section {
@@ -158,6 +158,7 @@ class EvictionOrder {
   size_t size_ ABSL_GUARDED_BY(lock_) = 0;
   // Others may have what was used: only their identity may be asked for.
   bool telling_ ABSL_GUARDED_BY(lock_) = false;
+  uint64_t left_ ABSL_GUARDED_BY(lock_) = 0;
 };
 
 }  // namespace twostep
