@@ -12,7 +12,7 @@ Clock::Clock(Kind kind) : kind_(kind) {}
 uint64_t Clock::now_ns() const {
   if (is_virtual()) return virtual_now_ns_.load(std::memory_order_relaxed);
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
+             SteadyNow().time_since_epoch())
       .count();
 }
 

@@ -30,13 +30,15 @@ struct HolderOfThread {
   ReservationHolder* holder = nullptr;
   ~HolderOfThread() {
     if (holder == nullptr) return;
-    internal::this_holder = nullptr;
+    internal::HolderOrNull() = nullptr;
     AllHolders& all = Registry();
     SpinLockHolder hold(all.lock);
     all.unused.push_back(holder);
   }
 };
-thread_local HolderOfThread holder_of_thread;
+HolderOfThread& OfThisThread() {
+  return PerThread<HolderOfThread, HolderOfThread>::Get();
+}
 
 // Where threads wait. Locks share a few, by address.
 struct WaitingRoom {
@@ -55,11 +57,10 @@ struct WaitingRoom {
 };
 
 WaitingRoom& RoomOf(const ReservationLock& lock) {
-  static constexpr size_t kRooms = 64;
-  static std::array<WaitingRoom, kRooms>* const rooms =
-      new std::array<WaitingRoom, kRooms>;
+  static std::array<WaitingRoom, kWaitingRooms>* const rooms =
+      new std::array<WaitingRoom, kWaitingRooms>;
   const auto address = reinterpret_cast<uintptr_t>(&lock);
-  return (*rooms)[(address >> 6 ^ address >> 12) % kRooms];
+  return (*rooms)[(address >> 6 ^ address >> 12) % kWaitingRooms];
 }
 
 uint64_t NextStamp() {
@@ -100,8 +101,8 @@ ReservationHolder* internal::NewHolder() {
                                             std::memory_order_relaxed)) {
     }
   }
-  holder_of_thread.holder = holder;
-  this_holder = holder;
+  OfThisThread().holder = holder;
+  HolderOrNull() = holder;
   return holder;
 }
 
@@ -115,9 +116,7 @@ ReservationLock::Outcome ReservationLock::LockSlow(const WaitLimit& limit,
                                                    Meeting meeting) {
   if (HeldByMe()) return Outcome::kMine;
   if (limit.mode == WaitLimit::Mode::kNoWait) return Outcome::kBusy;
-  // Most are held for less than it takes to fall asleep.
-  static constexpr int kSpins = 100;
-  for (int spins = 0; spins < kSpins; ++spins) {
+  for (int spins = 0; spins < kSpinsBeforeSleep; ++spins) {
     if (!Held() && TryLock()) return Outcome::kTaken;
     CpuRelax();
   }

@@ -55,11 +55,14 @@ struct alignas(64) ReservationHolder {
   ReservationHolder* next = nullptr;  // of all, or of those that are unused
 };
 
-// This thread's.
-inline constinit thread_local ReservationHolder* this_holder = nullptr;
+// This thread's; null before its first reservation.
+inline ReservationHolder*& HolderOrNull() {
+  return PerThread<ReservationHolder*, ReservationHolder>::Get();
+}
 ReservationHolder* NewHolder();
 inline ReservationHolder* ThisHolder() {
-  return this_holder != nullptr ? this_holder : NewHolder();
+  ReservationHolder* const holder = HolderOrNull();
+  return holder != nullptr ? holder : NewHolder();
 }
 
 }  // namespace internal
@@ -93,7 +96,7 @@ class ReservationLock {
     return TryLock() ? Outcome::kTaken : LockSlow(limit, meeting);
   }
   void Unlock() {
-    auto mine = reinterpret_cast<uintptr_t>(internal::this_holder);
+    auto mine = reinterpret_cast<uintptr_t>(internal::HolderOrNull());
     TWOSTEP_DCHECK(HeldByMe());
     if (!word_.compare_exchange_strong(mine, 0, std::memory_order_release,
                                        std::memory_order_relaxed)) {
@@ -102,12 +105,12 @@ class ReservationLock {
   }
   bool HeldByMe() const {
     const uintptr_t word = word_.load(std::memory_order_relaxed);
-    return word != 0 && Holder(word) == internal::this_holder;
+    return word != 0 && Holder(word) == internal::HolderOrNull();
   }
   bool Held() const { return word_.load(std::memory_order_relaxed) != 0; }
   bool HeldByOther() const {
     const uintptr_t word = word_.load(std::memory_order_relaxed);
-    return word != 0 && Holder(word) != internal::this_holder;
+    return word != 0 && Holder(word) != internal::HolderOrNull();
   }
   // For tests: whether anybody waits, or did when it was last handed over.
   bool DebugHasWaiters() const {
@@ -140,7 +143,7 @@ class Ticket {
   bool OlderThan(const Ticket& other) const { return stamp() < other.stamp(); }
   // Whether this thread has one.
   static bool Exists() {
-    const internal::ReservationHolder* holder = internal::this_holder;
+    const internal::ReservationHolder* holder = internal::HolderOrNull();
     return holder != nullptr && holder->tickets != 0;
   }
 

@@ -3,7 +3,9 @@
 
 // Every primitive that the library blocks or races on. Nothing outside this
 // header uses the underlying ones, so that the whole library can be built on
-// another scheduler by replacing this file.
+// another scheduler: --config=fibers takes the second implementation, in
+// sync_fibers.h, whose threads are fibers and whose every step is scheduled
+// (docs/schedules.md).
 //
 // SpinLock guards leaves (an LRU, an address space): held for one operation on
 // them, never across a wait. Mutex and CondVar guard what can wait.
@@ -18,10 +20,35 @@
 
 #include "absl/base/thread_annotations.h"
 
+#ifdef TWOSTEP_FIBERS
+#include "twostep/machine/sync_fibers.h"
+#else
+
 namespace twostep {
 
 template <typename T>
 using Atomic = std::atomic<T>;
+
+// A T of each thread's own. `Of` tells several of the same type apart.
+template <typename T, typename Of>
+class PerThread {
+ public:
+  static T& Get() { return value_; }
+
+ private:
+  static inline constinit thread_local T value_{};
+};
+
+// What deadlines are measured with.
+inline std::chrono::steady_clock::time_point SteadyNow() {
+  return std::chrono::steady_clock::now();
+}
+
+// How often to look before falling asleep: most locks are held for less than
+// that takes.
+inline constexpr int kSpinsBeforeSleep = 100;
+// Over how many rooms to spread those who wait, by address.
+inline constexpr size_t kWaitingRooms = 64;
 
 // Tells the processor that this thread only waits for another.
 inline void CpuRelax() {
@@ -74,20 +101,6 @@ class ABSL_LOCKABLE SpinLock {
   std::atomic<bool> locked_{false};
 };
 
-class ABSL_SCOPED_LOCKABLE SpinLockHolder {
- public:
-  explicit SpinLockHolder(SpinLock& lock) ABSL_EXCLUSIVE_LOCK_FUNCTION(lock)
-      : lock_(lock) {
-    lock_.lock();
-  }
-  ~SpinLockHolder() ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
-  SpinLockHolder(const SpinLockHolder&) = delete;
-  SpinLockHolder& operator=(const SpinLockHolder&) = delete;
-
- private:
-  SpinLock& lock_;
-};
-
 class ABSL_LOCKABLE Mutex {
  public:
   void lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mutex_.lock(); }
@@ -96,20 +109,6 @@ class ABSL_LOCKABLE Mutex {
  private:
   friend class CondVar;
   std::mutex mutex_;
-};
-
-class ABSL_SCOPED_LOCKABLE MutexLock {
- public:
-  explicit MutexLock(Mutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex)
-      : mutex_(mutex) {
-    mutex_.lock();
-  }
-  ~MutexLock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
-  MutexLock(const MutexLock&) = delete;
-  MutexLock& operator=(const MutexLock&) = delete;
-
- private:
-  Mutex& mutex_;
 };
 
 // Waits can wake for no reason: call them in a loop over the condition.
@@ -151,6 +150,40 @@ class Thread {
 
  private:
   std::thread thread_;
+};
+
+}  // namespace twostep
+
+#endif  // TWOSTEP_FIBERS
+
+namespace twostep {
+
+class ABSL_SCOPED_LOCKABLE SpinLockHolder {
+ public:
+  explicit SpinLockHolder(SpinLock& lock) ABSL_EXCLUSIVE_LOCK_FUNCTION(lock)
+      : lock_(lock) {
+    lock_.lock();
+  }
+  ~SpinLockHolder() ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
+  SpinLockHolder(const SpinLockHolder&) = delete;
+  SpinLockHolder& operator=(const SpinLockHolder&) = delete;
+
+ private:
+  SpinLock& lock_;
+};
+
+class ABSL_SCOPED_LOCKABLE MutexLock {
+ public:
+  explicit MutexLock(Mutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex)
+      : mutex_(mutex) {
+    mutex_.lock();
+  }
+  ~MutexLock() ABSL_UNLOCK_FUNCTION() { mutex_.unlock(); }
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+
+ private:
+  Mutex& mutex_;
 };
 
 }  // namespace twostep

@@ -34,15 +34,14 @@ WaitLimit WaitLimit::Within(uint64_t timeout_ns) {
   // A century: what is longer would be past the end of the clock's type.
   constexpr uint64_t kLongestNs = uint64_t{100} * 365 * 86400 * 1'000'000'000;
   WaitLimit limit;
-  limit.deadline = std::chrono::steady_clock::now() +
-                   std::chrono::nanoseconds(std::min(timeout_ns, kLongestNs));
+  limit.deadline =
+      SteadyNow() + std::chrono::nanoseconds(std::min(timeout_ns, kLongestNs));
   return limit;
 }
 
 WaitLimit::End WaitLimit::Ended() const {
   if (interrupt != nullptr && interrupt->raised()) return End::kInterrupted;
-  if (deadline != SteadyTime::max() &&
-      std::chrono::steady_clock::now() >= deadline) {
+  if (deadline != SteadyTime::max() && SteadyNow() >= deadline) {
     return End::kDeadline;
   }
   return End::kNot;

@@ -8,6 +8,7 @@
   @nlohmann_json//:json                  nlohmann-json3-dev
   @cli11//:cli11                         libcli11-dev
   @zstd//:zstd                           libzstd-dev
+  @boost_context//:context               libboost-context-dev
 
 Headers are found in /usr/include, which the C++ toolchain already lists as a
 built-in include directory.  Libraries are symlinked into the repository, so
@@ -238,6 +239,13 @@ def _zstd_impl(ctx):
 
 system_zstd = repository_rule(implementation = _zstd_impl, local = True)
 
+def _boost_context_impl(ctx):
+    libdir = _libdir(ctx, "libboost_context.a", "libboost-context-dev")
+    ctx.file("BUILD.bazel", _PUBLIC + _cc_library("context", _library(ctx, libdir, "boost_context")), executable = False)
+    ctx.file("WORKSPACE", "workspace(name = %r)\n" % ctx.name, executable = False)
+
+system_boost_context = repository_rule(implementation = _boost_context_impl, local = True)
+
 def system_repositories():
     """Defines every external repository this project needs."""
     for name in _NATIVE_RULES:
@@ -251,3 +259,4 @@ def system_repositories():
     header_only(name = "nlohmann_json", target = "json", headers = ["nlohmann/json.hpp"], deb = "nlohmann-json3-dev")
     header_only(name = "cli11", target = "cli11", headers = ["CLI/CLI.hpp"], deb = "libcli11-dev")
     system_zstd(name = "zstd")
+    system_boost_context(name = "boost_context")

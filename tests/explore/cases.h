@@ -1,0 +1,27 @@
+#ifndef TESTS_EXPLORE_CASES_H_
+#define TESTS_EXPLORE_CASES_H_
+
+// The cases that are explored.
+
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "twostep/explore/case.h"
+
+namespace twostep::explore {
+
+// One bug each, planted in a few lines beside sync.h, and the same lines
+// without it.
+std::vector<Case> PlantedCases();
+std::vector<Case> MendedCases();
+// The library's: the reservation lock alone, and bos.
+std::vector<Case> LockCases();
+std::vector<Case> BoCases();
+
+std::vector<Case> AllCases();
+// Null where there is none of that name.
+const Case* FindCase(const std::vector<Case>& cases, absl::string_view name);
+
+}  // namespace twostep::explore
+
+#endif  // TESTS_EXPLORE_CASES_H_
