@@ -39,9 +39,8 @@ absl::Status CheckPools(const MachineConfig& config) {
   }
   // The page tables of each take half a MiB at least.
   if (config.iommu.domains == 0 || config.iommu.domains > 256) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("iommu.domains: ", config.iommu.domains,
-                     " is not between 1 and 256"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "iommu.domains: ", config.iommu.domains, " is not between 1 and 256"));
   }
   if (config.iommu.mode != IommuMode::kTranslated) return absl::OkStatus();
   // The page table has a slot for every 4 MiB: 32 MiB of them at most.
