@@ -293,12 +293,12 @@ class EverybodyDies : public testing::TestWithParam<uint32_t> {
                        ? rig_.AttachPinning(shared[which], *device)
                        : rig_.Attach(shared[which], *device));
       }
-      const auto& [which, attachment] =
-          attachments[random() % attachments.size()];
-      Use(*device, which, *attachment, &random);
+      const auto& used = attachments[random() % attachments.size()];
+      SharedAttachment& attachment = *used.second;
+      Use(*device, used.first, attachment, &random);
       // What pins for long leaves no room for others.
-      Run(attachment->bo(), [&](ValidateContext*) {
-        if (random() % 2 == 0) attachment->Unmap();
+      Run(attachment.bo(), [&](ValidateContext*) {
+        if (random() % 2 == 0) attachment.Unmap();
         return absl::OkStatus();
       });
       if (random() % 3 == 0) {
