@@ -21,4 +21,17 @@ absl::Status Contention::Wait(const WaitLimit& limit) {
       outcome, keeps != nullptr ? keeps->DebugName() : "room being made");
 }
 
+absl::Status WithReserved(BufferObject& bo,
+                          absl::FunctionRef<absl::Status(Contention*)> use) {
+  for (;;) {
+    Contention contention;
+    bo.Reserve();
+    absl::Status status = use(&contention);
+    bo.UnreserveUnused();
+    if (KindOf(status) != ErrorKind::kContended) return status;
+    absl::Status waited = contention.Wait(WaitLimit{});
+    if (!waited.ok()) return waited;
+  }
+}
+
 }  // namespace twostep

@@ -5,6 +5,7 @@
 // reserved, waits for this, and repeats the call. Exec does all three itself.
 // Thread-compatible.
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "twostep/bo/buffer_object.h"
 
@@ -21,6 +22,13 @@ struct Contention {
   // the call was for still exists.
   absl::Status Wait(const WaitLimit& limit);
 };
+
+// Calls `use` with `bo` reserved, again as long as it loses to an older one:
+// with one reservation there is nothing else to give back. `use` fills in what
+// it lost. For uses that are none by a device: the eviction orders stay as they
+// are. REQUIRES: this thread has nothing reserved.
+absl::Status WithReserved(BufferObject& bo,
+                          absl::FunctionRef<absl::Status(Contention*)> use);
 
 }  // namespace twostep
 

@@ -72,22 +72,6 @@ bool MapPages(const BufferObject& bo, MemoryManager& manager, std::byte* data,
   return true;
 }
 
-// Calls `use` with `bo` reserved, again as long as it loses to an older one:
-// with one reservation there is nothing else to give back. CPU access is no use
-// by a device, so the eviction orders stay as they are.
-template <typename Use>
-absl::Status WithReserved(BufferObject& bo, Use use) {
-  for (;;) {
-    Contention contention;
-    bo.Reserve();
-    const absl::Status status = use(&contention);
-    bo.UnreserveUnused();
-    if (KindOf(status) != ErrorKind::kContended) return status;
-    const absl::Status waited = contention.Wait(WaitLimit{});
-    if (!waited.ok()) return waited;
-  }
-}
-
 }  // namespace
 
 absl::Status WaitForCpu(BufferObject& bo, Access access,
@@ -128,9 +112,12 @@ CpuMapping::CpuMapping(BoRef bo)
 
 CpuMapping::~CpuMapping() {
   bo_->lock_.Lock();
-  CpuMapping** link = &bo_->views_->mappings;
-  while (*link != nullptr && *link != this) link = &(*link)->next_;
-  if (*link == this) *link = next_;
+  // One that Create gave up is in no list, and may have been the first.
+  if (bo_->views_ != nullptr) {
+    CpuMapping** link = &bo_->views_->mappings;
+    while (*link != nullptr && *link != this) link = &(*link)->next_;
+    if (*link == this) *link = next_;
+  }
   bo_->lock_.Unlock();
 }
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_views.h"
+#include "twostep/bo/contention.h"
 #include "twostep/bo/copy_sides.h"
 #include "twostep/bo/cpu_mapping.h"
 #include "twostep/bo/error.h"
@@ -45,17 +46,11 @@ Evacuation::Evacuation(Device& device)
     : device_(device), host_(device.host()) {}
 
 void Evacuation::ForEachBo(
-    absl::FunctionRef<Outcome(BufferObject&, Contention*)> visit) {
+    absl::FunctionRef<absl::Status(BufferObject&, Contention*)> visit) {
   host_.slab_.ForEachReferenced([&](const BoRef& bo) {
-    for (;;) {
-      Contention contention;
-      bo->lock_.Lock();
-      const Outcome outcome = visit(*bo, &contention);
-      bo->lock_.Unlock();
-      if (outcome != Outcome::kAgain) return;
-      const absl::Status waited = contention.Wait(WaitLimit{});
-      TWOSTEP_CHECK(waited.ok());
-    }
+    const absl::Status visited = WithReserved(
+        *bo, [&](Contention* contention) { return visit(*bo, contention); });
+    TWOSTEP_CHECK(visited.ok());
   });
   // Those whose last reference went meanwhile.
   host_.FinishRetiring();
@@ -63,8 +58,7 @@ void Evacuation::ForEachBo(
 }
 
 // The contents end up in ordinary frames, the bo stays reserved and pinned.
-Evacuation::Outcome Evacuation::LeaveDevice(BufferObject& bo,
-                                            Contention* contention) {
+absl::Status Evacuation::LeaveDevice(BufferObject& bo, Contention* contention) {
   const WithoutPins unpinned(bo);
   absl::Status left;
   {
@@ -72,19 +66,17 @@ Evacuation::Outcome Evacuation::LeaveDevice(BufferObject& bo,
     left = mover.LeaveDevice(bo);
     *contention = mover.TakeContention();
   }
-  if (KindOf(left) == ErrorKind::kContended) return Outcome::kAgain;
-  if (!left.ok()) return Outcome::kLost;
+  if (!left.ok()) return left;
   // The bytes may still be on their way.
   const absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
   TWOSTEP_CHECK(idle.ok());
-  return Outcome::kKept;
+  return left;
 }
 
-Evacuation::Outcome Evacuation::Drop(BufferObject& bo) {
+void Evacuation::Drop(BufferObject& bo) {
   const WithoutPins unpinned(bo);
   bo.flags_ |= BufferObject::kPurged;
   Mover(host_, WaitLimit{}).Drop(bo);
-  return Outcome::kLost;
 }
 
 bool Evacuation::StaysBound(const BufferObject& bo) const {
@@ -113,16 +105,16 @@ Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
       for (int lost = sharing->LoseDevice(device_); lost > 0; --lost) {
         leaving(bo, "attached to");
       }
-      if (!sharing->UnbindUnused(contention).ok()) return Outcome::kAgain;
+      absl::Status unbound = sharing->UnbindUnused(contention);
+      if (!unbound.ok()) return unbound;
     }
-    if (bo.device_ != &device_) return Outcome::kNothing;
+    if (bo.device_ != &device_) return absl::OkStatus();
     const bool stays_bound = StaysBound(bo);
     const bool shown = bo.manager_->kind() != MemoryManager::Kind::kNowhere;
     const bool leaves = shown || (bo.binder_ != nullptr && !stays_bound);
     if (leaves && std::exchange(told_of, bo.id()) != bo.id()) {
       leaving(bo, absl::StrCat("in ", bo.manager_->name(), " of"));
     }
-    Outcome outcome = Outcome::kNothing;
     // A copy that failed has left zeros, or has not come to fixed memory.
     const bool arrived = bo.fences_.Error(FenceUse::kMove).ok();
     if (stays_bound && arrived) {
@@ -135,16 +127,18 @@ Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
       KernelMapping::LetGo(bo);
       const bool readable =
           arrived && (!bo.manager_->fixed() || device_.copies());
-      outcome = contents == Unplugging::Contents::kBringHome && readable
-                    ? LeaveDevice(bo, contention)
-                    : Outcome::kLost;
-      if (outcome == Outcome::kAgain) return outcome;
-      if (outcome == Outcome::kLost) Drop(bo);
-      ++(outcome == Outcome::kKept ? unplugged.brought_home : unplugged.lost);
+      bool kept = contents == Unplugging::Contents::kBringHome && readable;
+      if (kept) {
+        absl::Status left = LeaveDevice(bo, contention);
+        if (KindOf(left) == ErrorKind::kContended) return left;
+        kept = left.ok();
+      }
+      if (!kept) Drop(bo);
+      ++(kept ? unplugged.brought_home : unplugged.lost);
       KernelMapping::ShowAgain(bo);
     }
     bo.device_ = nullptr;
-    return outcome;
+    return absl::OkStatus();
   });
   return unplugged;
 }
@@ -194,10 +188,10 @@ absl::Status Evacuation::Save(std::vector<SavedContents>* saved) {
   for (const bool all : {false, true}) {
     ForEachBo([&](BufferObject& bo, Contention* contention) {
       if (!status.ok() || bo.device_ != &device_ || !IsThere(bo)) {
-        return Outcome::kNothing;
+        return absl::OkStatus();
       }
       if (bo.pinned()) {
-        if (!all || !bo.manager_->fixed()) return Outcome::kNothing;
+        if (!all || !bo.manager_->fixed()) return absl::OkStatus();
         status = SaveOne(bo, saved, contention);
       } else {
         Mover mover(host_, WaitLimit{});
@@ -207,9 +201,8 @@ absl::Status Evacuation::Save(std::vector<SavedContents>* saved) {
           status = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
         }
       }
-      if (KindOf(status) != ErrorKind::kContended) return Outcome::kNothing;
-      status = absl::OkStatus();
-      return Outcome::kAgain;
+      if (KindOf(status) != ErrorKind::kContended) return absl::OkStatus();
+      return std::exchange(status, absl::OkStatus());
     });
   }
   return status;

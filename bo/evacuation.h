@@ -48,12 +48,12 @@ class Evacuation {
 
  private:
   class WithoutPins;
-  enum class Outcome : uint8_t { kNothing, kKept, kLost, kAgain };
-  // Shows every bo, reserved, to `visit`, again as long as
-  // that lost against an older thread; `visit` fills in what it lost.
-  void ForEachBo(absl::FunctionRef<Outcome(BufferObject&, Contention*)> visit);
-  Outcome LeaveDevice(BufferObject& bo, Contention* contention);
-  Outcome Drop(BufferObject& bo);
+  // Shows every bo, reserved, to `visit`, again as long as that lost against an
+  // older thread; it ends in no other error.
+  void ForEachBo(
+      absl::FunctionRef<absl::Status(BufferObject&, Contention*)> visit);
+  absl::Status LeaveDevice(BufferObject& bo, Contention* contention);
+  void Drop(BufferObject& bo);
   // Whether the addresses of `bo` are others' as well, and need nothing of this
   // device.
   bool StaysBound(const BufferObject& bo) const;

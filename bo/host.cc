@@ -85,10 +85,7 @@ Host::~Host() {
   slab_.ForEach([this](BufferObject& bo) {
     ReportMisuse(Misuse::Kind::kLiveAtTeardown,
                  absl::StrCat(bo.DebugName(), " outlives its host"));
-    bo.LeaveOrders(Departure::kGone);
-    bo.ForgetPins();
-    DiscardStorage(bo);
-    bo.Uncharge();
+    GiveUp(bo);
     slab_.Destroy(bo);
   });
   while (ReapGhosts({})) {
@@ -214,12 +211,16 @@ void Host::AwaitOthers() {
 }
 
 void Host::Destroy(BufferObject& bo) {
+  GiveUp(bo);
+  bo.lock_.Unlock();
+  slab_.Destroy(bo);
+}
+
+void Host::GiveUp(BufferObject& bo) {
   bo.LeaveOrders(Departure::kGone);
   bo.ForgetPins();
   DiscardStorage(bo);
   bo.Uncharge();
-  bo.lock_.Unlock();
-  slab_.Destroy(bo);
 }
 
 void Host::DiscardStorage(BufferObject& bo) {

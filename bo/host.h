@@ -136,6 +136,8 @@ class Host {
   void Retire(BufferObject& bo);
   // REQUIRES: reserved by this thread.
   void Destroy(BufferObject& bo);
+  // All that it holds and is charged for.
+  void GiveUp(BufferObject& bo);
   void FinishRetiring();
   // Until everything that others were in the middle of has ended, and bos whose
   // last reference is gone have given up their storage.

@@ -64,7 +64,7 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
                        absl::StrCat(bo.DebugName(),
                                     ": the host is out of page frames, and no "
                                     "bo's can be swapped out, ",
-                                    SwapRoom()));
+                                    host_.machine().swap().Describe()));
     case Result::kBusy:
       return MakeError(ErrorKind::kBusy,
                        absl::StrCat(bo.DebugName(), ": ", met_busy_.message()));
@@ -143,10 +143,6 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
   return NoPlacement(bo.DebugName(), obstacles, met_busy_.message());
 }
 
-std::string Mover::SwapRoom() const {
-  return host_.machine().swap().Describe();
-}
-
 // Nobody is evicted for a bo that is in an acceptable place already.
 bool Mover::StaysInFallback(BufferObject& bo, Device& device,
                             PlacementList placements, Placement::Use worst) {
@@ -200,11 +196,12 @@ Obstacle Mover::Describe(const BufferObject& bo, Device& device,
     }
   } else if (stuck_ != Stuck::kNo) {
     obstacle.held_pages = 0;
-    absl::StrAppend(&obstacle.detail, obstacle.detail.empty() ? "" : ", ",
-                    stuck_ == Stuck::kNoRoom
-                        ? "its bos find no room where they would be evicted to"
-                        : "its bos find no page frames to be evicted to, ",
-                    stuck_ == Stuck::kNoRoom ? "" : SwapRoom());
+    absl::StrAppend(
+        &obstacle.detail, obstacle.detail.empty() ? "" : ", ",
+        stuck_ == Stuck::kNoRoom
+            ? "its bos find no room where they would be evicted to"
+            : "its bos find no page frames to be evicted to, ",
+        stuck_ == Stuck::kNoRoom ? "" : host_.machine().swap().Describe());
   }
   return obstacle;
 }
@@ -245,7 +242,7 @@ void Mover::DescribeDma(const BufferObject& bo, Device& device,
           placement.dma == DmaType::kNone ? port.highest_frame()
                                           : kNoFrame - 1);
       obstacle->shortage = Shortage{dma_outcome_.kind, free, free};
-      obstacle->detail = SwapRoom();
+      obstacle->detail = host_.machine().swap().Describe();
       break;
     }
     case BindOutcome::Scarce::kRefused:
@@ -312,11 +309,7 @@ Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
   if (result == Result::kDone) {
     bo.device_ = &device;
     // Leaving has given back what it was charged for.
-    result = ChargeFor(bo, device, placement, evicting);
-    if (result == Result::kDone) {
-      result = to.fixed() ? MoveToFixed(bo, device, placement, evicting)
-                          : Rebind(bo, device, placement, evicting);
-    }
+    result = Arrive(bo, device, placement, evicting);
     if (result != Result::kDone && old != nullptr) PutBack(bo, *old, was);
   }
   if (taken_.has_value()) to.Free(taken_->block, bo.page_count());
@@ -324,18 +317,21 @@ Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
   return result;
 }
 
+Mover::Result Mover::Arrive(BufferObject& bo, Device& device,
+                            const Placement& placement, Evicting evicting) {
+  const Result charged = ChargeFor(bo, device, placement, evicting);
+  if (charged != Result::kDone) return charged;
+  return device.manager(placement.memory)->fixed()
+             ? MoveToFixed(bo, device, placement, evicting)
+             : Rebind(bo, device, placement, evicting);
+}
+
 // There is room, most likely: it has just left. Else it stays anonymous.
 void Mover::PutBack(BufferObject& bo, Device& old, const Placement& was) {
   const BindOutcome why = dma_outcome_;
   const std::optional<AtLimit> at_limit = at_limit_;
   bo.device_ = &old;
-  if (ChargeFor(bo, old, was, Evicting::kYes) == Result::kDone) {
-    if (old.manager(was.memory)->fixed()) {
-      MoveToFixed(bo, old, was, Evicting::kYes);
-    } else {
-      Rebind(bo, old, was, Evicting::kYes);
-    }
-  }
+  Arrive(bo, old, was, Evicting::kYes);
   dma_outcome_ = why;
   at_limit_ = at_limit;
 }

@@ -109,6 +109,9 @@ class Mover {
   Result BindWith(BufferObject& bo, Device& owner, DmaType type);
   // Makes a bound bo reachable through `port` of `device`, too.
   Result AddAlias(BufferObject& bo, Device& device, DmaPort& port);
+  // Into one device from none, what that takes up being charged.
+  Result Arrive(BufferObject& bo, Device& device, const Placement& placement,
+                Evicting evicting);
   // What could not come from `old` goes back to where it was there.
   void PutBack(BufferObject& bo, Device& old, const Placement& was);
 
@@ -142,7 +145,6 @@ class Mover {
   // be done.
   Result MakeRoom(Room* room, absl::FunctionRef<Result()> evict);
   Result Close(Room* room);
-  Result NoneFound(const VictimSearch& search);
   Result EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   Result EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                      PageCount pages, Device& device, DmaPort& port);
@@ -152,12 +154,14 @@ class Mover {
   // The victims, all reserved: those that cannot go stay so.
   Result EvictAll(const VictimSearch::Victims& victims,
                   absl::FunctionRef<Result(BufferObject&)> evict);
-  // Waits for a bo that might be a victim and keeps it reserved, if `fits` says
-  // that it still might.
-  Result AwaitVictim(const BoRef& bo,
+  // For a search that found nobody: waits for the bo that it passed over, if
+  // any, and keeps it reserved if `fits` says that it might still be a victim.
+  // kShort: there is none to wait for.
+  Result AwaitVictim(const VictimSearch& search,
                      absl::FunctionRef<bool(const BufferObject&)> fits);
   // Gives up storage that bos have left behind. If none is idle, waits for some
-  // that `wanted` likes: it costs no copy, so it comes before evicting.
+  // that `wanted` likes: it costs no copy, so it comes before evicting. kShort:
+  // there is none, or none that may be waited for.
   Result ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
   Result MakeFrames();
   // Evicts one, swaps one out, of those whose turn it is. kShort: there is none
@@ -202,7 +206,6 @@ class Mover {
                     const Placement& placement, Evicting evicting) const;
   void DescribeDma(const BufferObject& bo, Device& device,
                    const Placement& placement, Obstacle* obstacle) const;
-  std::string SwapRoom() const;
   static void Notify(BufferObject& bo, BoEvent event);
 
   InTransit transit_;

@@ -96,17 +96,18 @@ Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
   return result == Result::kShort ? Short() : result;
 }
 
-Mover::Result Mover::NoneFound(const VictimSearch& search) {
-  left_ = search.left();
-  // What others give up meanwhile counts as well.
-  if (left_.has_value()) {
-    *left_ += host_.ghosts_left_.load(std::memory_order_acquire);
-  }
-  return Result::kShort;
-}
-
 Mover::Result Mover::AwaitVictim(
-    const BoRef& bo, absl::FunctionRef<bool(const BufferObject&)> fits) {
+    const VictimSearch& search,
+    absl::FunctionRef<bool(const BufferObject&)> fits) {
+  const BoRef& bo = search.passed_over();
+  if (bo == nullptr) {
+    left_ = search.left();
+    // What others give up meanwhile counts as well.
+    if (left_.has_value()) {
+      *left_ += host_.ghosts_left_.load(std::memory_order_acquire);
+    }
+    return Result::kShort;
+  }
   const Result result =
       Reserved(bo->lock_.LockWithin(wait_, ReservationLock::Meeting::kBackOff),
                bo, nullptr);
@@ -208,8 +209,7 @@ Mover::Result Mover::EvictOne(VictimSearch::Orders orders,
       return dma ? EvictDma(victim, Departure::kEvicted) : EvictGpu(victim);
     });
   }
-  if (search.passed_over() == nullptr) return NoneFound(search);
-  return AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
+  return AwaitVictim(search, [&](const BufferObject& bo) {
     return !bo.pinned() && bo.Holds(dma ? Resource::kDma : Resource::kDevice);
   });
 }
@@ -255,7 +255,7 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
     const Result made = MakeRoom(&room, [&] {
       const Result reaped = ReapGhosts(
           [&](const Host::Ghost& ghost) { return ghost.manager == &manager; });
-      if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+      if (reaped != Result::kShort) return reaped;
       if (!std::exchange(expected, true)) {
         manager.order().Expect(
             BoHooks::MemoryFacts(bo, manager),
@@ -271,8 +271,9 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
 Mover::Result Mover::ReapGhosts(
     absl::FunctionRef<bool(const Host::Ghost&)> wanted) {
   const absl::Status reaped = host_.ReapGhostsOf(wait_, wanted);
-  return reaped.code() == absl::StatusCode::kNotFound ? Result::kShort
-                                                      : Waited(reaped);
+  if (reaped.code() == absl::StatusCode::kNotFound) return Result::kShort;
+  const Result waited = Waited(reaped);
+  return waited == Result::kBusy ? Result::kShort : waited;
 }
 
 namespace {
@@ -313,8 +314,7 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
     found = !victims.empty();
   }
   if (!found) {
-    if (search.passed_over() == nullptr) return NoneFound(search);
-    return AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
+    return AwaitVictim(search, [&](const BufferObject& bo) {
       return bo.manager_ == &manager && !bo.pinned();
     });
   }
@@ -506,7 +506,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                : ghost.binder != nullptr &&
                      IovaNodeIn(*ghost.binding, port) != 0;
   });
-  if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+  if (reaped != Result::kShort) return reaped;
   if (depth_ >= kMaxDepth) return Result::kShort;
   VictimSearch::Orders orders{&binder.order()};
   if (scarce == BindOutcome::Scarce::kIova) {
@@ -528,8 +528,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
       return EvictDma(victim, Departure::kEvicted);
     });
   }
-  if (search.passed_over() == nullptr) return NoneFound(search);
-  return AwaitVictim(search.passed_over(), [](const BufferObject& bo) {
+  return AwaitVictim(search, [](const BufferObject& bo) {
     return bo.binder_ != nullptr && !bo.pinned();
   });
 }
@@ -628,7 +627,7 @@ Mover::Result Mover::MakeFrames() {
   const Result reaped = ReapGhosts([](const Host::Ghost& ghost) {
     return ghost.pages.home() == Pages::Home::kMemory;
   });
-  if (reaped != Result::kShort && reaped != Result::kBusy) return reaped;
+  if (reaped != Result::kShort) return reaped;
   return SwapOutOne(AskerFor(Resource::kHost));
 }
 
@@ -645,13 +644,10 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
     VictimSearch search(orders, VictimSearch::Order::kMemory, asker, awaited_);
     const VictimSearch::Victims victims = search.First(has_frames);
     if (victims.empty()) {
-      if (search.passed_over() == nullptr) {
-        NoneFound(search);
-        break;
-      }
-      result = AwaitVictim(search.passed_over(), [&](const BufferObject& bo) {
+      result = AwaitVictim(search, [&](const BufferObject& bo) {
         return has_frames(bo) && !bo.pinned();
       });
+      if (result == Result::kShort) break;
       continue;
     }
     BufferObject& victim = *victims[0];

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_views.h"
+#include "twostep/bo/contention.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 
@@ -94,17 +95,13 @@ absl::Status SharedBuffer::EndCpuAccess(PageRange range) const {
 SharedAttachment::~SharedAttachment() {
   // One age for all tries: nobody passes for ever.
   const Ticket ticket;
-  bo_->Reserve();
-  Sharing& sharing = *BoViews::SharingOf(*bo_);
-  if (device_ != nullptr) sharing.Detach(*this);
-  Contention contention;
-  while (!sharing.UnbindUnused(&contention).ok()) {
-    bo_->UnreserveUnused();
-    const absl::Status waited = contention.Wait(WaitLimit{});
-    TWOSTEP_CHECK(waited.ok());
-    bo_->Reserve();
-  }
-  bo_->UnreserveUnused();
+  const absl::Status undone = WithReserved(*bo_, [&](Contention* contention) {
+    Sharing& sharing = *BoViews::SharingOf(*bo_);
+    if (device_ != nullptr) sharing.Detach(*this);
+    device_ = nullptr;
+    return sharing.UnbindUnused(contention);
+  });
+  TWOSTEP_CHECK(undone.ok());
 }
 
 absl::Status SharedAttachment::Map(ValidateContext* context) {

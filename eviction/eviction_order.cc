@@ -148,13 +148,8 @@ void EvictionOrder::TellTouches() {
 
 void EvictionOrder::Tell(TouchLog& log) {
   telling_ = true;
-  log.Take([this](EvictionHook& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    if (entry.aside()) {
-      TouchNow(entry, {});
-    } else {
-      shared_.policy->Touch(entry);
-    }
-  });
+  log.Take([this](EvictionHook& entry)
+               ABSL_NO_THREAD_SAFETY_ANALYSIS { TouchNow(entry, {}); });
   telling_ = false;
 }
 

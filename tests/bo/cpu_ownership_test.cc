@@ -1,8 +1,13 @@
 // Who may touch a page: the CPU and the device in turn, where they do not see
 // the same bytes at all times.
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <thread>
 #include <tuple>
+#include <vector>
 
 #include "tests/bo/platforms.h"
 #include "twostep/machine/device_queue.h"
@@ -303,6 +308,42 @@ TEST(CpuOwnershipOfBothKinds, BouncedAndReachablePagesAreSynced) {
   rig.DeviceFill(bo, 4);
   ASSERT_TRUE(rig.Validate(bo, kSystem).ok());
   EXPECT_EQ(rig.CpuWrongBytes(bo, 4), 0);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+// Takes every stretch of `bytes` of this process's addresses.
+class AddressHog {
+ public:
+  explicit AddressHog(size_t bytes) : bytes_(bytes) {
+    // The call itself: sanitizers would keep an account of what it maps.
+    for (;;) {
+      const long start =
+          syscall(SYS_mmap, nullptr, bytes, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (start == -1) break;
+      starts_.push_back(start);
+    }
+  }
+  ~AddressHog() {
+    for (const long start : starts_) syscall(SYS_munmap, start, bytes_);
+  }
+
+ private:
+  const size_t bytes_;
+  std::vector<long> starts_;
+};
+
+// R12
+TEST(CpuMapping, WithoutRoomForItThereIsAnErrorAndTheBoIsAsBefore) {
+  constexpr uint64_t kSize = uint64_t{1} << 40;
+  Rig rig;
+  BoRef bo = rig.Make(kSize);
+  const AddressHog hog(kSize);
+  const auto mapping = CpuMapping::Create(bo);
+  ASSERT_FALSE(mapping.ok());
+  EXPECT_EQ(mapping.status().code(), absl::StatusCode::kResourceExhausted);
+  bo->Reserve();
+  bo->UnreserveUnused();
   EXPECT_EQ(rig.Broken(), "");
 }
 
