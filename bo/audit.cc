@@ -168,6 +168,11 @@ void Audit::CheckBinding(const std::string& name, const Pages& pages,
                              host_.machine_.bounce_pool().Contains(frame);
   }
   CheckReach(name, pages, binding, *binding.port, binding.port->highest());
+  if (!binding.KeepsTo(binding.port->domain(), pages, binding.port->limits())) {
+    Add("R8", absl::StrCat(name,
+                           " lies in more segments than its device takes, or "
+                           "in blocks that are not aligned"));
+  }
   if (binding.aliases != nullptr) {
     for (const DmaAlias& alias : *binding.aliases) {
       mapped[alias.domain] += pages.count();

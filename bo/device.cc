@@ -53,6 +53,12 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
     return absl::InvalidArgumentError(absl::StrCat(
         "dma_mask_bits: ", config.dma_mask_bits, " is not between 24 and 64"));
   }
+  const std::optional<SegmentLimits::Problem> problem =
+      config.segments.FindProblem();
+  if (problem.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("segments.", problem->field, ": ", problem->why));
+  }
   Machine& machine = host.machine();
   if (config.domain >= machine.domains()) {
     return absl::InvalidArgumentError(
@@ -65,9 +71,9 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
   }
   auto device = std::unique_ptr<Device>(new Device(host, config.name));
   if (hooks != nullptr) device->hooks_ = hooks;
-  device->port_ =
-      std::make_unique<DmaPort>(machine.domain(config.domain), machine.memory(),
-                                config.dma_mask_bits, config.coherent);
+  device->port_ = std::make_unique<DmaPort>(
+      machine.domain(config.domain), machine.memory(), config.dma_mask_bits,
+      config.coherent, config.segments);
   for (int type = 0; type < static_cast<int>(DmaType::kFirstRegistered);
        ++type) {
     device->binders_[type] = &host.binder(static_cast<DmaType>(type));

@@ -63,6 +63,9 @@ std::string Describe(const Obstacle& obstacle) {
     case Shortage::Kind::kNeverFits:
       absl::StrAppend(&text, " can never hold ", KiB(obstacle.wanted_pages));
       break;
+    case Shortage::Kind::kTooLong:
+      absl::StrAppend(&text, " cannot take ", KiB(obstacle.wanted_pages));
+      break;
     case Shortage::Kind::kNotInUse:
       absl::StrAppend(&text, " is out of use");
       break;
@@ -142,12 +145,14 @@ absl::Status NoPlacement(absl::string_view bo,
   if (!busy.empty()) {
     absl::StrAppend(&message, "; waiting was forbidden: ", busy);
   }
-  const bool never =
-      !obstacles.empty() &&
-      std::all_of(obstacles.begin(), obstacles.end(),
-                  [](const Obstacle& obstacle) {
-                    return obstacle.shortage.kind == Shortage::Kind::kNeverFits;
-                  });
+  const bool never = !obstacles.empty() &&
+                     std::all_of(obstacles.begin(), obstacles.end(),
+                                 [](const Obstacle& obstacle) {
+                                   const Shortage::Kind kind =
+                                       obstacle.shortage.kind;
+                                   return kind == Shortage::Kind::kNeverFits ||
+                                          kind == Shortage::Kind::kTooLong;
+                                 });
   return MakeError(!busy.empty() ? ErrorKind::kBusy
                    : never       ? ErrorKind::kNeverFits
                                  : ErrorKind::kCannotFit,

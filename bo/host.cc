@@ -350,16 +350,18 @@ bool Host::IsBuiltIn(const DmaBinder& binder) const {
                      [&](const auto& one) { return one.get() == &binder; });
 }
 
-DmaPort& Host::JointPort(const DmaPort& like, DmaAddress highest) {
+DmaPort& Host::JointPort(const DmaPort& like, DmaAddress highest,
+                         const SegmentLimits& limits) {
   MutexLock lock(mutex_);
   for (DmaPort& port : joint_ports_) {
     if (&port.domain() == &like.domain() && port.highest() == highest &&
-        port.coherent() == like.coherent()) {
+        port.coherent() == like.coherent() && port.limits() == limits) {
       return port;
     }
   }
   return joint_ports_.emplace_back(like.domain(), machine_.memory(),
-                                   std::bit_width(highest), like.coherent());
+                                   std::bit_width(highest), like.coherent(),
+                                   limits);
 }
 
 absl::InlinedVector<MemoryManager*, 16> Host::Managers(

@@ -71,9 +71,11 @@ class Host {
   // The built-in ones and those of all devices.
   absl::InlinedVector<DmaBinder*, 16> Binders() const;
 
-  // A port that reaches up to `highest` (2^n - 1) and no further, of nobody's,
-  // in the domain of `like` and as coherent. Lives as long as the host.
-  DmaPort& JointPort(const DmaPort& like, DmaAddress highest);
+  // A port that reaches up to `highest` (2^n - 1) and no further, with these
+  // limits, of nobody's, in the domain of `like` and as coherent. Lives as long
+  // as the host.
+  DmaPort& JointPort(const DmaPort& like, DmaAddress highest,
+                     const SegmentLimits& limits);
 
   // Gives up storage whose fences have signalled. With kWait and none ready,
   // waits for the storage that has waited longest. False when none was given

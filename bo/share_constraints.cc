@@ -35,34 +35,32 @@ struct Demand {
 };
 
 std::string SegmentsDemand(const SharingParty& party) {
-  const ShareConstraints& wants = party.constraints;
+  const SegmentLimits wants = party.limits();
   std::string text = absl::StrCat(party.name, " takes");
-  if (wants.max_segments != ShareConstraints::kAny) {
+  if (wants.max_segments != SegmentLimits::kAny) {
     absl::StrAppend(&text, " at most ", wants.max_segments,
                     wants.max_segments == 1 ? " segment" : " segments");
   } else {
     absl::StrAppend(&text, " segments");
   }
-  if (wants.max_segment_bytes != ShareConstraints::kAny) {
-    absl::StrAppend(&text, " of at most ", wants.max_segment_bytes / kKiB,
-                    " KiB");
+  if (wants.max_bytes != SegmentLimits::kAny) {
+    absl::StrAppend(&text, " of at most ", wants.max_bytes / kKiB, " KiB");
   }
   return text;
 }
 
 // At worst each page is a segment.
-uint64_t SegmentsAtWorst(uint64_t bytes, uint64_t max_segment_bytes,
-                         bool contiguous) {
-  if (!contiguous) return bytes >> kPageShift;
-  const uint64_t longest =
-      std::min(bytes, max_segment_bytes) & ~(kPageSize - 1);
-  return longest == 0 ? ShareConstraints::kAny
-                      : (bytes + longest - 1) / longest;
+bool KeepsToAtWorst(uint64_t bytes, const SegmentLimits& limits,
+                    bool contiguous) {
+  const auto pages = static_cast<PageCount>(bytes >> kPageShift);
+  return contiguous ? KeepsTo(pages, limits, PagesToBytes)
+                    : pages <= limits.max_segments;
 }
 
 void AppendDemands(Host& host, uint64_t bytes, const SharingParty& party,
                    std::vector<Demand>* demands) {
-  const DmaPort& port = host.JointPort(*party.port, party.highest());
+  const DmaPort& port =
+      host.JointPort(*party.port, party.highest(), party.port->limits());
   Demand reach{absl::StrCat(party.name, " reaches only ",
                             std::bit_width(party.highest()), "-bit addresses")};
   Demand segments{SegmentsDemand(party)};
@@ -72,11 +70,11 @@ void AppendDemands(Host& host, uint64_t bytes, const SharingParty& party,
   Demand at_once{
       absl::StrCat(party.name, " uses the pages at the same time as the CPU")};
   const ShareConstraints& wants = party.constraints;
+  const SegmentLimits limits = party.limits();
   for (int i = 0; i < static_cast<int>(std::size(kTypes)); ++i) {
     const DmaBinder& binder = host.binder(kTypes[i]);
     if (binder.Reaches(port)) reach.met_by |= BothViews(i);
-    if (SegmentsAtWorst(bytes, wants.max_segment_bytes,
-                        binder.Contiguous(port)) <= wants.max_segments) {
+    if (KeepsToAtWorst(bytes, limits, binder.Contiguous(port))) {
       segments.met_by |= BothViews(i);
     }
     view.met_by |=
@@ -125,6 +123,11 @@ DmaAddress SharingParty::highest() const {
              ? port->highest()
              : std::min(port->highest(),
                         (DmaAddress{1} << constraints.mask_bits) - 1);
+}
+
+SegmentLimits SharingParty::limits() const {
+  return port->limits().And({.max_bytes = constraints.max_segment_bytes,
+                             .max_segments = constraints.max_segments});
 }
 
 absl::StatusOr<SuitableDmaTypes> Negotiate(

@@ -40,8 +40,9 @@ struct SharingParty {
   const DmaPort* port;
   ShareConstraints constraints;
 
-  // The highest address that it takes.
+  // The highest address that it takes, and the runs: its port's and its own.
   DmaAddress highest() const;
+  SegmentLimits limits() const;
 };
 
 // The built-in DMA types that suit everybody, those that cost least first. A

@@ -120,21 +120,11 @@ DmaAddress SharedAttachment::Address(PageCount page) const {
 }
 
 std::vector<DmaSegment> SharedAttachment::Segments() const {
-  const uint64_t longest =
-      options_.constraints.max_segment_bytes & ~(kPageSize - 1);
-  std::vector<DmaSegment> segments;
-  for (PageCount page = 0; page < bo_->page_count(); ++page) {
-    const DmaAddress address = Address(page);
-    if (!segments.empty()) {
-      DmaSegment& last = segments.back();
-      if (last.address + last.bytes == address && last.bytes < longest) {
-        last.bytes += kPageSize;
-        continue;
-      }
-    }
-    segments.push_back(DmaSegment{address, kPageSize});
-  }
-  return segments;
+  TWOSTEP_DCHECK(mapped_);
+  const DmaPort& port = device_->port();
+  return bo_->binding().SegmentsIn(
+      port.domain(), bo_->pages(),
+      SharingParty{"", &port, options_.constraints}.limits());
 }
 
 }  // namespace twostep

@@ -46,14 +46,6 @@ enum class CpuUse : uint8_t {
 
 class SharedAttachment;
 
-// Neighbouring addresses.
-struct DmaSegment {
-  DmaAddress address = 0;
-  uint64_t bytes = 0;
-
-  friend bool operator==(const DmaSegment&, const DmaSegment&) = default;
-};
-
 struct AttachOptions {
   ShareConstraints constraints;
   // Told that the addresses are no longer good: the bo is moving, is evicted,

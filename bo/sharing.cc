@@ -41,8 +41,16 @@ DmaAddress Sharing::Highest() const {
 
 DmaPort& Sharing::PortFor(Device& device) const {
   if (attachments_.empty()) return device.port();
-  return bo_.host().JointPort(device.port(),
-                              std::min(Highest(), device.port().highest()));
+  return PortLike(device.port());
+}
+
+DmaPort& Sharing::PortLike(const DmaPort& like) const {
+  SegmentLimits limits = like.limits();
+  for (const SharingParty& party : Parties()) {
+    limits = limits.And(party.port->limits());
+  }
+  return bo_.host().JointPort(like, std::min(Highest(), like.highest()),
+                              limits);
 }
 
 uint32_t Sharing::pins() const {
@@ -176,9 +184,13 @@ bool Sharing::BoundFor(const SharedAttachment& attachment,
       bo_.binder_->one_view() ||
       bo_.binding().port->coherent() == attachment.device_->port().coherent();
   const DmaAddress highest = Highest();
-  return suits && one_view &&
+  const DmaPort& port = attachment.device_->port();
+  const bool usable =
+      !bo_.binding().ReachableIn(port.domain()) ||
+      bo_.binding().KeepsTo(port.domain(), bo_.pages(), port.limits());
+  return suits && one_view && usable &&
          AddressesWithin(bo_.binding().port->domain(), highest) &&
-         AddressesWithin(attachment.device_->port().domain(), highest);
+         AddressesWithin(port.domain(), highest);
 }
 
 // Where it is bound it stays, if that serves.
@@ -234,7 +246,7 @@ absl::Status Sharing::Map(SharedAttachment& attachment,
   if (bound) {
     // Made for one device, perhaps: it must not end with that device's port.
     DmaPort*& port = bo_.binding_->port;
-    port = &bo_.host().JointPort(*port, std::min(Highest(), port->highest()));
+    port = &PortLike(*port);
   }
   attachment.mapped_ = true;
   if (!attachment.options_.moved) {

@@ -65,6 +65,8 @@ class Sharing {
 
  private:
   std::vector<SharingParty> Parties() const;
+  // A port that suits all of them, in the domain of `like`.
+  DmaPort& PortLike(const DmaPort& like) const;
   // What all of them reach.
   DmaAddress Highest() const;
   // Through whom the bo is bound for `importer`.

@@ -111,11 +111,12 @@ std::vector<MachineField> MemoryFields() {
            TWOSTEP_U64(machine.iommu.iova_bytes),
            "How much can be mapped at once."),
       Size("swiotlb", "size", 0, 4 * kGiB, TWOSTEP_U64(machine.swiotlb.bytes),
-           "The pool of bounce buffers; 0: none."),
+           "The pool of bounce buffers, in slots of 2 KiB, of which a mapping "
+           "has at most 128 neighbours; 0: none."),
       Switch("swiotlb", "forced", TWOSTEP_AT(bool, machine.swiotlb.forced),
-             "Bounce all that is bound as DYNAMIC, as a Xen PV or a "
-             "confidential guest must, and not only what the device cannot "
-             "reach. A translating IOMMU never bounces."),
+             "Bounce all that is bound as DYNAMIC, as a confidential guest "
+             "must, and not only what the device cannot reach. A translating "
+             "IOMMU never bounces."),
   };
 }
 
@@ -181,6 +182,26 @@ std::vector<MachineField> GpuFields() {
       Switch("gpu", "coherent", TWOSTEP_AT(bool, gpu.coherent),
              "The device sees the CPU's caches. If not, each side sees memory "
              "as it was when last synced."),
+      Size("gpu", "max_segment", kPageSize, kMaxSpaceBytes,
+           TWOSTEP_U64(gpu.segments.max_bytes),
+           "The longest run of neighbouring addresses that the device takes as "
+           "one segment. \"4 KiB\": one page a segment."),
+      Size("gpu", "segment_boundary", 0, kMaxSpaceBytes,
+           TWOSTEP_U64(gpu.segments.boundary),
+           "A power of two: no segment crosses a multiple of it. 0: any."),
+      {"gpu",
+       "max_segments",
+       Kind::kNumber,
+       TWOSTEP_U64(gpu.segments.max_segments),
+       "segments",
+       1,
+       SegmentLimits::kAny,
+       {},
+       "How many segments the device takes for one buffer object."},
+      Size("gpu", "dma_alignment", kPageSize, SegmentLimits::kMaxAlignment,
+           TWOSTEP_U64(gpu.segments.alignment),
+           "A power of two: each whole block of so many bytes is contiguous "
+           "and aligned on the bus. DYNAMIC bounces what is not."),
       Size("gpu", "vram", kPageSize, kMaxSpaceBytes,
            TWOSTEP_U64(gpu.vram_bytes),
            "The GPU's own memory. A replay sizes it by its trace or by "
@@ -203,7 +224,7 @@ std::vector<MachineField> GpuFields() {
 
 // How a size is written: addresses and sizes alike.
 std::string Quoted(uint64_t bytes) {
-  if (bytes == GpuConfig::kAllOfIt) return "all of it";
+  if (bytes == GpuConfig::kAllOfIt) return "no limit";
   return bytes == 0 ? "0" : absl::StrCat("\"", FormatSize(bytes), "\"");
 }
 
@@ -281,7 +302,7 @@ std::string MachineField::Show(const MachineFile& file) const {
     case Kind::kText:
       break;
   }
-  return absl::StrCat(value);
+  return value == SegmentLimits::kAny ? "no limit" : absl::StrCat(value);
 }
 
 std::string MachineField::Expected() const {
@@ -290,7 +311,10 @@ std::string MachineField::Expected() const {
       return absl::StrCat("a size of ", min == 0 ? "0" : FormatSize(min),
                           " to ", FormatSize(max), ", in whole pages of 4 KiB");
     case Kind::kNumber:
-      return absl::StrCat("a whole number of ", unit, ", ", min, " to ", max);
+      return absl::StrCat("a whole number of ", unit, ", ",
+                          max == SegmentLimits::kAny
+                              ? absl::StrCat("at least ", min)
+                              : absl::StrCat(min, " to ", max));
     case Kind::kSwitch:
       return "true or false";
     case Kind::kChoice:
@@ -308,7 +332,7 @@ std::string MachineFileReference() {
       "the IOMMU or\nbounce buffers, and a GPU. It is TOML. `[memory]` and "
       "`[gpu]` must be there, every key\nmay be left out, and a key or table "
       "that this page does not name is an error.\n`examples/machines/` has "
-      "four to begin with.\n\n"
+      "five to begin with.\n\n"
       "A size is a text with a unit (B, KiB, MiB, GiB, TiB), as in \"256 "
       "MiB\", or a whole\nnumber of bytes. The pools `coherent` and `cma` and "
       "the bounce buffers lie in zone\nDMA32 and must fit there together. "

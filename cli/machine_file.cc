@@ -278,6 +278,18 @@ absl::Status Parser::CheckTogether() {
     return BadField("swiotlb", "forced",
                     "there is no pool to bounce through; give [swiotlb] size");
   }
+  const auto problem = gpu.segments.FindProblem();
+  if (problem.has_value()) {
+    static constexpr std::pair<absl::string_view, absl::string_view> kKeys[] = {
+        {"alignment", "dma_alignment"},
+        {"max_bytes", "max_segment"},
+        {"boundary", "segment_boundary"},
+        {"max_segments", "max_segments"}};
+    const auto* key = std::find_if(
+        std::begin(kKeys), std::end(kKeys),
+        [&](const auto& pair) { return pair.first == problem->field; });
+    return BadField("gpu", key->second, problem->why);
+  }
   if (machine.iommu.mode == IommuMode::kTranslated && gpu.dma_mask_bits < 64 &&
       machine.iommu.iova_base >> gpu.dma_mask_bits != 0) {
     return BadField("iommu", "iova_base",

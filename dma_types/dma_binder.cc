@@ -104,7 +104,7 @@ void DmaBinder::RemoveAlias(const Pages& pages, const DmaDomain& domain,
 
 bool DmaBinder::Reaches(const DmaPort& port) const {
   return !port.domain().translated() ||
-         port.domain().Describe(1, port.highest()).kind !=
+         port.domain().Describe(1, port.IovasFor(1)).kind !=
              Shortage::Kind::kNeverFits;
 }
 
@@ -116,7 +116,7 @@ Shortage DmaBinder::Describe(PageCount pages, const DmaPort& port,
     case BindOutcome::Scarce::kUnit:
       return DoDescribe(pages, port, scarce);
     case BindOutcome::Scarce::kIova:
-      return port.domain().Describe(pages, port.highest());
+      return port.domain().Describe(pages, port.IovasFor(pages));
     case BindOutcome::Scarce::kHostFrames: {
       const uint64_t free = machine_.memory().free_frames(HighestFrame(port));
       return Shortage{
@@ -209,10 +209,15 @@ BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
     binding->addressing = DmaBinding::Addressing::kFrames;
     return {};
   }
+  const auto pages = static_cast<PageCount>(frames.size());
+  const IovaLimits iovas = port.IovasFor(pages);
+  // However it lies there.
+  if (!KeepsTo(pages, port.limits(), PagesToBytes)) {
+    return BindOutcome::TooManySegments();
+  }
   const CostModel& cost = machine_.cost();
   machine_.clock().Charge(cost.map_ns + frames.size() * cost.map_page_ns);
-  const Shortage::Kind kind =
-      domain.Map(frames, port.highest(), &binding->iova);
+  const Shortage::Kind kind = domain.Map(frames, iovas, &binding->iova);
   if (kind != Shortage::Kind::kNone) {
     return {BindOutcome::Scarce::kIova, kind};
   }
@@ -256,7 +261,7 @@ bool DmaBinder::DoWithSpace(
   if (scarce != BindOutcome::Scarce::kIova) return false;
   DmaDomain& domain = port.domain();
   SpinLockHolder hold(domain.space_lock());
-  use(domain.space(), domain.RequestFor(pages, port.highest()));
+  use(domain.space(), DmaDomain::RequestFor(pages, port.IovasFor(pages)));
   return true;
 }
 

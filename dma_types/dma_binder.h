@@ -12,6 +12,7 @@
 
 #include <string>
 
+#include "twostep/dma_types/bind_outcome.h"
 #include "twostep/dma_types/dma_binding.h"
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/machine.h"
@@ -19,24 +20,6 @@
 #include "twostep/machine/reservation_lock.h"
 
 namespace twostep {
-
-// Why a bind or an unbind did not happen.
-struct BindOutcome {
-  enum class Scarce : uint8_t {
-    kNothing,     // it happened
-    kUnit,        // the binder's own memory, window or bounce pages
-    kIova,        // the IOVA space of the device's domain
-    kHostFrames,  // ordinary frames within the device's reach
-    kRefused,     // this device can never be served; `reason` says why
-  };
-  Scarce scarce = Scarce::kNothing;
-  Shortage::Kind kind = Shortage::Kind::kNone;
-  const char* reason = "";
-  // Pages whose bytes were copied to other ordinary frames on the way.
-  PageCount replaced_pages = 0;
-
-  bool ok() const { return scarce == Scarce::kNothing; }
-};
 
 class DmaBinder {
  public:

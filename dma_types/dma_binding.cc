@@ -1,6 +1,23 @@
 #include "twostep/dma_types/dma_binding.h"
 
+#include "twostep/machine/swiotlb.h"
+
 namespace twostep {
+
+std::vector<DmaSegment> DmaBinding::SegmentsIn(
+    const DmaDomain& domain, const Pages& pages,
+    const SegmentLimits& limits) const {
+  return CoalesceSegments(
+      pages.count(), bounce_slots.empty() ? limits : Swiotlb::LimitsOf(limits),
+      [&](PageCount page) { return AddressIn(domain, pages, page); });
+}
+
+bool DmaBinding::KeepsTo(const DmaDomain& domain, const Pages& pages,
+                         const SegmentLimits& limits) const {
+  return twostep::KeepsTo(
+      pages.count(), bounce_slots.empty() ? limits : Swiotlb::LimitsOf(limits),
+      [&](PageCount page) { return AddressIn(domain, pages, page); });
+}
 
 std::vector<FrameNumber> DmaBinding::Frames(const Pages& pages) const {
   std::vector<FrameNumber> frames(pages.count());

@@ -38,6 +38,8 @@ struct DmaBinding {
   SpaceBlock iova;     // IOVA page numbers, kIova only
   SpaceBlock storage;  // a binder's own memory or window
   std::unique_ptr<FrameNumber[]> bounce;
+  // Of the SWIOTLB: what is behind them, one block a mapping.
+  std::vector<SpaceBlock> bounce_slots;
   // Null where there are none.
   std::unique_ptr<std::vector<DmaAlias>> aliases;
 
@@ -75,6 +77,19 @@ struct DmaBinding {
   // REQUIRES: ReachableIn(domain).
   DmaAddress AddressIn(const DmaDomain& domain, const Pages& pages,
                        PageCount page) const;
+
+  // The pages as the device's scatter/gather table: neighbours on the bus are
+  // one segment, within the limits of its port. In another domain:
+  // REQUIRES ReachableIn(domain).
+  std::vector<DmaSegment> Segments(const Pages& pages) const {
+    return SegmentsIn(port->domain(), pages, port->limits());
+  }
+  std::vector<DmaSegment> SegmentsIn(const DmaDomain& domain,
+                                     const Pages& pages,
+                                     const SegmentLimits& limits) const;
+  // Whether a device with these limits can use the pages where they are.
+  bool KeepsTo(const DmaDomain& domain, const Pages& pages,
+               const SegmentLimits& limits) const;
 
   bool CpuOwns(PageCount page) const {
     return cpu_owned_pages != 0 && (cpu_owned[page / 64] >> (page % 64) & 1);

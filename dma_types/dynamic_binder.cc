@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -7,6 +8,8 @@
 namespace twostep {
 namespace {
 
+using Scarce = BindOutcome::Scarce;
+
 class DynamicBinder final : public DmaBinder {
  public:
   DynamicBinder(Machine& machine, std::unique_ptr<EvictionPolicy> policy)
@@ -14,14 +17,27 @@ class DynamicBinder final : public DmaBinder {
                   std::move(policy)) {}
 
  private:
+  Swiotlb& pool() const { return machine().bounce_pool(); }
+  bool forced() const { return machine().config().swiotlb.forced; }
+  bool PoolWithin(const DmaPort& port) const {
+    return pool().frames() == 0 ||
+           pool().end_frame() - 1 <= port.highest_frame();
+  }
+
+  // Whether any frame might, for that device.
+  bool MayBounce(const DmaPort& port) const {
+    const uint64_t normal = machine().memory().frames(Zone::kNormal);
+    return !port.domain().translated() &&
+           (forced() || !(port.limits() == SegmentLimits{}) ||
+            kNormalZoneFirstFrame + normal > port.highest_frame());
+  }
+
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
                      DmaBinding* binding) override {
     const bool absent = !pages.present();
     const Shortage::Kind kind =
         TakeOrdinaryFrames(pages, kNoFrame - 1, contents);
-    if (kind != Shortage::Kind::kNone) {
-      return {BindOutcome::Scarce::kHostFrames, kind};
-    }
+    if (kind != Shortage::Kind::kNone) return {Scarce::kHostFrames, kind};
     const BindOutcome outcome = port.domain().translated()
                                     ? MapFrames(pages.frames(), port, binding)
                                     : MapOrBounce(pages, port, binding);
@@ -31,69 +47,166 @@ class DynamicBinder final : public DmaBinder {
     return outcome;
   }
 
-  bool NeedsBounce(FrameNumber frame, const DmaPort& port) const {
-    return machine().config().swiotlb.forced || frame > port.highest_frame();
+  // Pages that the device cannot use where they are, in runs: all of them where
+  // bouncing is forced, else those beyond its mask, and whole blocks that it
+  // wants aligned and that are not.
+  std::vector<PageRange> MustBounce(const Pages& pages,
+                                    const DmaPort& port) const {
+    const PageCount block = port.limits().alignment_pages();
+    const auto address_of = [&](PageCount page) {
+      return DmaAddress{pages.frames()[page]} << kPageShift;
+    };
+    std::vector<PageRange> runs;
+    for (PageCount first = 0; first < pages.count();) {
+      // Behind the last whole block each page stands for itself.
+      const PageCount count = pages.count() - first >= block ? block : 1;
+      const std::span<const FrameNumber> frames =
+          pages.frames().subspan(first, count);
+      const bool must =
+          forced() ||
+          std::any_of(frames.begin(), frames.end(),
+                      [&](FrameNumber frame) {
+                        return frame > port.highest_frame();
+                      }) ||
+          (count > 1 && !BlockIsAligned(first, port.limits(), address_of));
+      if (must && !runs.empty() &&
+          runs.back().first + runs.back().count == first) {
+        runs.back().count += count;
+      } else if (must) {
+        runs.push_back(PageRange{first, count});
+      }
+      first += count;
+    }
+    return runs;
   }
 
   BindOutcome MapOrBounce(Pages& pages, DmaPort& port, DmaBinding* binding) {
-    std::vector<FrameNumber> bounced;
-    for (const FrameNumber frame : pages.frames()) {
-      if (NeedsBounce(frame, port)) bounced.push_back(frame);
-    }
-    if (bounced.empty()) return MapFrames(pages.frames(), port, binding);
-    FramePool& pool = machine().bounce_pool();
-    if (pool.frames() != 0 && pool.end_frame() - 1 > port.highest_frame()) {
-      return {BindOutcome::Scarce::kRefused, Shortage::Kind::kNeverFits,
+    const std::vector<PageRange> runs = MustBounce(pages, port);
+    const auto fits = [&] {
+      return binding->KeepsTo(port.domain(), pages, port.limits());
+    };
+    binding->port = &port;
+    if (runs.empty() && fits()) return MapFrames(pages.frames(), port, binding);
+    if (!PoolWithin(port)) {
+      return {Scarce::kRefused, Shortage::Kind::kNeverFits,
               "the bounce pool is beyond the device's DMA mask"};
     }
-    const Shortage::Kind kind = pool.Allocate(bounced);
-    if (kind != Shortage::Kind::kNone) {
-      return {BindOutcome::Scarce::kUnit, kind};
+    BindOutcome outcome = TakeSlots(pages, runs, port, binding);
+    if (outcome.ok() && !fits()) {
+      // Bouncing all of it is what makes the fewest segments.
+      GiveBackSlots(binding);
+      outcome = TakeSlotsForAll(pages, port, binding);
     }
+    if (!outcome.ok()) return outcome;
+    // Untranslated: cannot fail.
+    MapFrames(binding->Frames(pages), port, binding);
+    binding->addressing = DmaBinding::Addressing::kBounced;
+    return outcome;
+  }
+
+  BindOutcome TakeSlotsForAll(const Pages& pages, const DmaPort& port,
+                              DmaBinding* binding) {
+    const SegmentLimits limits = Swiotlb::LimitsOf(port.limits());
+    if (limits.FewestFor(pages.count()) > limits.max_segments) {
+      return port.limits().FewestFor(pages.count()) > limits.max_segments
+                 ? BindOutcome::TooManySegments()
+                 : BindOutcome{Scarce::kRefused, Shortage::Kind::kTooLong,
+                               "segment limit 256 KiB of bounce buffers, and "
+                               "the device takes too few segments"};
+    }
+    const BindOutcome outcome =
+        TakeSlots(pages, {PageRange{0, pages.count()}}, port, binding);
+    if (!outcome.ok() ||
+        binding->KeepsTo(port.domain(), pages, port.limits())) {
+      return outcome;
+    }
+    GiveBackSlots(binding);
+    return {Scarce::kUnit, Shortage::Kind::kFragmented};
+  }
+
+  // Bounce buffers for the runs, in mappings as long as may be; where the pool
+  // is fragmented, in shorter ones, as drivers do that build their table anew
+  // with smaller segments (i915_gem_object_get_pages_gtt). After an error the
+  // binding has none.
+  BindOutcome TakeSlots(const Pages& pages, const std::vector<PageRange>& runs,
+                        const DmaPort& port, DmaBinding* binding) {
+    PageCount total = 0;
+    for (const PageRange& run : runs) total += run.count;
+    if (total > pool().frames()) {
+      return {Scarce::kUnit, Shortage::Kind::kNeverFits};
+    }
+    if (total > pool().free_frames()) {
+      return {Scarce::kUnit, Shortage::Kind::kFull};
+    }
+    binding->addressing = DmaBinding::Addressing::kBounced;
     binding->bounce =
         std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
-    auto next = bounced.begin();
-    for (PageCount i = 0; i < pages.count(); ++i) {
-      binding->bounce[i] =
-          NeedsBounce(pages.frames()[i], port) ? *next++ : kNoFrame;
+    std::fill_n(binding->bounce.get(), pages.count(), kNoFrame);
+    for (const PageRange& run : runs) {
+      const Shortage::Kind kind = TakeSlotsFor(run, port.limits(), binding);
+      if (kind == Shortage::Kind::kNone) continue;
+      GiveBackSlots(binding);
+      return {Scarce::kUnit, kind};
     }
-    // Untranslated: cannot fail.
-    MapFrames(DeviceFrames(pages, *binding), port, binding);
-    binding->addressing = DmaBinding::Addressing::kBounced;
     return {};
   }
 
-  // The frames that the device sees.
-  static std::vector<FrameNumber> DeviceFrames(const Pages& pages,
-                                               const DmaBinding& binding) {
-    std::vector<FrameNumber> frames(pages.frames().begin(),
-                                    pages.frames().end());
-    for (PageCount i = 0; i < pages.count(); ++i) {
-      if (binding.bounce[i] != kNoFrame) frames[i] = binding.bounce[i];
+  Shortage::Kind TakeSlotsFor(const PageRange& run,
+                              const SegmentLimits& port_limits,
+                              DmaBinding* binding) {
+    const SegmentLimits limits = Swiotlb::LimitsOf(port_limits);
+    const PageCount block = limits.alignment_pages();
+    PageCount longest =
+        static_cast<PageCount>(limits.longest_bytes() >> kPageShift);
+    // Neighbours that are cut make several segments, and still an aligned
+    // block.
+    longest = std::max(longest - longest % block, block);
+    const PageCount end = run.first + run.count;
+    for (PageCount page = run.first; page < end;) {
+      PageCount count = std::min(longest, end - page);
+      SpaceBlock slots;
+      const Shortage::Kind kind = pool().Allocate(
+          {.bytes = PagesToBytes(count),
+           .alignment = count >= block ? limits.alignment : kPageSize,
+           .boundary = std::max(limits.boundary, limits.alignment)},
+          &slots);
+      if (kind == Shortage::Kind::kFragmented && count > 1 && count != block) {
+        // Never again that long, in this binding.
+        longest = count > block ? std::max(block, count / 2 / block * block)
+                                : count / 2;
+        continue;
+      }
+      if (kind != Shortage::Kind::kNone) return kind;
+      binding->bounce_slots.push_back(slots);
+      for (PageCount i = 0; i < count; ++i) {
+        binding->bounce[page + i] = Swiotlb::FirstFrame(slots) + i;
+      }
+      page += count;
     }
-    return frames;
+    return Shortage::Kind::kNone;
+  }
+
+  void GiveBackSlots(DmaBinding* binding) {
+    for (const SpaceBlock& slots : binding->bounce_slots) pool().Free(slots);
+    binding->bounce_slots.clear();
+    binding->bounce.reset();
+    binding->addressing = DmaBinding::Addressing::kFrames;
   }
 
   BindOutcome DoUnbind(Pages& pages, DmaBinding& binding, Contents) override {
     if (binding.bounce == nullptr) {
       UnmapFrames(pages.frames(), binding);
-      return {};
+    } else {
+      UnmapFrames(binding.Frames(pages), binding);
+      GiveBackSlots(&binding);
     }
-    UnmapFrames(DeviceFrames(pages, binding), binding);
-    std::vector<FrameNumber> bounced;
-    for (PageCount i = 0; i < pages.count(); ++i) {
-      if (binding.bounce[i] != kNoFrame) bounced.push_back(binding.bounce[i]);
-    }
-    machine().bounce_pool().Free(bounced);
     return {};
   }
 
   // Where only some frames are out of reach, it depends on the frames.
   bool Reaches(const DmaPort& port) const override {
     if (port.domain().translated()) return DmaBinder::Reaches(port);
-    const FramePool& pool = machine().bounce_pool();
-    return !machine().config().swiotlb.forced ||
-           (pool.frames() != 0 && pool.end_frame() - 1 <= port.highest_frame());
+    return !forced() || (pool().frames() != 0 && PoolWithin(port));
   }
 
   void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
@@ -123,14 +236,13 @@ class DynamicBinder final : public DmaBinder {
     stats().bounced_bytes.fetch_add(kPageSize, std::memory_order_relaxed);
   }
 
-  bool DoHolds(BindOutcome::Scarce scarce,
-               const DmaBinding& binding) const override {
-    return scarce != BindOutcome::Scarce::kUnit || binding.bounce != nullptr;
+  bool DoHolds(Scarce scarce, const DmaBinding& binding) const override {
+    return scarce != Scarce::kUnit || binding.bounce != nullptr;
   }
 
-  Shortage DoDescribe(PageCount pages, const DmaPort&,
-                      BindOutcome::Scarce) const override {
-    return machine().bounce_pool().Describe(pages);
+  Shortage DoDescribe(PageCount pages, const DmaPort& port,
+                      Scarce) const override {
+    return MayBounce(port) ? pool().Describe(pages) : Shortage{};
   }
 };
 

@@ -16,13 +16,17 @@ class NoneBinder final : public DmaBinder {
  private:
   BindOutcome DoBind(Pages& pages, DmaPort& port, Contents contents,
                      DmaBinding* binding) override {
+    const bool absent = !pages.present();
     const Shortage::Kind kind =
         TakeOrdinaryFrames(pages, port.highest_frame(), contents);
     if (kind != Shortage::Kind::kNone) {
       return {BindOutcome::Scarce::kHostFrames, kind};
     }
     BindOutcome outcome = ReplaceUnreachable(pages, port);
-    if (!outcome.ok()) return outcome;
+    if (!outcome.ok()) {
+      if (absent) pages.Release(machine().memory(), machine().swap());
+      return outcome;
+    }
     // Physical addresses also where the domain translates: an identity mapping
     // beside its IOVA space.
     port.domain().MapDirect(pages.frames());
@@ -31,24 +35,35 @@ class NoneBinder final : public DmaBinder {
   }
 
   // Copies frames beyond the device's mask to ones below it. Fails, with
-  // nothing changed, when there are not enough of those.
+  // nothing changed, when there are not enough of those, or the frames lie
+  // where the device could not use them: what is scattered stays so.
   BindOutcome ReplaceUnreachable(Pages& pages, const DmaPort& port) {
     std::vector<FrameNumber> beyond;
     for (const FrameNumber frame : pages.frames()) {
       if (frame > port.highest_frame()) beyond.push_back(frame);
     }
-    if (beyond.empty()) return {};
+    if (beyond.empty()) {
+      return port.CanUse(pages.frames()) ? BindOutcome{}
+                                         : BindOutcome::TooManySegments();
+    }
     std::vector<FrameNumber> within(beyond.size());
     PhysicalMemory& memory = machine().memory();
     if (memory.Allocate(within, port.highest_frame(),
                         PhysicalMemory::Zero::kNo) != Shortage::Kind::kNone) {
       return {BindOutcome::Scarce::kHostFrames, Shortage::Kind::kFull};
     }
-    CopyFrames(beyond, within);
+    std::vector<FrameNumber> reachable(pages.frames().begin(),
+                                       pages.frames().end());
     auto next = within.begin();
-    for (FrameNumber& frame : pages.frames()) {
+    for (FrameNumber& frame : reachable) {
       if (frame > port.highest_frame()) frame = *next++;
     }
+    if (!port.CanUse(reachable)) {
+      memory.Free(within);
+      return BindOutcome::TooManySegments();
+    }
+    CopyFrames(beyond, within);
+    std::copy(reachable.begin(), reachable.end(), pages.frames().begin());
     memory.Free(beyond);
     BindOutcome outcome;
     outcome.replaced_pages = static_cast<PageCount>(beyond.size());

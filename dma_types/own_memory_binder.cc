@@ -16,6 +16,18 @@ bool OwnMemoryBinder::Reaches(const DmaPort& port) const {
          DmaBinder::Reaches(port);
 }
 
+namespace {
+
+// If neighbours would do, they can be had once others have gone.
+BindOutcome WhyScattered(PageCount pages, const DmaPort& port) {
+  if (!KeepsTo(pages, port.limits(), PagesToBytes)) {
+    return BindOutcome::TooManySegments();
+  }
+  return {BindOutcome::Scarce::kUnit, Shortage::Kind::kFragmented};
+}
+
+}  // namespace
+
 BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
                                     Contents contents, DmaBinding* binding) {
   const FrameNumber highest = highest_own_frame();
@@ -28,7 +40,10 @@ BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
   binding->port = &port;
   const Shortage::Kind kind = TakeFrames(own_frames, binding);
   if (kind != Shortage::Kind::kNone) return {BindOutcome::Scarce::kUnit, kind};
-  const BindOutcome mapped = MapFrames(own_frames, port, binding);
+  const BindOutcome mapped =
+      port.domain().translated() || port.CanUse(own_frames)
+          ? MapFrames(own_frames, port, binding)
+          : WhyScattered(pages.count(), port);
   if (!mapped.ok()) {
     ReturnFrames(own_frames, *binding);
     return mapped;

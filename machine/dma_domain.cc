@@ -28,22 +28,24 @@ Atomic<FrameNumber>& DmaDomain::EntryFor(uint64_t iova_page) {
   return LeafAt(leaves_[index / kLeafEntries]).frames[index % kLeafEntries];
 }
 
-SpaceRequest DmaDomain::RequestFor(PageCount pages, DmaAddress highest) const {
-  const uint64_t past_highest = highest >> kPageShift;
-  return SpaceRequest{
-      .size = pages,
-      .end = highest == ~DmaAddress{0} ? ~uint64_t{0} : past_highest + 1};
+SpaceRequest DmaDomain::RequestFor(PageCount pages, const IovaLimits& limits) {
+  const DmaAddress highest = limits.highest;
+  return SpaceRequest{.size = pages,
+                      .alignment = limits.alignment_pages,
+                      .end = highest == ~DmaAddress{0}
+                                 ? ~uint64_t{0}
+                                 : (highest >> kPageShift) + 1};
 }
 
 // Entries hold frame + 1, so that a leaf starts out with nothing mapped.
 Shortage::Kind DmaDomain::Map(std::span<const FrameNumber> frames,
-                              DmaAddress highest, SpaceBlock* iova) {
+                              const IovaLimits& limits, SpaceBlock* iova) {
   TWOSTEP_CHECK(translated());
   {
     SpinLockHolder hold(lock_);
     if (gate_.HeldByOther()) return Shortage::Kind::kFull;
     const Shortage::Kind kind = space_.Allocate(
-        RequestFor(static_cast<PageCount>(frames.size()), highest), iova);
+        RequestFor(static_cast<PageCount>(frames.size()), limits), iova);
     if (kind != Shortage::Kind::kNone) return kind;
   }
   for (uint64_t i = 0; i < frames.size(); ++i) {
@@ -115,9 +117,9 @@ FrameNumber DmaDomain::Translate(DmaAddress address) const {
                                         : kNoFrame;
 }
 
-Shortage DmaDomain::Describe(PageCount pages, DmaAddress highest) const {
+Shortage DmaDomain::Describe(PageCount pages, const IovaLimits& limits) const {
   SpinLockHolder hold(lock_);
-  return space_.Describe(RequestFor(pages, highest));
+  return space_.Describe(RequestFor(pages, limits));
 }
 
 uint64_t DmaDomain::used_iova_pages() const {

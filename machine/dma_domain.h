@@ -24,6 +24,12 @@
 
 namespace twostep {
 
+// Where in an IOVA space a mapping may lie.
+struct IovaLimits {
+  DmaAddress highest = ~DmaAddress{0};  // an address
+  uint64_t alignment_pages = 1;         // a power of two
+};
+
 class DmaDomain {
  public:
   DmaDomain(std::string name, const IommuConfig& config);
@@ -34,11 +40,11 @@ class DmaDomain {
   const std::string& name() const { return name_; }
   bool translated() const { return mode_ == IommuMode::kTranslated; }
 
-  // Maps `frames` at contiguous IOVAs of at most `highest` (an address).
-  // REQUIRES: translated(). On shortage, or when another has the gate
-  // (kFull), nothing is mapped.
-  Shortage::Kind Map(std::span<const FrameNumber> frames, DmaAddress highest,
-                     SpaceBlock* iova);
+  // Maps `frames` at contiguous IOVAs within the limits. REQUIRES:
+  // translated(). On shortage, or when another has the gate (kFull), nothing is
+  // mapped.
+  Shortage::Kind Map(std::span<const FrameNumber> frames,
+                     const IovaLimits& limits, SpaceBlock* iova);
   // `iova.start` is an IOVA page number.
   void Unmap(const SpaceBlock& iova, PageCount pages);
   // Lets the devices use the physical addresses of the frames.
@@ -49,7 +55,7 @@ class DmaDomain {
   FrameNumber Translate(DmaAddress address) const;
 
   // Full or fragmented, and by how much, for a mapping of `pages`.
-  Shortage Describe(PageCount pages, DmaAddress highest) const;
+  Shortage Describe(PageCount pages, const IovaLimits& limits) const;
   uint64_t iova_pages() const { return iova_pages_; }
   uint64_t used_iova_pages() const;
   // Direct mappings alive, for audits.
@@ -63,7 +69,7 @@ class DmaDomain {
   RangeAllocator& space() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
     return space_;
   }
-  SpaceRequest RequestFor(PageCount pages, DmaAddress highest) const;
+  static SpaceRequest RequestFor(PageCount pages, const IovaLimits& limits);
 
  private:
   // Page tables have two levels; leaves appear when first used and stay.

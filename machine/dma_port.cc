@@ -1,8 +1,25 @@
 #include "twostep/machine/dma_port.h"
 
+#include <algorithm>
+#include <bit>
+
 #include "absl/strings/str_format.h"
 
 namespace twostep {
+
+IovaLimits DmaPort::IovasFor(PageCount pages) const {
+  IovaLimits iovas{highest_};
+  if (pages >= limits_.alignment_pages()) {
+    iovas.alignment_pages = limits_.alignment_pages();
+  }
+  // From anywhere else on a boundary may cost one segment more.
+  if (limits_.boundary != 0 && limits_.max_segments < pages) {
+    iovas.alignment_pages = std::max(iovas.alignment_pages,
+                                     std::min(limits_.boundary >> kPageShift,
+                                              std::bit_ceil(uint64_t{pages})));
+  }
+  return iovas;
+}
 
 void DmaPort::RecordFault(DmaAddress address, Access access) {
   faults_.fetch_add(1, std::memory_order_relaxed);

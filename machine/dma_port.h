@@ -2,15 +2,18 @@
 #define MACHINE_DMA_PORT_H_
 
 // A device's plug on the bus: which domain translates its addresses, how many
-// address bits it has, and whether it sees the CPU's caches. Every access of a
+// address bits it has, what it asks of runs of addresses, and whether it sees
+// the CPU's caches. Every access of a
 // device to memory that is bound for it goes through Resolve, so that one to
 // memory it is not bound to is a recorded fault, never a silent wrong access.
 // Thread-safe.
 
 #include <cstddef>
+#include <span>
 #include <string>
 
 #include "twostep/machine/dma_domain.h"
+#include "twostep/machine/dma_segments.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/sync.h"
 #include "twostep/machine/types.h"
@@ -22,12 +25,13 @@ class DmaPort {
   // `mask_bits` in [24, 64]. A device that is not coherent needs
   // memory.SeparateDeviceView().
   DmaPort(DmaDomain& domain, PhysicalMemory& memory, int mask_bits,
-          bool coherent)
+          bool coherent, const SegmentLimits& limits = {})
       : domain_(domain),
         memory_(memory),
         highest_(mask_bits >= 64 ? ~DmaAddress{0}
                                  : (DmaAddress{1} << mask_bits) - 1),
-        coherent_(coherent) {}
+        coherent_(coherent),
+        limits_(limits) {}
 
   DmaDomain& domain() const { return domain_; }
   PhysicalMemory& memory() const { return memory_; }
@@ -39,6 +43,15 @@ class DmaPort {
     return page >= kNoFrame ? kNoFrame - 1 : static_cast<FrameNumber>(page);
   }
   bool coherent() const { return coherent_; }
+  const SegmentLimits& limits() const { return limits_; }
+  // Whether the device can use the frames at their direct addresses, in that
+  // order, by its limits.
+  bool CanUse(std::span<const FrameNumber> frames) const {
+    return KeepsTo(static_cast<PageCount>(frames.size()), limits_,
+                   [&](PageCount page) { return PagesToBytes(frames[page]); });
+  }
+  // Where the IOVAs of that many pages may lie, so that the limits are kept.
+  IovaLimits IovasFor(PageCount pages) const;
 
   // The page at `address` as this device sees it; null when the access faults
   // (beyond the mask, or not mapped), which is recorded.
@@ -63,6 +76,7 @@ class DmaPort {
   PhysicalMemory& memory_;
   const DmaAddress highest_;
   const bool coherent_;
+  const SegmentLimits limits_;
   Atomic<uint64_t> faults_{0};
   mutable SpinLock lock_;
   std::string last_fault_ ABSL_GUARDED_BY(lock_);

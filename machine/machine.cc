@@ -84,7 +84,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   auto memory = PhysicalMemory::Create(config, options.backing);
   if (!memory.ok()) return memory.status();
   machine->memory_ = *std::move(memory);
-  auto bounce = FramePool::Create(config.swiotlb.bytes, *machine->memory_);
+  auto bounce = Swiotlb::Create(config.swiotlb.bytes, *machine->memory_);
   if (!bounce.ok()) return bounce.status();
   machine->bounce_pool_ = *std::move(bounce);
   auto coherent = PagePool::Create(config.coherent_bytes, *machine->memory_,

@@ -14,11 +14,11 @@
 #include "twostep/machine/clock.h"
 #include "twostep/machine/cma_area.h"
 #include "twostep/machine/dma_domain.h"
-#include "twostep/machine/frame_pool.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/page_pool.h"
 #include "twostep/machine/swap_store.h"
+#include "twostep/machine/swiotlb.h"
 #include "twostep/machine/timeline.h"
 
 namespace twostep {
@@ -45,8 +45,8 @@ class Machine {
   // REQUIRES: number < domains().
   DmaDomain& domain(uint32_t number = 0) { return *domains_[number]; }
   uint32_t domains() const { return static_cast<uint32_t>(domains_.size()); }
-  // Bounce pages; of no frames when the machine has none.
-  FramePool& bounce_pool() const { return *bounce_pool_; }
+  // Of no frames when the machine has none.
+  Swiotlb& bounce_pool() const { return *bounce_pool_; }
   PagePool& coherent_pool() const { return *coherent_pool_; }
   CmaArea& cma() const { return *cma_; }
   SwapStore& swap() const { return *swap_; }
@@ -61,7 +61,7 @@ class Machine {
   Clock clock_;
   std::unique_ptr<PhysicalMemory> memory_;
   std::vector<std::unique_ptr<DmaDomain>> domains_;
-  std::unique_ptr<FramePool> bounce_pool_;
+  std::unique_ptr<Swiotlb> bounce_pool_;
   std::unique_ptr<PagePool> coherent_pool_;
   std::unique_ptr<CmaArea> cma_;
   std::unique_ptr<SwapStore> swap_;

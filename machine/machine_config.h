@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "twostep/machine/dma_segments.h"
 #include "twostep/machine/types.h"
 
 namespace twostep {
@@ -67,7 +68,7 @@ struct IommuConfig {
 };
 
 struct SwiotlbConfig {
-  uint64_t bytes = 64 * kMiB;  // the kernel's default; 0: no pool
+  uint64_t bytes = 64 * kMiB;  // IO_TLB_DEFAULT_SIZE; 0: no pool
   // Bounce all that is bound as DYNAMIC, as a Xen PV or a confidential guest
   // must. A translating IOMMU never bounces.
   bool forced = false;
@@ -110,6 +111,8 @@ struct GpuConfig {
 
   std::string name = "gpu0";
   int dma_mask_bits = 64;  // 24 to 64
+  // What it asks of runs of bus addresses.
+  SegmentLimits segments;
   // Which domain it is in, below IommuConfig::domains: devices in one use each
   // other's addresses.
   uint32_t domain = 0;

@@ -35,6 +35,7 @@ struct Shortage {
     kFull,        // less free in total than asked for
     kFragmented,  // enough free, but no hole that big, aligned, in range
     kNeverFits,   // not even an empty space could
+    kTooLong,     // longer than any one run may be, whatever is free
     kNotInUse,    // taken out of use
   };
   Kind kind = Kind::kNone;

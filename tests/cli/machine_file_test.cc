@@ -121,6 +121,8 @@ TEST(MachineFile, SetsTheStructsItNames) {
       "iova_base = 0x100000000\niova_size = '16 MiB'\n"
       "[swiotlb]\nsize = '8 MiB'\nforced = true\n[cost]\nzap_ns = 7\n"
       "[gpu]\nname = 'b'\ndma_mask_bits = 40\ncoherent = false\n"
+      "max_segment = '64 KiB'\nsegment_boundary = '4 GiB'\nmax_segments = 9\n"
+      "dma_alignment = '16 KiB'\n"
       "vram = '64 MiB'\nvram_allocator = 'buddy'\naperture = '4 GiB'\n");
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->machine.name, "a");
@@ -142,6 +144,10 @@ TEST(MachineFile, SetsTheStructsItNames) {
   EXPECT_EQ(file->machine.cost.zap_ns, 7u);
   EXPECT_EQ(file->gpu.name, "b");
   EXPECT_EQ(file->gpu.dma_mask_bits, 40);
+  EXPECT_EQ(file->gpu.segments, (SegmentLimits{.max_bytes = 64 * kKiB,
+                                               .boundary = 4 * kGiB,
+                                               .max_segments = 9,
+                                               .alignment = 16 * kKiB}));
   EXPECT_FALSE(file->gpu.coherent);
   EXPECT_EQ(file->gpu.vram_bytes, 64 * kMiB);
   EXPECT_EQ(file->gpu.vram_visible_bytes, GpuConfig::kAllOfIt);  // left out
@@ -190,6 +196,18 @@ TEST(MachineFile, SaysFileLineFieldAndWayOut) {
        "expected a whole number of bits, 24 to"},
       {both + "dma_mask_bits = 65", "65 is out of range"},
       {both + "dma_mask_bits = -1", "-1 is out of range"},
+      {both + "dma_alignment = '12 KiB'",
+       "m.toml:3: [gpu] dma_alignment: not a power of two"},
+      {both + "dma_alignment = '512 KiB'",
+       "[gpu] dma_alignment: \"512 KiB\" is too large; expected a size of 4 "
+       "KiB to 256 KiB"},
+      {both + "dma_alignment = '64 KiB'\nmax_segment = '32 KiB'",
+       "m.toml:4: [gpu] max_segment: less than a page, or than the alignment"},
+      {both + "segment_boundary = '12 KiB'",
+       "m.toml:3: [gpu] segment_boundary: not a power of two"},
+      {both + "max_segments = 0",
+       "[gpu] max_segments: 0 is out of range; expected a whole number of "
+       "segments, at least 1"},
       {both + "dma_mask_bits = '32'", "dma_mask_bits: not a whole number"},
       {both + "coherent = 1", "[gpu] coherent: not a switch; expected true"},
       {both + "vram_allocator = 'slab'",
@@ -295,7 +313,8 @@ TEST(MachineFile, DeepNestingIsRefused) {
 }
 
 TEST(MachineFile, ExamplesCutChangedAndShuffledGiveCleanErrors) {
-  for (const char* name : {"bare-metal", "iommu", "xen-swiotlb", "arm-cma"}) {
+  for (const char* name : {"bare-metal", "iommu", "xen-swiotlb", "arm-cma",
+                           "confidential-guest"}) {
     const std::string path = absl::StrCat("examples/machines/", name, ".toml");
     const auto file = ReadMachineFile(path);
     ASSERT_TRUE(file.ok()) << file.status();

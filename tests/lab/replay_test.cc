@@ -114,7 +114,7 @@ TEST_P(ReplayOfGlmark2, NoByteIsWrongAndNoRuleIsBroken) {
 
 INSTANTIATE_TEST_SUITE_P(All, ReplayOfGlmark2,
                          testing::Values("bare-metal", "iommu", "xen-swiotlb",
-                                         "arm-cma"));
+                                         "arm-cma", "confidential-guest"));
 
 TEST(Replay, TightMachinesEvictInBothSteps) {
   ReplayOptions options = TightOptionsFor("iommu");

@@ -1,0 +1,37 @@
+#ifndef DMA_TYPES_BIND_OUTCOME_H_
+#define DMA_TYPES_BIND_OUTCOME_H_
+
+#include <cstdint>
+
+#include "twostep/machine/space.h"
+#include "twostep/machine/types.h"
+
+namespace twostep {
+
+// Why a bind or an unbind did not happen.
+struct BindOutcome {
+  enum class Scarce : uint8_t {
+    kNothing,     // it happened
+    kUnit,        // the binder's own memory, window or bounce pages
+    kIova,        // the IOVA space of the device's domain
+    kHostFrames,  // ordinary frames within the device's reach
+    kRefused,     // this device can never be served; `reason` says why
+  };
+  Scarce scarce = Scarce::kNothing;
+  Shortage::Kind kind = Shortage::Kind::kNone;
+  const char* reason = "";
+  // Pages whose bytes were copied to other ordinary frames on the way.
+  PageCount replaced_pages = 0;
+
+  bool ok() const { return scarce == Scarce::kNothing; }
+
+  // The device takes fewer segments than the bo would be.
+  static BindOutcome TooManySegments() {
+    return {Scarce::kRefused, Shortage::Kind::kNeverFits,
+            "in more segments than the device takes"};
+  }
+};
+
+}  // namespace twostep
+
+#endif  // DMA_TYPES_BIND_OUTCOME_H_

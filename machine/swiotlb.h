@@ -1,0 +1,90 @@
+#ifndef MACHINE_SWIOTLB_H_
+#define MACHINE_SWIOTLB_H_
+
+// The pool of bounce buffers, as Linux's kernel/dma/swiotlb.c has it: slots of
+// 2 KiB (IO_TLB_SHIFT), in sets of 128 (IO_TLB_SEGSIZE). A mapping is
+// contiguous and lies within one set, so it is at most 256 KiB long; what is
+// longer is refused as too long, never as full. The pool begins at a multiple
+// of the size of a set, so sets are where addresses are multiples of 256 KiB.
+//
+// Left out: the areas of each CPU (one lock serves all), pools that grow
+// (CONFIG_SWIOTLB_DYNAMIC), rounding the size up to whole sets. Knows slots,
+// not what bounces. Thread-safe.
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "twostep/machine/dma_segments.h"
+#include "twostep/machine/memory.h"
+#include "twostep/machine/range_allocator.h"
+#include "twostep/machine/space.h"
+#include "twostep/machine/sync.h"
+
+namespace twostep {
+
+class Swiotlb {
+ public:
+  static constexpr uint64_t kSlotShift = 11;
+  static constexpr uint64_t kSlotBytes = uint64_t{1} << kSlotShift;
+  static constexpr uint64_t kSetSlots = 128;
+  static constexpr uint64_t kSetBytes = kSetSlots << kSlotShift;
+  static_assert(kSetBytes == SegmentLimits::kMaxAlignment);
+  static constexpr uint64_t kSlotsAPage = kPageSize / kSlotBytes;
+
+  // Carves `bytes` (a multiple of the page size) out of `memory`.
+  static absl::StatusOr<std::unique_ptr<Swiotlb>> Create(
+      uint64_t bytes, PhysicalMemory& memory);
+
+  struct Request {
+    uint64_t bytes = 0;  // > 0
+    // Powers of two up to kSetBytes: where it begins, what it does not cross.
+    uint64_t alignment = kPageSize;
+    uint64_t boundary = kSetBytes;
+  };
+  // The slots of one mapping. On shortage nothing is taken:
+  //   kTooLong     more than kSetBytes, or than the boundary
+  //   kNeverFits   the whole pool is smaller
+  //   kFull        fewer slots are free
+  //   kFragmented  enough are, but no run of them in any set
+  Shortage::Kind Allocate(const Request& request, SpaceBlock* slots);
+  void Free(const SpaceBlock& slots);
+
+  // What a device with `limits` can ask of bounce buffers: no segment of them
+  // is longer than a set, nor in two.
+  static SegmentLimits LimitsOf(const SegmentLimits& limits) {
+    return limits.And({.max_bytes = kSetBytes, .boundary = kSetBytes});
+  }
+  // The bus sees the pool's pages where the CPU has them.
+  // REQUIRES: `slots` is of at least a page, and aligned to one.
+  static FrameNumber FirstFrame(const SpaceBlock& slots) {
+    return static_cast<FrameNumber>(slots.start / kSlotsAPage);
+  }
+
+  // For mappings of `pages` pages in all, in pages: kFull, kNeverFits or kNone.
+  // The largest hole is the longest mapping that could be had.
+  Shortage Describe(PageCount pages) const;
+  uint64_t frames() const { return frames_; }
+  // In pages: slots in use, rounded up; the others.
+  uint64_t used_frames() const;
+  uint64_t free_frames() const { return frames_ - used_frames(); }
+  FrameNumber first_frame() const { return first_; }
+  // All frames of the pool are below this one.
+  FrameNumber end_frame() const {
+    return first_ + static_cast<FrameNumber>(frames_);
+  }
+  bool Contains(FrameNumber frame) const {
+    return frame >= first_ && frame < end_frame();
+  }
+
+ private:
+  Swiotlb(FrameNumber first, uint64_t frames);
+
+  const FrameNumber first_;
+  const uint64_t frames_;
+  mutable SpinLock lock_;
+  RangeAllocator slots_ ABSL_GUARDED_BY(lock_);
+};
+
+}  // namespace twostep
+
+#endif  // MACHINE_SWIOTLB_H_
