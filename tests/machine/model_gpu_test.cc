@@ -57,9 +57,9 @@ class Hardware {
     EXPECT_EQ(machine_->memory().Allocate(bound.frames, kNoFrame - 1,
                                           PhysicalMemory::Zero::kYes),
               Shortage::Kind::kNone);
-    EXPECT_EQ(
-        machine_->domain().Map(bound.frames, port_->highest(), &bound.iova),
-        Shortage::Kind::kNone);
+    EXPECT_EQ(machine_->domain().Map(bound.frames, port_->IovasFor(pages),
+                                     &bound.iova),
+              Shortage::Kind::kNone);
     for (PageCount i = 0; i < pages; ++i) {
       aperture_->Set(at + i, (bound.iova.start + i) << kPageShift);
     }
@@ -235,7 +235,7 @@ TEST(ModelGpu, FaultsBeyondTheDmaMask) {
                                            PhysicalMemory::Zero::kYes),
             Shortage::Kind::kNone);
   SpaceBlock iova;  // above 1 TiB: another device of the domain mapped it
-  ASSERT_EQ(hw.machine().domain().Map({&frame, 1}, ~DmaAddress{0}, &iova),
+  ASSERT_EQ(hw.machine().domain().Map({&frame, 1}, IovaLimits{}, &iova),
             Shortage::Kind::kNone);
   hw.aperture().Set(0, iova.start << kPageShift);
   hw.Do({GpuFill{.to = Aperture(0, 1), .value = std::byte{1}}});
