@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "twostep/dma_types/binders.h"
+#include "twostep/dma_types/coherent_memory.h"
 #include "twostep/dma_types/own_memory_binder.h"
 
 namespace twostep {
@@ -16,10 +17,10 @@ class CoherentBinder final : public OwnMemoryBinder {
   // A device that does not see the CPU's caches needs pages that pass them by.
   Shortage::Kind TakeFrames(std::span<FrameNumber> frames,
                             DmaBinding* binding) override {
-    return pool().Allocate(
-        binding->port,
-        binding->port->coherent() ? Caching::kCached : Caching::kUncached,
-        frames);
+    const DmaPort& port = *binding->port;
+    return TakeCoherentMemory(
+        machine(), port, &port,
+        port.coherent() ? Caching::kCached : Caching::kUncached, frames);
   }
   void ReturnFrames(std::span<const FrameNumber> frames,
                     const DmaBinding&) override {

@@ -16,24 +16,16 @@ bool OwnMemoryBinder::Reaches(const DmaPort& port) const {
          DmaBinder::Reaches(port);
 }
 
-namespace {
-
-// If neighbours would do, they can be had once others have gone.
-BindOutcome WhyScattered(PageCount pages, const DmaPort& port) {
-  if (!KeepsTo(pages, port.limits(), PagesToBytes)) {
-    return BindOutcome::TooManySegments();
-  }
-  return {BindOutcome::Scarce::kUnit, Shortage::Kind::kFragmented};
-}
-
-}  // namespace
-
 BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
                                     Contents contents, DmaBinding* binding) {
   const FrameNumber highest = highest_own_frame();
   if (highest != kNoFrame && highest > port.highest_frame()) {
     return {BindOutcome::Scarce::kRefused, Shortage::Kind::kNeverFits,
             "its memory is beyond the device's DMA mask"};
+  }
+  // Not even where all of it is in a row.
+  if (!KeepsTo(pages.count(), port.limits(), PagesToBytes)) {
+    return BindOutcome::TooManySegments();
   }
   auto own = std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
   const std::span<FrameNumber> own_frames(own.get(), pages.count());
@@ -43,7 +35,8 @@ BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
   const BindOutcome mapped =
       port.domain().translated() || port.CanUse(own_frames)
           ? MapFrames(own_frames, port, binding)
-          : WhyScattered(pages.count(), port);
+          : BindOutcome{BindOutcome::Scarce::kUnit,
+                        Shortage::Kind::kFragmented};
   if (!mapped.ok()) {
     ReturnFrames(own_frames, *binding);
     return mapped;
