@@ -158,6 +158,17 @@ void Audit::CheckOrders(BufferObject& bo) {
 
 void Audit::CheckBinding(const std::string& name, const Pages& pages,
                          const DmaBinding& binding, Totals* totals) {
+  if (binding.has_addresses()) CheckAddresses(name, pages, binding, totals);
+  if (pages.home() != Pages::Home::kBinder) return;
+  const Machine& machine = host_.machine_;
+  for (const FrameNumber frame : pages.frames()) {
+    if (machine.coherent_pool().Contains(frame)) ++totals->coherent_frames;
+    if (machine.cma().Contains(frame)) ++totals->cma_frames;
+  }
+}
+
+void Audit::CheckAddresses(const std::string& name, const Pages& pages,
+                           const DmaBinding& binding, Totals* totals) {
   const bool iova = binding.addressing == DmaBinding::Addressing::kIova;
   auto& mapped = iova ? totals->iova_pages : totals->direct_pages;
   mapped[&binding.port->domain()] += pages.count();
@@ -177,12 +188,6 @@ void Audit::CheckBinding(const std::string& name, const Pages& pages,
     for (const DmaAlias& alias : *binding.aliases) {
       mapped[alias.domain] += pages.count();
     }
-  }
-  if (pages.home() != Pages::Home::kBinder) return;
-  const Machine& machine = host_.machine_;
-  for (const FrameNumber frame : pages.frames()) {
-    if (machine.coherent_pool().Contains(frame)) ++totals->coherent_frames;
-    if (machine.cma().Contains(frame)) ++totals->cma_frames;
   }
 }
 
@@ -246,8 +251,9 @@ void Audit::CheckTotals(const Totals& totals) {
   Compare("R13", "swap slots", machine.swap().used_pages(), totals.swap_slots);
   Compare("R13", "bounce pages", machine.bounce_pool().used_frames(),
           totals.bounce_frames);
+  const DmaOwners& owners = host_.dma_owners_;
   Compare("R13", "coherent frames", machine.coherent_pool().used_frames(),
-          totals.coherent_frames);
+          totals.coherent_frames + owners.pages());
   Compare("R13", "CMA frames", machine.cma().used_frames(), totals.cma_frames);
   // Anything mapped beyond what bos are bound to could still be reached.
   const auto found = [](const auto& map, const auto* key) {
@@ -258,10 +264,12 @@ void Audit::CheckTotals(const Totals& totals) {
     const DmaDomain& domain = machine.domain(number);
     if (domain.translated()) {
       Compare("R7", absl::StrCat("IOVA pages of ", domain.name()),
-              domain.used_iova_pages(), found(totals.iova_pages, &domain));
+              domain.used_iova_pages(),
+              found(totals.iova_pages, &domain) + owners.iova_pages(domain));
     }
     Compare("R7", absl::StrCat("direct mappings of ", domain.name()),
-            domain.direct_pages(), found(totals.direct_pages, &domain));
+            domain.direct_pages(),
+            found(totals.direct_pages, &domain) + owners.direct_pages(domain));
   }
 
   std::vector<const MemoryManager*> managers;

@@ -39,6 +39,8 @@ class Audit {
   void CheckBo(BufferObject& bo, Totals* totals);
   void CheckBinding(const std::string& name, const Pages& pages,
                     const DmaBinding& binding, Totals* totals);
+  void CheckAddresses(const std::string& name, const Pages& pages,
+                      const DmaBinding& binding, Totals* totals);
   // Of devices in the domain of `port` that take addresses up to `highest`.
   void CheckReach(const std::string& name, const Pages& pages,
                   const DmaBinding& binding, const DmaPort& port,

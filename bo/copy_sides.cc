@@ -15,7 +15,7 @@ CopySide FixedSide(MemoryManager& manager, const SpaceBlock& block,
 
 CopySide PagesSide(const BufferObject& bo, const CopyEngine& engine) {
   if (!bo.pages().present()) return CopySide{};
-  const bool bound = bo.binder() != nullptr;
+  const bool bound = bo.binder() != nullptr && bo.binding().has_addresses();
   CopySide side{bound ? CopySide::Kind::kDma : CopySide::Kind::kFrames, {}, {}};
   if (!engine.executes()) return side;
   side.pages.reserve(bo.page_count());

@@ -241,6 +241,34 @@ absl::Status CpuMapping::BringIntoWindow(Contention* contention) {
   return bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
 }
 
+absl::Status CpuMapping::SyncBytes(BufferObject& bo, ByteRange bytes,
+                                   DmaBinder::Sync direction,
+                                   const WaitLimit& limit) {
+  TWOSTEP_CHECK(bytes.first <= bo.size_bytes() &&
+                bytes.count <= bo.size_bytes() - bytes.first);
+  absl::Status status = bo.Reserve(limit);
+  if (!status.ok()) return status;
+  if (direction == DmaBinder::Sync::kForCpu) {
+    status = WaitError(bo.fences_.Wait(FenceUse::kWrite, limit));
+  }
+  if (status.ok() && bo.binder_ != nullptr && bytes.count != 0 &&
+      bo.binder_->hands_over(*bo.binding_->port)) {
+    const PageCount end = static_cast<PageCount>(
+        BytesToPages(bytes.first + bytes.count));
+    PageCount page = static_cast<PageCount>(bytes.first >> kPageShift);
+    while (page < end && bo.binding_->CpuOwns(page)) ++page;
+    if (page < end) {
+      status = MakeError(ErrorKind::kMisuse,
+                         absl::StrCat("sync of bytes of ", bo.DebugName(),
+                                      ": page ", page, " is the device's"));
+    } else {
+      bo.binder_->SyncBytes(bo.pages_, *bo.binding_, bytes, direction);
+    }
+  }
+  bo.UnreserveUnused();
+  return status;
+}
+
 void CpuMapping::Kill(PageRange range) {
   // From the first page that is there to the last one.
   PageCount first = range.first;

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/bo/contention.h"
+#include "twostep/dma_types/dma_binder.h"
 #include "twostep/machine/timeline.h"
 #include "twostep/machine/types.h"
 #include "twostep/machine/user_mapping.h"
@@ -54,6 +55,17 @@ class CpuMapping : public UserMapping::FaultHandler {
   // What touching `range` does, with an error instead of a signal: makes the
   // pages present.
   absl::Status Touch(PageRange range, Access access);
+
+  // Partial syncs of pages that the CPU has, through whatever mapping, and
+  // keeps, as dma_sync_single_range_for_*: what CPU and device both work on, a
+  // ring of descriptors, say. Whole cache lines move where caches are in
+  // between, just the bytes where they bounce, nothing where pages are shared.
+  // kForCpu waits for device writes, within `limit`: errors as WaitForCpu.
+  // kFailedPrecondition (kMisuse) naming a page that is the device's.
+  // REQUIRES: the bytes are within the bo, which is not reserved by this thread.
+  static absl::Status SyncBytes(BufferObject& bo, ByteRange bytes,
+                                DmaBinder::Sync direction,
+                                const WaitLimit& limit = {});
 
  private:
   friend class Mover;

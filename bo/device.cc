@@ -277,6 +277,16 @@ absl::StatusOr<MemoryType> Device::RegisterMemoryType(
       absl::StrCat(name_, " already has ", kMaxMemoryTypes, " memory types"));
 }
 
+absl::Status Device::GiveUpAddresses(BufferObject& bo,
+                                     ValidateContext* context) {
+  bo.AssertHeld();
+  if (state() != DeviceState::kRunning) return StateError();
+  Mover mover(host_, context->wait);
+  absl::Status status = mover.GiveUpAddresses(bo);
+  context->contention = mover.TakeContention();
+  return status;
+}
+
 Placement Device::PlacementOf(const BufferObject& bo) const {
   Placement placement;
   for (int type = 0; type < kMaxMemoryTypes; ++type) {
@@ -297,7 +307,7 @@ bool Device::SatisfiesNowhere(const BufferObject& bo,
   // (NONE, SYSTEM) is an anonymous bo; any other DMA type keeps it bound.
   if (placement.dma == DmaType::kNone) return bo.binder_ == nullptr;
   return bo.binder_ != nullptr && bo.binder_ == binder(placement.dma) &&
-         bo.device_ == this;
+         bo.device_ == this && bo.binding_->has_addresses();
 }
 
 bool Device::StandsWithin(const BufferObject& bo, const Placement& placement) {

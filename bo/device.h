@@ -143,6 +143,13 @@ class Device {
   // again. kFailedPrecondition when not suspended.
   absl::Status Resume();
 
+  // Gives up step 2 and the DMA addresses of a bo, and keeps its contents and
+  // the frames that they are in, also those of a DMA type's own memory: what
+  // evicting from an IOVA space would do, and no more. It may be pinned in
+  // nothing. The next Validate gets it addresses again. Errors as Validate.
+  // REQUIRES: `bo` is reserved by this thread.
+  absl::Status GiveUpAddresses(BufferObject& bo, ValidateContext* context);
+
   // For eviction policies that go by it: the driver has come to the end of a
   // frame, or of a submission.
   void Note(EvictionBoundary boundary);

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/bo/dma_owners.h"
 #include "twostep/bo/global_names.h"
 #include "twostep/bo/host_options.h"
 #include "twostep/bo/shrinkers.h"
@@ -43,9 +44,8 @@ class Host {
   Machine& machine() { return machine_; }
   MoveStats& stats() { return stats_; }
 
-  // A fresh bo: in SYSTEM, no contents (they read as zero), bound to nothing.
-  // The size rounds up to pages. kOutOfRange for 0 bytes or 2^32 - 1 pages up.
-  // It is charged to `client` for what it takes up.
+  // A fresh bo, charged to `client`: in SYSTEM, no contents (reads as zero),
+  // bound to nothing. kOutOfRange for 0 bytes or 2^32 - 1 pages up.
   absl::StatusOr<BoRef> CreateBo(uint64_t size_bytes,
                                  ClientRef client = nullptr);
   // Live bos.
@@ -56,7 +56,7 @@ class Host {
   // REQUIRES: nobody uses the bos meanwhile.
   UsageReport Report();
 
-  // The binder of a built-in DMA type.
+  // Of a built-in DMA type.
   DmaBinder& binder(DmaType type) {
     return *binders_[static_cast<size_t>(type)];
   }
@@ -71,9 +71,8 @@ class Host {
   // The built-in ones and those of all devices.
   absl::InlinedVector<DmaBinder*, 16> Binders() const;
 
-  // A port that reaches up to `highest` (2^n - 1) and no further, with these
-  // limits, of nobody's, in the domain of `like` and as coherent. Lives as long
-  // as the host.
+  // A port of nobody's that reaches up to `highest` (2^n - 1), with these
+  // limits, otherwise as `like`. Lives as long as the host.
   DmaPort& JointPort(const DmaPort& like, DmaAddress highest,
                      const SegmentLimits& limits);
 
@@ -84,16 +83,17 @@ class Host {
     return ReapGhostsOf(limit, [](const Ghost&) { return true; }).ok();
   }
 
-  // For a host under pressure: gives memory back until `pages` page frames came
+  // For a host under pressure: gives memory back until `pages` frames came
   // free, or `max_bos` bos were looked at. Cached blocks go back to coherent
   // memory first, which frees no ordinary frame; then storage that was left
   // behind, then what other shrinkers have, then idle bos are swapped out in
-  // the order of eviction. Waits for nobody; may be called with bos reserved,
-  // which then stay where they are.
+  // the order of eviction. Waits for nobody; bos that are reserved stay where
+  // they are.
   static constexpr uint32_t kMaxBosACall = 32;
   using Shrunk = twostep::Shrunk;
   Shrunk Shrink(uint64_t pages, uint32_t max_bos = kMaxBosACall);
   Shrinkers& shrinkers() { return shrinkers_; }
+  DmaOwners& dma_owners() { return dma_owners_; }
   // Shrinks up to the high watermark when less than the low one is free. The
   // library calls it after each operation that may have taken frames.
   void KeepWatermark() {
@@ -161,8 +161,7 @@ class Host {
   std::unique_ptr<DmaBinding> TakeBinding();
   void ReturnBinding(std::unique_ptr<DmaBinding> binding);
 
-  // Storage, bindings: as many as this wait to be used again.
-  static constexpr size_t kMaxSpares = 64;
+  static constexpr size_t kMaxSpares = 64;  // storage, bindings
 
   Machine& machine_;
   const HostOptions options_;
@@ -177,8 +176,7 @@ class Host {
   using GhostList = std::list<std::optional<Ghost>>;
   GhostList ghosts_ ABSL_GUARDED_BY(mutex_);
   GhostList spare_ghosts_ ABSL_GUARDED_BY(mutex_);
-  // Whether ghosts_ may hold any: spares the lock when not.
-  Atomic<bool> any_ghosts_{false};
+  Atomic<bool> any_ghosts_{false};  // else the lock is spared
   // How many have left ghosts_, in the hands of who gives them up.
   Atomic<uint64_t> ghosts_left_{0};
   // Without references, reserved by evictors when last seen.
@@ -190,6 +188,7 @@ class Host {
   // Each comes and goes with its bo reserved.
   std::vector<KernelMapping*> kernel_mappings_ ABSL_GUARDED_BY(mutex_);
   Shrinkers shrinkers_;
+  DmaOwners dma_owners_;
   SpinLock binding_lock_;
   std::vector<std::unique_ptr<DmaBinding>> spare_bindings_
       ABSL_GUARDED_BY(binding_lock_);

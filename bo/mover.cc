@@ -465,6 +465,9 @@ Mover::Result Mover::Rebind(BufferObject& bo, Device& device,
   } else if (result == Result::kDone) {
     absl::Status taken = TakePagesFromCpu(bo);
     if (!taken.ok()) result = Fail(std::move(taken));
+    if (result == Result::kDone && want != nullptr) {
+      result = TakeAddresses(bo, evicting);
+    }
   }
   if (result != Result::kDone) {
     if (aperture && !keeps_block) to.Free(block, pages);

@@ -53,12 +53,18 @@ class Mover {
   absl::Status BindShared(BufferObject& bo, const SharedBind& bind);
   // Takes a bo that is idle out of the aperture it is in.
   void HideFromGpu(BufferObject& bo, Departure why);
+  // Gives up step 2 and the addresses of step 1; the frames stay.
+  absl::Status GiveUpAddresses(BufferObject& bo);
   // Undoes both steps; the contents end up in ordinary frames.
   absl::Status LeaveDevice(BufferObject& bo);
   // Swaps idle bos out in the order of their eviction, and drops worthless
   // ones, until at least `pages` frames are free that were not, or `max_bos`
   // were looked at. How many frames came free. REQUIRES: made with kNoWait.
   uint64_t GiveUpFrames(uint64_t pages, uint32_t max_bos);
+  // Calls `take`, which takes coherent memory and IOVAs for who is no bo, until
+  // it succeeds, making room in between as for a bo.
+  absl::Status AcquireForUnit(DmaPort& port, PageCount pages,
+                              absl::FunctionRef<BindOutcome()> take);
   // Gives the contents up, at once as far as others are concerned.
   void Drop(BufferObject& bo);
 
@@ -107,8 +113,8 @@ class Mover {
   Result SwitchBinder(BufferObject& bo, Device& device, DmaBinder* to,
                       Evicting evicting);
   Result BindWith(BufferObject& bo, Device& owner, DmaType type);
-  // Makes a bound bo reachable through `port` of `device`, too.
-  Result AddAlias(BufferObject& bo, Device& device, DmaPort& port);
+  // Makes a bound bo reachable through `port`, too.
+  Result AddAlias(BufferObject& bo, DmaPort& port);
   // Into one device from none, what that takes up being charged.
   Result Arrive(BufferObject& bo, Device& device, const Placement& placement,
                 Evicting evicting);
@@ -119,6 +125,8 @@ class Mover {
   Result DmaBind(BufferObject& bo, Device& device, DmaBinder& binder,
                  DmaBinder::Contents contents, Evicting evicting);
   Result DmaUnbind(BufferObject& bo, DmaBinder::Contents contents);
+  // New addresses for a bo that gave up its own.
+  Result TakeAddresses(BufferObject& bo, Evicting evicting);
   // Step 2 of an aperture and its undoing.
   void ShowInAperture(BufferObject& bo, MemoryManager& manager,
                       const SpaceBlock& block);
@@ -147,7 +155,10 @@ class Mover {
   Result Close(Room* room);
   Result EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   Result EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
-                     PageCount pages, Device& device, DmaPort& port);
+                     PageCount pages, DmaPort& port);
+  // Of owners beside the bos, see DmaOwners.
+  bool AskOwners(const DmaBinder& binder, BindOutcome::Scarce scarce,
+                 PageCount pages, const DmaPort& port, DmaOwners::Whom whom);
   VictimSearch::Victims FindForDma(VictimSearch* search, DmaBinder& binder,
                                    BindOutcome::Scarce scarce, PageCount pages,
                                    DmaPort& port, bool* found);
@@ -177,6 +188,8 @@ class Mover {
   // Eviction.
   Result EvictGpu(BufferObject& victim);
   Result EvictDma(BufferObject& victim, Departure why);
+  // The same also where contents are worthless.
+  Result UndoDma(BufferObject& victim, Departure why);
   // Why the bo at work leaves its orders: it is a victim, or moves by choice.
   Departure Leaving() const {
     return depth_ > 0 ? Departure::kEvicted : Departure::kGone;

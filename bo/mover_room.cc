@@ -425,9 +425,8 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
         made = MakeRoom(&frames, [&] { return MakeFrames(); });
       } else if (evicting == Evicting::kYes) {
         made = MakeRoom(
-            scarce == BindOutcome::Scarce::kIova ? &iovas : &unit, [&] {
-              return EvictForDma(binder, scarce, bo.page_count(), device, port);
-            });
+            scarce == BindOutcome::Scarce::kIova ? &iovas : &unit,
+            [&] { return EvictForDma(binder, scarce, bo.page_count(), port); });
       }
     }
     if (made == Result::kDone) continue;
@@ -498,8 +497,7 @@ VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
 }
 
 Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
-                                 PageCount pages, Device& device,
-                                 DmaPort& port) {
+                                 PageCount pages, DmaPort& port) {
   const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
     return scarce == BindOutcome::Scarce::kUnit
                ? ghost.binder == &binder
@@ -507,15 +505,16 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                      IovaNodeIn(*ghost.binding, port) != 0;
   });
   if (reaped != Result::kShort) return reaped;
+  if (AskOwners(binder, scarce, pages, port,
+                DmaOwners::Whom::kFurtherThanBos)) {
+    return Result::kDone;
+  }
   if (depth_ >= kMaxDepth) return Result::kShort;
   VictimSearch::Orders orders{&binder.order()};
   if (scarce == BindOutcome::Scarce::kIova) {
     // Other DMA types use IOVAs of the same domain: they come last.
-    for (int type = 0; type < kMaxDmaTypes; ++type) {
-      DmaBinder* other = device.binder(static_cast<DmaType>(type));
-      if (other != nullptr && other != &binder) {
-        orders.push_back(&other->order());
-      }
+    for (DmaBinder* other : host_.Binders()) {
+      if (other != &binder) orders.push_back(&other->order());
     }
   }
   VictimSearch search(orders, VictimSearch::Order::kDma,
@@ -527,6 +526,10 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
     return EvictAll(victims, [&](BufferObject& victim) {
       return EvictDma(victim, Departure::kEvicted);
     });
+  }
+  if (search.passed_over() == nullptr &&
+      AskOwners(binder, scarce, pages, port, DmaOwners::Whom::kAnybody)) {
+    return Result::kDone;
   }
   return AwaitVictim(search, [](const BufferObject& bo) {
     return bo.binder_ != nullptr && !bo.pinned();
@@ -542,36 +545,7 @@ void Mover::NoteStuck() {
 // Also for a bo that is not DMA-bound: nothing to do then. One that cannot be
 // unbound is where it was, also in its orders.
 Mover::Result Mover::EvictDma(BufferObject& victim, Departure why) {
-  if (victim.worthless()) return EvictGpu(victim);
-  Result result = WaitIdle(victim);
-  if (result != Result::kDone || victim.binder_ == nullptr) return result;
-  const bool shown = victim.manager_->kind() == MemoryManager::Kind::kAperture;
-  DmaBinder& from = *victim.binder_;
-  KillMappings(victim, PageRange{0, victim.page_count()});
-  if (shown) {
-    victim.manager_->Unbind(victim.block(), victim.page_count());
-    Notify(victim, BoEvent::kGpuUnbound);
-  }
-  ++depth_;
-  const BindOutcome outcome = dma_outcome_;
-  result = DmaUnbind(victim, DmaBinder::Contents::kKeep);
-  if (result == Result::kShort) NoteStuck();
-  dma_outcome_ = outcome;
-  --depth_;
-  if (result != Result::kDone) {
-    if (shown) ShowInAperture(victim, *victim.manager_, victim.block());
-    return result;
-  }
-  ++from.stats().evictions;
-  victim.Uncharge();
-  victim.LeaveDmaOrder(from, why);
-  if (shown) {
-    ++victim.manager_->evictions();
-    victim.LeaveMemoryOrder(why);
-    LeaveAperture(victim);
-  }
-  victim.JoinOrders();
-  return result;
+  return victim.worthless() ? EvictGpu(victim) : UndoDma(victim, why);
 }
 
 // --- Frames ---

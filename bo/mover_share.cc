@@ -27,7 +27,7 @@ absl::Status Mover::BindShared(BufferObject& bo, const SharedBind& bind) {
     Result result = bind.bound ? Result::kDone : BindWith(bo, bind.owner, type);
     if (result == Result::kDone) {
       short_of = &bind.importer;
-      result = AddAlias(bo, bind.importer, bind.port);
+      result = AddAlias(bo, bind.port);
     }
     if (result == Result::kDone) return TakePagesFromCpu(bo);
     if (result == Result::kLost) return failure_;
@@ -72,7 +72,7 @@ Mover::Result Mover::BindWith(BufferObject& bo, Device& owner, DmaType type) {
   return result;
 }
 
-Mover::Result Mover::AddAlias(BufferObject& bo, Device& device, DmaPort& port) {
+Mover::Result Mover::AddAlias(BufferObject& bo, DmaPort& port) {
   Room iovas(port.domain().gate());
   for (;;) {
     const BindOutcome outcome =
@@ -82,8 +82,7 @@ Mover::Result Mover::AddAlias(BufferObject& bo, Device& device, DmaPort& port) {
     if (outcome.kind == Shortage::Kind::kNeverFits) return Result::kShort;
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     const Result made = MakeRoom(&iovas, [&] {
-      return EvictForDma(*bo.binder_, outcome.scarce, bo.page_count(), device,
-                         port);
+      return EvictForDma(*bo.binder_, outcome.scarce, bo.page_count(), port);
     });
     if (made != Result::kDone) return made;
   }

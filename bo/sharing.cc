@@ -175,7 +175,7 @@ bool Sharing::AddressesWithin(const DmaDomain& domain,
 
 bool Sharing::BoundFor(const SharedAttachment& attachment,
                        const SuitableDmaTypes& types) const {
-  if (bo_.binder_ == nullptr) return false;
+  if (bo_.binder_ == nullptr || !bo_.binding().has_addresses()) return false;
   const bool suits = std::any_of(types.begin(), types.end(), [&](DmaType type) {
     return bo_.binder_ == &bo_.host().binder(type);
   });

@@ -100,9 +100,12 @@ std::vector<MachineField> MemoryFields() {
            "What buffer objects may have of both zones together; 0: no "
            "limit."),
       Choice("iommu", "mode", TWOSTEP_AT(IommuMode, machine.iommu.mode),
-             {"absent", "translated"},
+             {"absent", "translated", "identity", "gart"},
              "`absent`: the device puts physical addresses on the bus. "
-             "`translated`: it puts IOVAs there, and the IOMMU translates."),
+             "`translated`: it puts IOVAs there, and the IOMMU translates. "
+             "`identity`: passthrough, as if absent. `gart`: physical "
+             "addresses, and the IOVA space as an aperture for what lies "
+             "beyond the device's reach or is not as it wants it."),
       Size("iommu", "iova_base", 0, kMaxIovaBase,
            TWOSTEP_U64(machine.iommu.iova_base),
            "Where the IOVA space begins; an address, written as a size or as "
@@ -110,6 +113,16 @@ std::vector<MachineField> MemoryFields() {
       Size("iommu", "iova_size", kPageSize, kMaxSpaceBytes,
            TWOSTEP_U64(machine.iommu.iova_bytes),
            "How much can be mapped at once."),
+      {"iommu",
+       "flush_queue",
+       Kind::kNumber,
+       TWOSTEP_AT(uint32_t, machine.iommu.flush_queue),
+       "ranges",
+       0,
+       65536,
+       {},
+       "How many unmapped ranges may wait for one flush; their addresses fault "
+       "and are given to nobody meanwhile. 0: each is flushed at once."},
       Size("swiotlb", "size", 0, 4 * kGiB, TWOSTEP_U64(machine.swiotlb.bytes),
            "The pool of bounce buffers, in slots of 2 KiB, of which a mapping "
            "has at most 128 neighbours; 0: none."),
@@ -117,6 +130,14 @@ std::vector<MachineField> MemoryFields() {
              "Bounce all that is bound as DYNAMIC, as a confidential guest "
              "must, and not only what the device cannot reach. A translating "
              "IOMMU never bounces."),
+      Switch("xen", "pv", TWOSTEP_AT(bool, machine.xen.pv),
+             "A paravirtualized guest: neighbouring frames are not neighbours "
+             "on the bus. No IOMMU, no CMA area."),
+      Size("xen", "exchange", 2 * kMiB, 2 * kGiB,
+           TWOSTEP_U64(machine.xen.exchange_bytes),
+           "What the hypervisor can exchange for contiguous memory below 4 "
+           "GiB, in whole 2 MiB: the bounce buffers, and blocks of coherent "
+           "memory."),
   };
 }
 
@@ -238,6 +259,7 @@ const std::vector<MachineTable>& MachineTables() {
       {"iommu", false, "What stands between the device and host memory."},
       {"swiotlb", false,
        "Bounce buffers for memory that the device cannot reach."},
+      {"xen", false, "The hypervisor under a Xen PV guest."},
       {"cost", false,
        "What operations cost in virtual time, which every replay runs on."},
       {"gpu", true, "The device."},
@@ -332,7 +354,7 @@ std::string MachineFileReference() {
       "the IOMMU or\nbounce buffers, and a GPU. It is TOML. `[memory]` and "
       "`[gpu]` must be there, every key\nmay be left out, and a key or table "
       "that this page does not name is an error.\n`examples/machines/` has "
-      "five to begin with.\n\n"
+      "eight to begin with.\n\n"
       "A size is a text with a unit (B, KiB, MiB, GiB, TiB), as in \"256 "
       "MiB\", or a whole\nnumber of bytes. The pools `coherent` and `cma` and "
       "the bounce buffers lie in zone\nDMA32 and must fit there together. "

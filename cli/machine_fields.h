@@ -31,9 +31,10 @@ struct MachineField {
   // Where the value goes.
   template <typename T>
   using Member = T& (*)(MachineFile&);
-  using Target = std::variant<Member<uint64_t>, Member<int>, Member<bool>,
-                              Member<IommuMode>, Member<SpaceAllocator>,
-                              Member<SwapMedium>, Member<std::string>>;
+  using Target =
+      std::variant<Member<uint64_t>, Member<uint32_t>, Member<int>,
+                   Member<bool>, Member<IommuMode>, Member<SpaceAllocator>,
+                   Member<SwapMedium>, Member<std::string>>;
 
   const char* table;
   const char* key;

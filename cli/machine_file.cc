@@ -290,7 +290,37 @@ absl::Status Parser::CheckTogether() {
         [&](const auto& pair) { return pair.first == problem->field; });
     return BadField("gpu", key->second, problem->why);
   }
-  if (machine.iommu.mode == IommuMode::kTranslated && gpu.dma_mask_bits < 64 &&
+  if (machine.xen.pv && machine.cma_bytes != 0) {
+    return BadField("memory", "cma",
+                    "a Xen PV guest's frames are no neighbours on the bus; "
+                    "expected 0");
+  }
+  if (machine.xen.pv && machine.iommu.mode != IommuMode::kAbsent) {
+    return BadField("iommu", "mode",
+                    "a Xen PV guest has no IOMMU of its own; expected "
+                    "\"absent\"");
+  }
+  if (machine.xen.pv && machine.xen.exchange_bytes % (2 * kMiB) != 0) {
+    return BadField("xen", "exchange", "expected a multiple of 2 MiB");
+  }
+  if (machine.xen.pv && machine.swiotlb.bytes > machine.xen.exchange_bytes) {
+    return BadField("xen", "exchange",
+                    absl::StrCat(FormatSize(machine.xen.exchange_bytes),
+                                 " cannot hold the bounce buffers, [swiotlb] "
+                                 "size ",
+                                 FormatSize(machine.swiotlb.bytes)));
+  }
+  if (machine.xen.pv &&
+      machine.dma32_bytes > 4 * kGiB - machine.xen.exchange_bytes) {
+    return BadField(
+        "memory", "dma32",
+        absl::StrCat(FormatSize(machine.dma32_bytes), " and [xen] exchange, ",
+                     FormatSize(machine.xen.exchange_bytes),
+                     ", do not fit below 4 GiB together"));
+  }
+  const bool has_iovas = machine.iommu.mode == IommuMode::kTranslated ||
+                         machine.iommu.mode == IommuMode::kGart;
+  if (has_iovas && gpu.dma_mask_bits < 64 &&
       machine.iommu.iova_base >> gpu.dma_mask_bits != 0) {
     return BadField("iommu", "iova_base",
                     absl::StrCat(FormatSize(machine.iommu.iova_base),

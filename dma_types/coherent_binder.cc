@@ -27,7 +27,7 @@ class CoherentBinder final : public OwnMemoryBinder {
     pool().Free(frames);
   }
   FrameNumber highest_own_frame() const override {
-    return pool().frames() == 0 ? kNoFrame : pool().end_frame() - 1;
+    return pool().frames() == 0 ? kNoFrame : pool().highest_on_bus();
   }
   Shortage DoDescribe(PageCount pages, const DmaPort&,
                       BindOutcome::Scarce) const override {

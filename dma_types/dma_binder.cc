@@ -1,5 +1,6 @@
 #include "twostep/dma_types/dma_binder.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -10,6 +11,10 @@ namespace {
 
 void Add(Atomic<uint64_t>& counter, uint64_t amount) {
   counter.fetch_add(amount, std::memory_order_relaxed);
+}
+
+ByteRange All(const Pages& pages) {
+  return ByteRange{0, PagesToBytes(pages.count())};
 }
 
 }  // namespace
@@ -39,7 +44,7 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
   }
   binding->port = &port;
   if (hands_over(port) && contents == Contents::kKeep) {
-    DoSync(pages, *binding, PageRange{0, pages.count()}, Sync::kForDevice);
+    DoSync(pages, *binding, All(pages), Sync::kForDevice);
     Add(stats_.pages_synced_for_device, pages.count());
   }
   Add(stats_.binds, 1);
@@ -57,14 +62,12 @@ BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
                               Contents contents) {
   TWOSTEP_CHECK(binding.port != nullptr);
   // Before anybody else may get the frames.
-  while (binding.aliases != nullptr) {
-    RemoveAlias(pages, *binding.aliases->back().domain, &binding);
-  }
+  RemoveAliases(pages, &binding);
   if (contents == Contents::kKeep && binding.cpu_owned_pages != 0) {
     SyncForCpu(pages, binding, PageRange{0, pages.count()});
   } else if (contents == Contents::kKeep && hands_over(*binding.port)) {
     // All at once: nobody will ask any more which pages are whose.
-    DoSync(pages, binding, PageRange{0, pages.count()}, Sync::kForCpu);
+    DoSync(pages, binding, All(pages), Sync::kForCpu);
     Add(stats_.pages_synced_for_cpu, pages.count());
   }
   BindOutcome outcome = DoUnbind(pages, binding, contents);
@@ -100,6 +103,25 @@ void DmaBinder::RemoveAlias(const Pages& pages, const DmaDomain& domain,
   std::vector<DmaAlias>& aliases = *binding->aliases;
   aliases.erase(aliases.begin() + (alias - aliases.data()));
   if (aliases.empty()) binding->aliases.reset();
+}
+
+void DmaBinder::GiveUpAddresses(const Pages& pages, DmaBinding* binding) {
+  TWOSTEP_CHECK(pages.home() == Pages::Home::kBinder);
+  RemoveAliases(pages, binding);
+  UnmapFrames(pages.frames(), *binding);
+  binding->addressing = DmaBinding::Addressing::kNone;
+  binding->iova = SpaceBlock{};
+}
+
+BindOutcome DmaBinder::TakeAddresses(const Pages& pages, DmaBinding* binding) {
+  TWOSTEP_CHECK(!binding->has_addresses());
+  return MapFrames(pages.frames(), *binding->port, binding);
+}
+
+void DmaBinder::RemoveAliases(const Pages& pages, DmaBinding* binding) {
+  while (binding->aliases != nullptr) {
+    RemoveAlias(pages, *binding->aliases->back().domain, binding);
+  }
 }
 
 bool DmaBinder::Reaches(const DmaPort& port) const {
@@ -158,7 +180,9 @@ void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
     }
     const bool synced = contents == Contents::kKeep;
     if (synced) {
-      DoSync(pages, binding, PageRange{first, page - first}, direction);
+      DoSync(pages, binding,
+             ByteRange{PagesToBytes(first), PagesToBytes(page - first)},
+             direction);
     }
     for (PageCount p = first; p < page; ++p) {
       binding.cpu_owned[p / 64] ^= uint64_t{1} << (p % 64);
@@ -173,19 +197,41 @@ void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
   }
 }
 
-void DmaBinder::DoSync(Pages& pages, DmaBinding& binding, PageRange range,
+void DmaBinder::SyncBytes(Pages& pages, DmaBinding& binding, ByteRange bytes,
+                          Sync direction) {
+  if (bytes.count == 0 || !hands_over(*binding.port)) return;
+  DoSync(pages, binding, bytes, direction);
+}
+
+void DmaBinder::DoSync(Pages& pages, DmaBinding& binding, ByteRange bytes,
                        Sync direction) {
   if (binding.port->coherent()) return;
   PhysicalMemory& memory = machine_.memory();
-  for (PageCount i = 0; i < range.count; ++i) {
-    const FrameNumber frame = pages.frames()[range.first + i];
+  ForEachPart(bytes, [&](PageCount page, ByteRange in_page) {
+    const FrameNumber frame = pages.frames()[page];
     if (direction == Sync::kForDevice) {
-      memory.CleanForDevice(frame);
+      memory.CleanForDevice(frame, in_page);
     } else {
-      memory.InvalidateForCpu(frame);
+      memory.InvalidateForCpu(frame, in_page);
     }
+  });
+  constexpr uint64_t kLinesAPage = kPageSize / kCacheLineSize;
+  const uint64_t lines = LinesOf(bytes).count / kCacheLineSize;
+  machine_.clock().Charge(
+      (lines * machine_.cost().cache_sync_page_ns + (kLinesAPage - 1)) /
+      kLinesAPage);
+}
+
+void DmaBinder::ForEachPart(
+    ByteRange bytes,
+    absl::FunctionRef<void(PageCount page, ByteRange in_page)> visit) {
+  const uint64_t end = bytes.first + bytes.count;
+  for (uint64_t at = bytes.first; at < end;) {
+    const uint64_t in_page = at % kPageSize;
+    const uint64_t count = std::min(end - at, kPageSize - in_page);
+    visit(static_cast<PageCount>(at >> kPageShift), ByteRange{in_page, count});
+    at += count;
   }
-  machine_.clock().Charge(range.count * machine_.cost().cache_sync_page_ns);
 }
 
 Shortage::Kind DmaBinder::TakeOrdinaryFrames(Pages& pages, FrameNumber highest,
@@ -204,7 +250,8 @@ Shortage::Kind DmaBinder::TakeOrdinaryFrames(Pages& pages, FrameNumber highest,
 BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
                                  DmaPort& port, DmaBinding* binding) {
   DmaDomain& domain = port.domain();
-  if (!domain.translated()) {
+  if (!domain.translated() ||
+      (!domain.always_translates() && port.Reaches(frames))) {
     domain.MapDirect(frames);
     binding->addressing = DmaBinding::Addressing::kFrames;
     return {};
@@ -234,12 +281,14 @@ void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
                             DmaDomain& domain,
                             DmaBinding::Addressing addressing,
                             const SpaceBlock& iova) {
+  if (addressing == DmaBinding::Addressing::kNone) return;
   if (addressing != DmaBinding::Addressing::kIova) {
     domain.UnmapDirect(frames);
     return;
   }
   const CostModel& cost = machine_.cost();
-  machine_.clock().Charge(cost.unmap_ns + frames.size() * cost.unmap_page_ns);
+  // The fixed part is the flush's.
+  machine_.clock().Charge(frames.size() * cost.unmap_page_ns);
   domain.Unmap(iova, static_cast<PageCount>(frames.size()));
 }
 
@@ -253,6 +302,15 @@ void DmaBinder::CopyFrames(std::span<const FrameNumber> from,
   for (size_t i = 0; i < from.size(); ++i) {
     std::memcpy(memory.CpuBytes(to[i]), memory.CpuBytes(from[i]), kPageSize);
   }
+}
+
+void DmaBinder::CopyPart(FrameNumber from, FrameNumber to, ByteRange in_frame,
+                         uint64_t mib_per_s) {
+  PhysicalMemory& memory = machine_.memory();
+  machine_.clock().Charge(TransferNs(in_frame.count, mib_per_s));
+  if (!memory.backed()) return;
+  std::memcpy(memory.CpuBytes(to) + in_frame.first,
+              memory.CpuBytes(from) + in_frame.first, in_frame.count);
 }
 
 bool DmaBinder::DoWithSpace(

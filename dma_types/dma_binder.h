@@ -89,11 +89,16 @@ class DmaBinder {
   void RemoveAlias(const Pages& pages, const DmaDomain& domain,
                    DmaBinding* binding);
 
+  // Gives up the addresses of pages in the binder's own memory, which stay, and
+  // gets them anew: short of nothing but IOVAs. REQUIRES: as Unbind.
+  void GiveUpAddresses(const Pages& pages, DmaBinding* binding);
+  BindOutcome TakeAddresses(const Pages& pages, DmaBinding* binding);
+
   // Whether the addresses of any binding through `port` are within its reach,
   // and neighbours: by default an IOVA space sees to both.
   virtual bool Reaches(const DmaPort& port) const;
   virtual bool Contiguous(const DmaPort& port) const {
-    return port.domain().translated();
+    return port.domain().always_translates();
   }
 
   // Hands those pages of `range` over that are not yet the device's / the
@@ -103,6 +108,11 @@ class DmaBinder {
   // kDrop: without the bytes, for who is going to overwrite them.
   void SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range,
                   Contents contents = Contents::kKeep);
+
+  // A partial sync, as dma_sync_single_range_for_*: by whole cache lines where
+  // caches are in between. The pages stay whose they are.
+  void SyncBytes(Pages& pages, DmaBinding& binding, ByteRange bytes,
+                 Sync direction);
 
   // What stands in the way of binding `pages` pages: exact figures.
   Shortage Describe(PageCount pages, const DmaPort& port,
@@ -131,14 +141,20 @@ class DmaBinder {
   BindOutcome MapFrames(std::span<const FrameNumber> frames, DmaPort& port,
                         DmaBinding* binding);
   void UnmapFrames(std::span<const FrameNumber> frames, DmaBinding& binding);
-  // CPU copies between frames, charged to the clock.
+  // CPU copies between frames, or parts of them, charged to the clock.
   void CopyFrames(std::span<const FrameNumber> from,
                   std::span<const FrameNumber> to);
+  void CopyPart(FrameNumber from, FrameNumber to, ByteRange in_frame,
+                uint64_t mib_per_s);
 
-  // Moves the bytes of pages that change hands. The default cleans and
-  // invalidates caches for devices that are not coherent.
-  virtual void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
+  // Moves bytes of pages that change hands, whole pages or parts of them. The
+  // default cleans and invalidates caches for devices that are not coherent.
+  virtual void DoSync(Pages& pages, DmaBinding& binding, ByteRange bytes,
                       Sync direction);
+  // Visits the parts of the pages that `bytes` covers.
+  static void ForEachPart(
+      ByteRange bytes,
+      absl::FunctionRef<void(PageCount page, ByteRange in_page)> visit);
   // By default each binding holds some of everything.
   virtual bool DoHolds(BindOutcome::Scarce, const DmaBinding&) const {
     return true;
@@ -164,6 +180,7 @@ class DmaBinder {
 
   void UnmapFrames(std::span<const FrameNumber> frames, DmaDomain& domain,
                    DmaBinding::Addressing addressing, const SpaceBlock& iova);
+  void RemoveAliases(const Pages& pages, DmaBinding* binding);
   void HandOver(Pages& pages, DmaBinding& binding, PageRange range,
                 Sync direction, Contents contents);
 

@@ -25,7 +25,8 @@ struct DmaBinding {
   // How the address of a page is found.
   enum class Addressing : uint8_t {
     kIova,     // contiguous from iova.start on
-    kFrames,   // the frame's physical address
+    kFrames,   // the frame's direct address
+    kNone,     // given up: no device reaches the pages
     kBounced,  // that of bounce[page], or of the frame where that is kNoFrame
   };
 
@@ -43,6 +44,8 @@ struct DmaBinding {
   // Null where there are none.
   std::unique_ptr<std::vector<DmaAlias>> aliases;
 
+  bool has_addresses() const { return addressing != Addressing::kNone; }
+
   // What the device puts on the bus for `page`.
   DmaAddress Address(const Pages& pages, PageCount page) const {
     switch (addressing) {
@@ -50,13 +53,15 @@ struct DmaBinding {
         return (iova.start + page) << kPageShift;
       case Addressing::kBounced:
         if (bounce[page] != kNoFrame) {
-          return DmaAddress{bounce[page]} << kPageShift;
+          return port->domain().DirectAddress(bounce[page]);
         }
         [[fallthrough]];
       case Addressing::kFrames:
         break;
+      case Addressing::kNone:
+        return kNoDmaAddress;
     }
-    return DmaAddress{pages.frames()[page]} << kPageShift;
+    return port->domain().DirectAddress(pages.frames()[page]);
   }
 
   // The frame behind that address, and those of all pages.

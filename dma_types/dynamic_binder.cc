@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -21,7 +20,7 @@ class DynamicBinder final : public DmaBinder {
   bool forced() const { return machine().config().swiotlb.forced; }
   bool PoolWithin(const DmaPort& port) const {
     return pool().frames() == 0 ||
-           pool().end_frame() - 1 <= port.highest_frame();
+           pool().highest_on_bus() <= port.highest_frame();
   }
 
   // Whether any frame might, for that device.
@@ -29,6 +28,7 @@ class DynamicBinder final : public DmaBinder {
     const uint64_t normal = machine().memory().frames(Zone::kNormal);
     return !port.domain().translated() &&
            (forced() || !(port.limits() == SegmentLimits{}) ||
+            port.domain().frame_map() != nullptr ||
             kNormalZoneFirstFrame + normal > port.highest_frame());
   }
 
@@ -48,36 +48,68 @@ class DynamicBinder final : public DmaBinder {
   }
 
   // Pages that the device cannot use where they are, in runs: all of them where
-  // bouncing is forced, else those beyond its mask, and whole blocks that it
-  // wants aligned and that are not.
+  // bouncing is forced, else those beyond its mask, entries that a Xen PV guest
+  // takes for neighbours and that are none, and all of a block that it wants
+  // aligned and that is not, or of which some bounces.
   std::vector<PageRange> MustBounce(const Pages& pages,
                                     const DmaPort& port) const {
-    const PageCount block = port.limits().alignment_pages();
-    const auto address_of = [&](PageCount page) {
-      return DmaAddress{pages.frames()[page]} << kPageShift;
-    };
+    if (!MayBounce(port)) return {};
+    if (forced()) return {PageRange{0, pages.count()}};
+    std::vector<bool> must(pages.count());
+    for (PageCount page = 0; page < pages.count(); ++page) {
+      must[page] = pages.frames()[page] > port.highest_frame();
+    }
+    MarkTornEntries(pages, port, &must);
+    MarkCrookedBlocks(pages, port, &must);
     std::vector<PageRange> runs;
-    for (PageCount first = 0; first < pages.count();) {
-      // Behind the last whole block each page stands for itself.
-      const PageCount count = pages.count() - first >= block ? block : 1;
-      const std::span<const FrameNumber> frames =
-          pages.frames().subspan(first, count);
-      const bool must =
-          forced() ||
-          std::any_of(frames.begin(), frames.end(),
-                      [&](FrameNumber frame) {
-                        return frame > port.highest_frame();
-                      }) ||
-          (count > 1 && !BlockIsAligned(first, port.limits(), address_of));
-      if (must && !runs.empty() &&
-          runs.back().first + runs.back().count == first) {
-        runs.back().count += count;
-      } else if (must) {
-        runs.push_back(PageRange{first, count});
+    for (PageCount page = 0; page < pages.count(); ++page) {
+      if (!must[page]) continue;
+      if (runs.empty() || runs.back().first + runs.back().count != page) {
+        runs.push_back(PageRange{page, 0});
       }
-      first += count;
+      ++runs.back().count;
     }
     return runs;
+  }
+
+  // As swiotlb-xen: a guest coalesces what is in a row for it into one entry of
+  // its table, and one of several pages whose frames are not in a row on the
+  // bus (range_straddles_page_boundary) bounces as a whole.
+  static void MarkTornEntries(const Pages& pages, const DmaPort& port,
+                              std::vector<bool>* must) {
+    if (port.domain().frame_map() == nullptr) return;
+    const std::vector<DmaSegment> entries = CoalesceSegments(
+        pages.count(), Swiotlb::LimitsOf(port.limits()),
+        [&](PageCount page) { return PagesToBytes(pages.frames()[page]); });
+    PageCount first = 0;
+    for (const DmaSegment& entry : entries) {
+      const auto count = static_cast<PageCount>(entry.bytes >> kPageShift);
+      const auto address = [&](PageCount i) {
+        return port.domain().DirectAddress(pages.frames()[first + i]);
+      };
+      bool torn = false;
+      for (PageCount i = 1; i < count; ++i) {
+        torn |= address(i) != address(0) + PagesToBytes(i);
+      }
+      if (torn) std::fill_n(must->begin() + first, count, true);
+      first += count;
+    }
+  }
+
+  static void MarkCrookedBlocks(const Pages& pages, const DmaPort& port,
+                                std::vector<bool>* must) {
+    const PageCount block = port.limits().alignment_pages();
+    if (block == 1) return;
+    for (PageCount first = 0; pages.count() - first >= block; first += block) {
+      const auto begin = must->begin() + first;
+      const bool bounces =
+          std::find(begin, begin + block, true) != begin + block;
+      if (bounces || !BlockIsAligned(first, port.limits(), [&](PageCount page) {
+            return port.domain().DirectAddress(pages.frames()[page]);
+          })) {
+        std::fill_n(begin, block, true);
+      }
+    }
   }
 
   BindOutcome MapOrBounce(Pages& pages, DmaPort& port, DmaBinding* binding) {
@@ -209,31 +241,27 @@ class DynamicBinder final : public DmaBinder {
     return !forced() || (pool().frames() != 0 && PoolWithin(port));
   }
 
-  void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
+  void DoSync(Pages& pages, DmaBinding& binding, ByteRange bytes,
               Sync direction) override {
     if (binding.bounce == nullptr) {
-      DmaBinder::DoSync(pages, binding, range, direction);
+      DmaBinder::DoSync(pages, binding, bytes, direction);
       return;
     }
-    for (PageCount i = range.first; i < range.first + range.count; ++i) {
-      if (binding.bounce[i] == kNoFrame) {
-        DmaBinder::DoSync(pages, binding, PageRange{i, 1}, direction);
-      } else {
-        Bounce(pages.frames()[i], binding.bounce[i], direction);
+    ForEachPart(bytes, [&](PageCount page, ByteRange in_page) {
+      const FrameNumber bounce = binding.bounce[page];
+      if (bounce == kNoFrame) {
+        DmaBinder::DoSync(
+            pages, binding,
+            ByteRange{PagesToBytes(page) + in_page.first, in_page.count},
+            direction);
+        return;
       }
-    }
-  }
-
-  void Bounce(FrameNumber frame, FrameNumber bounce, Sync direction) {
-    PhysicalMemory& memory = machine().memory();
-    if (memory.backed()) {
+      const FrameNumber frame = pages.frames()[page];
       const bool for_device = direction == Sync::kForDevice;
-      std::memcpy(memory.CpuBytes(for_device ? bounce : frame),
-                  memory.CpuBytes(for_device ? frame : bounce), kPageSize);
-    }
-    machine().clock().Charge(
-        TransferNs(kPageSize, machine().cost().bounce_mib_per_s));
-    stats().bounced_bytes.fetch_add(kPageSize, std::memory_order_relaxed);
+      CopyPart(for_device ? frame : bounce, for_device ? bounce : frame,
+               in_page, machine().cost().bounce_mib_per_s);
+      stats().bounced_bytes.fetch_add(in_page.count, std::memory_order_relaxed);
+    });
   }
 
   bool DoHolds(Scarce scarce, const DmaBinding& binding) const override {

@@ -21,7 +21,8 @@ class OwnMemoryBinder : public DmaBinder {
                                     DmaBinding* binding) = 0;
   virtual void ReturnFrames(std::span<const FrameNumber> frames,
                             const DmaBinding& binding) = 0;
-  // The highest frame that TakeFrames can give; kNoFrame where it has none.
+  // Where the highest frame that TakeFrames can give is on the bus; kNoFrame
+  // where it has none.
   virtual FrameNumber highest_own_frame() const = 0;
 
   bool Reaches(const DmaPort& port) const final;

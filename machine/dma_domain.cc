@@ -8,11 +8,16 @@
 
 namespace twostep {
 
-DmaDomain::DmaDomain(std::string name, const IommuConfig& config)
+DmaDomain::DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
+                     const CostModel& cost, const FrameMap* frame_map)
     : name_(std::move(name)),
       mode_(config.mode),
       iova_base_page_(config.iova_base >> kPageShift),
       iova_pages_(translated() ? config.iova_bytes >> kPageShift : 0),
+      flush_queue_(config.flush_queue),
+      frame_map_(frame_map),
+      clock_(clock),
+      cost_(cost),
       // A domain that does not translate never asks its space.
       space_(iova_base_page_, std::max<uint64_t>(iova_pages_, 1)),
       leaves_((iova_pages_ + kLeafEntries - 1) / kLeafEntries),
@@ -44,8 +49,13 @@ Shortage::Kind DmaDomain::Map(std::span<const FrameNumber> frames,
   {
     SpinLockHolder hold(lock_);
     if (gate_.HeldByOther()) return Shortage::Kind::kFull;
-    const Shortage::Kind kind = space_.Allocate(
-        RequestFor(static_cast<PageCount>(frames.size()), limits), iova);
+    const SpaceRequest request =
+        RequestFor(static_cast<PageCount>(frames.size()), limits);
+    Shortage::Kind kind = space_.Allocate(request, iova);
+    if (kind != Shortage::Kind::kNone && !queue_.empty()) {
+      Flush();
+      kind = space_.Allocate(request, iova);
+    }
     if (kind != Shortage::Kind::kNone) return kind;
   }
   for (uint64_t i = 0; i < frames.size(); ++i) {
@@ -63,16 +73,30 @@ void DmaDomain::Unmap(const SpaceBlock& iova, PageCount pages) {
     entry.store(0, std::memory_order_release);
   }
   SpinLockHolder hold(lock_);
-  space_.Free(iova.node);
+  queue_.push_back(iova.node);
+  queued_pages_ += pages;
+  if (queue_.size() > flush_queue_) Flush();
 }
 
-// Neighbouring frames share a word: one atomic operation for all of them.
+void DmaDomain::Flush() {
+  if (queue_.empty()) return;
+  for (const uint32_t node : queue_) space_.Free(node);
+  queue_.clear();
+  queued_pages_ = 0;
+  flushes_.fetch_add(1, std::memory_order_relaxed);
+  clock_.Charge(cost_.unmap_ns);
+}
+
+// Neighbours on the bus share a word: one atomic operation for all of them.
 void DmaDomain::SetDirect(std::span<const FrameNumber> frames, bool mapped) {
+  const auto bus_of = [&](size_t i) {
+    return frame_map_ == nullptr ? frames[i] : frame_map_->BusOf(frames[i]);
+  };
   for (size_t i = 0; i < frames.size();) {
-    const FrameNumber first = frames[i];
+    const FrameNumber first = bus_of(i);
     uint64_t bits = 0;
-    for (; i < frames.size() && frames[i] / 64 == first / 64; ++i) {
-      const uint64_t bit = uint64_t{1} << (frames[i] % 64);
+    for (; i < frames.size() && bus_of(i) / 64 == first / 64; ++i) {
+      const uint64_t bit = uint64_t{1} << (bus_of(i) % 64);
       TWOSTEP_CHECK((bits & bit) == 0);  // twice in one call
       bits |= bit;
     }
@@ -113,18 +137,26 @@ FrameNumber DmaDomain::Translate(DmaAddress address) const {
   if (leaf == nullptr) return kNoFrame;
   const uint64_t word =
       leaf->bits[page / 64 % kLeafEntries].load(std::memory_order_acquire);
-  return (word >> (page % 64) & 1) != 0 ? static_cast<FrameNumber>(page)
-                                        : kNoFrame;
+  if ((word >> (page % 64) & 1) == 0) return kNoFrame;
+  const auto bus = static_cast<FrameNumber>(page);
+  return frame_map_ == nullptr ? bus : frame_map_->FrameAt(bus);
 }
 
 Shortage DmaDomain::Describe(PageCount pages, const IovaLimits& limits) const {
   SpinLockHolder hold(lock_);
-  return space_.Describe(RequestFor(pages, limits));
+  Shortage shortage = space_.Describe(RequestFor(pages, limits));
+  shortage.free += queued_pages_;
+  return shortage;
 }
 
 uint64_t DmaDomain::used_iova_pages() const {
   SpinLockHolder hold(lock_);
-  return space_.used();
+  return space_.used() - queued_pages_;
+}
+
+uint64_t DmaDomain::queued_iova_pages() const {
+  SpinLockHolder hold(lock_);
+  return queued_pages_;
 }
 
 }  // namespace twostep

@@ -9,12 +9,19 @@
 // IOVAs come from a space that fills and fragments. Direct addresses (DMA
 // address = physical address) are an identity mapping beside it and never run
 // out. Thread-safe; translation takes no lock.
+//
+// With a flush queue an unmapped address faults at once, and is given to nobody
+// until the IOTLB is flushed: when the queue is full, or the space would be.
+//
+//   free --Map--> mapped --Unmap--> queued --flush--> free
 
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "twostep/machine/clock.h"
+#include "twostep/machine/frame_map.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/range_allocator.h"
 #include "twostep/machine/reservation_lock.h"
@@ -32,13 +39,20 @@ struct IovaLimits {
 
 class DmaDomain {
  public:
-  DmaDomain(std::string name, const IommuConfig& config);
+  // The clock is charged for flushes. `frame_map` may be null: frames are on
+  // the bus where they are. All must outlive the domain.
+  DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
+            const CostModel& cost, const FrameMap* frame_map);
   ~DmaDomain();
   DmaDomain(const DmaDomain&) = delete;
   DmaDomain& operator=(const DmaDomain&) = delete;
 
   const std::string& name() const { return name_; }
-  bool translated() const { return mode_ == IommuMode::kTranslated; }
+  // Whether there are IOVAs; and whether every mapping is of them.
+  bool translated() const {
+    return mode_ == IommuMode::kTranslated || mode_ == IommuMode::kGart;
+  }
+  bool always_translates() const { return mode_ == IommuMode::kTranslated; }
 
   // Maps `frames` at contiguous IOVAs within the limits. REQUIRES:
   // translated(). On shortage, or when another has the gate (kFull), nothing is
@@ -51,22 +65,35 @@ class DmaDomain {
   void MapDirect(std::span<const FrameNumber> frames);
   void UnmapDirect(std::span<const FrameNumber> frames);
 
+  // What MapDirect lets them put on the bus for a frame.
+  DmaAddress DirectAddress(FrameNumber frame) const {
+    return DmaAddress{frame_map_ == nullptr ? frame : frame_map_->BusOf(frame)}
+           << kPageShift;
+  }
+  const FrameMap* frame_map() const { return frame_map_; }
+
   // The frame that a device reaches at `address`; kNoFrame: it faults.
   FrameNumber Translate(DmaAddress address) const;
 
   // Full or fragmented, and by how much, for a mapping of `pages`.
   Shortage Describe(PageCount pages, const IovaLimits& limits) const;
   uint64_t iova_pages() const { return iova_pages_; }
+  // Mapped now.
   uint64_t used_iova_pages() const;
+  // Unmapped, and not flushed yet.
+  uint64_t queued_iova_pages() const;
+  uint64_t flushes() const { return flushes_.load(std::memory_order_relaxed); }
   // Direct mappings alive, for audits.
   uint64_t direct_pages() const {
     return direct_pages_.load(std::memory_order_relaxed);
   }
   // Held by who makes room: nobody else is given IOVAs meanwhile.
   ReservationLock& gate() { return gate_; }
-  // For choosing victims by position: call with space_lock() held.
+  // For choosing victims by position: call with space_lock() held. Nothing in
+  // the space waits for a flush.
   SpinLock& space_lock() ABSL_LOCK_RETURNED(lock_) { return lock_; }
   RangeAllocator& space() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    Flush();
     return space_;
   }
   static SpaceRequest RequestFor(PageCount pages, const IovaLimits& limits);
@@ -85,14 +112,23 @@ class DmaDomain {
 
   Atomic<FrameNumber>& EntryFor(uint64_t iova_page);
   void SetDirect(std::span<const FrameNumber> frames, bool mapped);
+  // Charges, and frees what was queued.
+  void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   const std::string name_;
   const IommuMode mode_;
   const uint64_t iova_base_page_;
   const uint64_t iova_pages_;
+  const uint32_t flush_queue_;
+  const FrameMap* const frame_map_;
+  Clock& clock_;
+  const CostModel& cost_;
   ReservationLock gate_;
   mutable SpinLock lock_;
   RangeAllocator space_ ABSL_GUARDED_BY(lock_);
+  std::vector<uint32_t> queue_ ABSL_GUARDED_BY(lock_);  // nodes of space_
+  uint64_t queued_pages_ ABSL_GUARDED_BY(lock_) = 0;
+  Atomic<uint64_t> flushes_{0};
   std::vector<Atomic<Leaf*>> leaves_;
   std::vector<Atomic<DirectLeaf*>> direct_leaves_;
   Atomic<uint64_t> direct_pages_{0};

@@ -7,6 +7,13 @@
 
 namespace twostep {
 
+bool DmaPort::Reaches(std::span<const FrameNumber> frames) const {
+  const FrameNumber highest = highest_frame();
+  return std::all_of(frames.begin(), frames.end(),
+                     [&](FrameNumber frame) { return frame <= highest; }) &&
+         CanUse(frames);
+}
+
 IovaLimits DmaPort::IovasFor(PageCount pages) const {
   IovaLimits iovas{highest_};
   if (pages >= limits_.alignment_pages()) {

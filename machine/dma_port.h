@@ -47,9 +47,12 @@ class DmaPort {
   // Whether the device can use the frames at their direct addresses, in that
   // order, by its limits.
   bool CanUse(std::span<const FrameNumber> frames) const {
-    return KeepsTo(static_cast<PageCount>(frames.size()), limits_,
-                   [&](PageCount page) { return PagesToBytes(frames[page]); });
+    return KeepsTo(
+        static_cast<PageCount>(frames.size()), limits_,
+        [&](PageCount page) { return domain_.DirectAddress(frames[page]); });
   }
+  // The same, and its mask reaches all of them.
+  bool Reaches(std::span<const FrameNumber> frames) const;
   // Where the IOVAs of that many pages may lie, so that the limits are kept.
   IovaLimits IovasFor(PageCount pages) const;
 

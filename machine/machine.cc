@@ -42,7 +42,10 @@ absl::Status CheckPools(const MachineConfig& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "iommu.domains: ", config.iommu.domains, " is not between 1 and 256"));
   }
-  if (config.iommu.mode != IommuMode::kTranslated) return absl::OkStatus();
+  if (config.iommu.mode == IommuMode::kAbsent ||
+      config.iommu.mode == IommuMode::kIdentity) {
+    return absl::OkStatus();
+  }
   // The page table has a slot for every 4 MiB: 32 MiB of them at most.
   constexpr uint64_t kMaxIovaBytes = uint64_t{1} << 44;
   if (config.iommu.iova_bytes == 0 || config.iommu.iova_bytes > kMaxIovaBytes ||
@@ -84,11 +87,16 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   auto memory = PhysicalMemory::Create(config, options.backing);
   if (!memory.ok()) return memory.status();
   machine->memory_ = *std::move(memory);
-  auto bounce = Swiotlb::Create(config.swiotlb.bytes, *machine->memory_);
+  absl::Status mapped = machine->SetUpFrameMap(options.exchange_pool);
+  if (!mapped.ok()) return mapped;
+  FrameMap* const frame_map = machine->frame_map_.get();
+  auto bounce =
+      Swiotlb::Create(config.swiotlb.bytes, *machine->memory_, frame_map);
   if (!bounce.ok()) return bounce.status();
   machine->bounce_pool_ = *std::move(bounce);
-  auto coherent = PagePool::Create(config.coherent_bytes, *machine->memory_,
-                                   machine->clock_, machine->config_.cost);
+  auto coherent =
+      PagePool::Create(config.coherent_bytes, *machine->memory_,
+                       machine->clock_, machine->config_.cost, frame_map);
   if (!coherent.ok()) return coherent.status();
   machine->coherent_pool_ = *std::move(coherent);
   auto cma = CmaArea::Create(config.cma_bytes, *machine->memory_);
@@ -99,10 +107,39 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   if (!swap.ok()) return swap.status();
   machine->swap_ = *std::move(swap);
   for (uint32_t i = 0; i < config.iommu.domains; ++i) {
-    machine->domains_.push_back(
-        std::make_unique<DmaDomain>(absl::StrCat("iommu", i), config.iommu));
+    machine->domains_.push_back(std::make_unique<DmaDomain>(
+        absl::StrCat("iommu", i), config.iommu, machine->clock_,
+        machine->config_.cost, frame_map));
   }
   return machine;
+}
+
+absl::Status Machine::SetUpFrameMap(ExchangePool* shared) {
+  if (!config_.xen.pv) return absl::OkStatus();
+  if (config_.iommu.mode != IommuMode::kAbsent) {
+    return absl::InvalidArgumentError(
+        "xen.pv: a PV guest has no IOMMU of its own: iommu.mode must be "
+        "absent");
+  }
+  if (config_.cma_bytes != 0) {
+    return absl::InvalidArgumentError(
+        "cma_bytes: the frames of a PV guest are no neighbours on the bus, "
+        "there "
+        "is no such area: 0");
+  }
+  if (shared == nullptr) {
+    auto pool = ExchangePool::Create(config_.xen.exchange_bytes);
+    if (!pool.ok()) return pool.status();
+    own_exchange_pool_ = *std::move(pool);
+    shared = own_exchange_pool_.get();
+  }
+  if (config_.dma32_bytes > PagesToBytes(shared->first_frame())) {
+    return absl::InvalidArgumentError(
+        "dma32_bytes: overlaps what the hypervisor exchanges, which ends at 4 "
+        "GiB");
+  }
+  frame_map_ = std::make_unique<FrameMap>(*shared);
+  return absl::OkStatus();
 }
 
 Timeline& Machine::NewTimeline(std::string name) {

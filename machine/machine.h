@@ -14,6 +14,7 @@
 #include "twostep/machine/clock.h"
 #include "twostep/machine/cma_area.h"
 #include "twostep/machine/dma_domain.h"
+#include "twostep/machine/frame_map.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/page_pool.h"
@@ -26,6 +27,9 @@ namespace twostep {
 struct MachineOptions {
   Backing backing = Backing::kBacked;
   Clock::Kind clock = Clock::Kind::kReal;
+  // Of the hypervisor under several Xen PV guests, which it must outlive; null:
+  // a guest has one of its own.
+  ExchangePool* exchange_pool = nullptr;
 };
 
 class Machine {
@@ -42,6 +46,8 @@ class Machine {
   const CostModel& cost() const { return config_.cost; }
   Clock& clock() { return clock_; }
   PhysicalMemory& memory() { return *memory_; }
+  // Null but for a Xen PV guest.
+  const FrameMap* frame_map() const { return frame_map_.get(); }
   // REQUIRES: number < domains().
   DmaDomain& domain(uint32_t number = 0) { return *domains_[number]; }
   uint32_t domains() const { return static_cast<uint32_t>(domains_.size()); }
@@ -56,10 +62,13 @@ class Machine {
 
  private:
   Machine(const MachineConfig& config, const MachineOptions& options);
+  absl::Status SetUpFrameMap(ExchangePool* shared);
 
   const MachineConfig config_;
   Clock clock_;
   std::unique_ptr<PhysicalMemory> memory_;
+  std::unique_ptr<ExchangePool> own_exchange_pool_;
+  std::unique_ptr<FrameMap> frame_map_;
   std::vector<std::unique_ptr<DmaDomain>> domains_;
   std::unique_ptr<Swiotlb> bounce_pool_;
   std::unique_ptr<PagePool> coherent_pool_;

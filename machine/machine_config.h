@@ -56,15 +56,22 @@ struct CostModel {
 enum class IommuMode : uint8_t {
   kAbsent,      // devices put physical addresses on the bus
   kTranslated,  // devices put IOVAs on the bus; the domain translates
+  kIdentity,    // passthrough: there is one, and IOVAs are physical addresses
+  kGart,        // physical addresses, and an aperture for what lies beyond the
+                // device's reach, or not as it wants it
 };
 
 struct IommuConfig {
   IommuMode mode = IommuMode::kAbsent;
-  // The IOVA space: [iova_base, iova_base + iova_bytes).
+  // The IOVA space, or the GART's aperture: [iova_base, iova_base +
+  // iova_bytes).
   uint64_t iova_base = uint64_t{1} << 40;
   uint64_t iova_bytes = kGiB;
   // How many domains, each with such a space; see GpuConfig::domain.
   uint32_t domains = 1;
+  // How many unmapped ranges may wait for one flush of the IOTLB; 0: each is
+  // flushed as it is unmapped. Linux has 256 a CPU (IOVA_FQ_SIZE).
+  uint32_t flush_queue = 0;
 };
 
 struct SwiotlbConfig {
@@ -72,6 +79,16 @@ struct SwiotlbConfig {
   // Bounce all that is bound as DYNAMIC, as a Xen PV or a confidential guest
   // must. A translating IOMMU never bounces.
   bool forced = false;
+};
+
+// A guest under Xen's paravirtualization: neighbouring frames are not
+// neighbours on the bus, but for those that the hypervisor has exchanged (see
+// FrameMap): all of the bounce pool, and blocks of coherent memory.
+struct XenConfig {
+  bool pv = false;
+  // What the hypervisor can exchange for this guest, where it has no
+  // ExchangePool that others share. A multiple of 2 MiB.
+  uint64_t exchange_bytes = 256 * kMiB;
 };
 
 // Where the swap store of a backed machine keeps its bytes.
@@ -100,6 +117,7 @@ struct MachineConfig {
   uint64_t page_limit_bytes = 0;
   IommuConfig iommu;
   SwiotlbConfig swiotlb;
+  XenConfig xen;
   CostModel cost;
 };
 

@@ -330,14 +330,18 @@ uint64_t PhysicalMemory::frames(Zone zone) const {
   return zones_[static_cast<int>(zone)].frames;
 }
 
-void PhysicalMemory::CleanForDevice(FrameNumber frame) {
+void PhysicalMemory::CleanForDevice(FrameNumber frame, ByteRange bytes) {
   if (device_view_ == nullptr || InPool(frame)) return;
-  std::memcpy(DeviceBytes(frame), CpuBytes(frame), kPageSize);
+  const ByteRange lines = LinesOf(bytes);
+  std::memcpy(DeviceBytes(frame) + lines.first, CpuBytes(frame) + lines.first,
+              lines.count);
 }
 
-void PhysicalMemory::InvalidateForCpu(FrameNumber frame) {
+void PhysicalMemory::InvalidateForCpu(FrameNumber frame, ByteRange bytes) {
   if (device_view_ == nullptr || InPool(frame)) return;
-  std::memcpy(CpuBytes(frame), DeviceBytes(frame), kPageSize);
+  const ByteRange lines = LinesOf(bytes);
+  std::memcpy(CpuBytes(frame) + lines.first, DeviceBytes(frame) + lines.first,
+              lines.count);
 }
 
 }  // namespace twostep

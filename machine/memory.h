@@ -114,9 +114,12 @@ class PhysicalMemory {
 
   // Gives non-coherent devices their view. Before the first allocation.
   absl::Status SeparateDeviceView();
-  // Cache maintenance: the device sees what the CPU wrote, and the reverse.
-  void CleanForDevice(FrameNumber frame);
-  void InvalidateForCpu(FrameNumber frame);
+  // Cache maintenance of bytes of a frame, in whole cache lines: the device sees
+  // what the CPU wrote, and the reverse. The rest of a line goes with it, as it
+  // does in hardware.
+  static constexpr ByteRange kWholeFrame{0, kPageSize};
+  void CleanForDevice(FrameNumber frame, ByteRange bytes = kWholeFrame);
+  void InvalidateForCpu(FrameNumber frame, ByteRange bytes = kWholeFrame);
 
  private:
   struct ZoneState {

@@ -8,23 +8,40 @@
 namespace twostep {
 
 absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(
-    uint64_t bytes, PhysicalMemory& memory, Clock& clock,
-    const CostModel& cost) {
+    uint64_t bytes, PhysicalMemory& memory, Clock& clock, const CostModel& cost,
+    FrameMap* frame_map) {
   const uint64_t frames = bytes >> kPageShift;
   absl::StatusOr<FrameNumber> first = memory.Carve(frames);
   if (!first.ok()) return first.status();
-  return std::unique_ptr<PagePool>(new PagePool(*first, frames, clock, cost));
+  return std::unique_ptr<PagePool>(
+      new PagePool(*first, frames, clock, cost, frame_map));
 }
 
 PagePool::PagePool(FrameNumber first, uint64_t frames, Clock& clock,
-                   const CostModel& cost)
+                   const CostModel& cost, FrameMap* frame_map)
     : first_(first),
       frames_(frames),
       clock_(clock),
       cost_(cost),
+      frame_map_(frame_map),
       // A pool of no frames refuses before it asks its stock.
       stock_(first, std::max<uint64_t>(frames, 1)),
       heads_(frames) {}
+
+PagePool::~PagePool() {
+  if (frame_map_ == nullptr) return;
+  SpinLockHolder hold(lock_);
+  // Nobody has any: what is exchanged waits in a pool.
+  for (OwnerPools& pools : owners_) {
+    for (auto& by_order : pools.blocks) {
+      for (int order = 1; order <= kMaxOrder; ++order) {
+        for (const uint32_t index : by_order[order]) {
+          frame_map_->Return(first_ + index);
+        }
+      }
+    }
+  }
+}
 
 uint16_t PagePool::PlaceOf(Owner owner) {
   size_t place = owners_.size();
@@ -43,6 +60,11 @@ bool PagePool::TakeFromStock(uint32_t* index, int order) {
   SpaceBlock block;
   if (stock_.Allocate(SpaceRequest{.size = size, .alignment = size}, &block) !=
       Shortage::Kind::kNone) {
+    return false;
+  }
+  if (frame_map_ != nullptr && order > 0 &&
+      !frame_map_->Exchange(static_cast<FrameNumber>(block.start), order)) {
+    stock_.Free(block.node);
     return false;
   }
   *index = static_cast<uint32_t>(block.start - first_);
@@ -64,6 +86,9 @@ void PagePool::Charge(const ModeChanges& changes) {
 
 void PagePool::ReturnToStock(uint32_t index, ModeChanges* changes) {
   Count(heads_[index], changes);
+  if (frame_map_ != nullptr && heads_[index].order > 0) {
+    frame_map_->Return(first_ + index);
+  }
   stock_.Free(heads_[index].node);
 }
 

@@ -12,9 +12,12 @@
 //     '-- mode reset: GiveBack, Forget, or the stock is empty --'
 //
 // What is cached counts as free: it goes back to the stock before anybody is
-// told that the memory is full. Requests fall back to smaller blocks down to
-// single frames, so the memory fills and cannot fragment. Knows frames, not
-// bos. Thread-safe.
+// told that the memory is full. A Xen PV guest has a block of several frames
+// exchanged for neighbours on the bus as it leaves the stock, and gives that
+// back as it returns; where the hypervisor has none, smaller blocks are taken
+// (xen_swiotlb_alloc_coherent would fail). Requests fall back to smaller blocks
+// down to single frames, so the memory fills and cannot fragment. Knows frames,
+// not bos. Thread-safe.
 
 #include <array>
 #include <memory>
@@ -24,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "twostep/machine/buddy_allocator.h"
 #include "twostep/machine/clock.h"
+#include "twostep/machine/frame_map.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/sync.h"
@@ -51,7 +55,10 @@ class PagePool {
   // outlive the pool.
   static absl::StatusOr<std::unique_ptr<PagePool>> Create(
       uint64_t bytes, PhysicalMemory& memory, Clock& clock,
-      const CostModel& cost);
+      const CostModel& cost, FrameMap* frame_map = nullptr);
+  ~PagePool();
+  PagePool(const PagePool&) = delete;
+  PagePool& operator=(const PagePool&) = delete;
 
   // Fills all of `out`, block after block, the largest orders first, then the
   // rest; or takes nothing (kFull, or kNeverFits when all of the memory is
@@ -81,6 +88,11 @@ class PagePool {
   FrameNumber end_frame() const {
     return first_ + static_cast<FrameNumber>(frames_);
   }
+  // The highest frame on the bus that a block may have.
+  FrameNumber highest_on_bus() const {
+    return frame_map_ == nullptr ? end_frame() - 1
+                                 : frame_map_->highest_exchanged();
+  }
   bool Contains(FrameNumber frame) const {
     return frame >= first_ && frame < end_frame();
   }
@@ -108,7 +120,7 @@ class PagePool {
   };
 
   PagePool(FrameNumber first, uint64_t frames, Clock& clock,
-           const CostModel& cost);
+           const CostModel& cost, FrameMap* frame_map);
   uint16_t PlaceOf(Owner owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // One block of at most `order`; its index, with its head filled in.
   uint32_t TakeBlock(uint16_t owner, Caching caching, int order,
@@ -126,6 +138,7 @@ class PagePool {
   const uint64_t frames_;
   Clock& clock_;
   const CostModel& cost_;
+  FrameMap* const frame_map_;  // null: none
   Stats stats_;
   mutable SpinLock lock_;
   BuddyAllocator stock_ ABSL_GUARDED_BY(lock_);

@@ -1,11 +1,15 @@
 #include "twostep/machine/swiotlb.h"
 
 #include <algorithm>
+#include <bit>
+
+#include "absl/strings/str_cat.h"
 
 namespace twostep {
 
-absl::StatusOr<std::unique_ptr<Swiotlb>> Swiotlb::Create(
-    uint64_t bytes, PhysicalMemory& memory) {
+absl::StatusOr<std::unique_ptr<Swiotlb>> Swiotlb::Create(uint64_t bytes,
+                                                         PhysicalMemory& memory,
+                                                         FrameMap* frame_map) {
   constexpr FrameNumber kSetFrames = kSetBytes >> kPageShift;
   const uint64_t frames = bytes >> kPageShift;
   absl::StatusOr<FrameNumber> first = memory.Carve(0);
@@ -13,13 +17,32 @@ absl::StatusOr<std::unique_ptr<Swiotlb>> Swiotlb::Create(
   const FrameNumber skip = (kSetFrames - *first % kSetFrames) % kSetFrames;
   first = memory.Carve(frames == 0 ? 0 : frames + skip);
   if (!first.ok()) return first.status();
-  return std::unique_ptr<Swiotlb>(
-      new Swiotlb(*first + (frames == 0 ? 0 : skip), frames));
+  auto pool = std::unique_ptr<Swiotlb>(
+      new Swiotlb(*first + (frames == 0 ? 0 : skip), frames, frame_map));
+  if (frame_map == nullptr) return pool;
+  // A last set that is short is exchanged in smaller and smaller blocks.
+  for (FrameNumber at = pool->first_; at < pool->end_frame();) {
+    const int order =
+        std::bit_width(std::min(kSetFrames, pool->end_frame() - at)) - 1;
+    if (!frame_map->Exchange(at, order)) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the hypervisor has too little below 4 GiB for a bounce pool of ",
+          bytes, " bytes: make xen.exchange_bytes larger"));
+    }
+    pool->exchanged_.push_back(at);
+    at += FrameNumber{1} << order;
+  }
+  return pool;
 }
 
-Swiotlb::Swiotlb(FrameNumber first, uint64_t frames)
+Swiotlb::~Swiotlb() {
+  for (const FrameNumber first : exchanged_) frame_map_->Return(first);
+}
+
+Swiotlb::Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map)
     : first_(first),
       frames_(frames),
+      frame_map_(frame_map),
       // A pool of no slots refuses before it asks for any.
       slots_(first * kSlotsAPage, std::max<uint64_t>(frames, 1) * kSlotsAPage) {
 }

@@ -12,9 +12,11 @@
 // not what bounces. Thread-safe.
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "twostep/machine/dma_segments.h"
+#include "twostep/machine/frame_map.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/range_allocator.h"
 #include "twostep/machine/space.h"
@@ -31,9 +33,15 @@ class Swiotlb {
   static_assert(kSetBytes == SegmentLimits::kMaxAlignment);
   static constexpr uint64_t kSlotsAPage = kPageSize / kSlotBytes;
 
-  // Carves `bytes` (a multiple of the page size) out of `memory`.
-  static absl::StatusOr<std::unique_ptr<Swiotlb>> Create(
-      uint64_t bytes, PhysicalMemory& memory);
+  // Carves `bytes` (a multiple of the page size) out of `memory`. With a frame
+  // map (null: none) each set is exchanged for neighbours, as xen_swiotlb_fixup
+  // does; kResourceExhausted when the hypervisor has too few.
+  static absl::StatusOr<std::unique_ptr<Swiotlb>> Create(uint64_t bytes,
+                                                         PhysicalMemory& memory,
+                                                         FrameMap* frame_map);
+  ~Swiotlb();
+  Swiotlb(const Swiotlb&) = delete;
+  Swiotlb& operator=(const Swiotlb&) = delete;
 
   struct Request {
     uint64_t bytes = 0;  // > 0
@@ -72,15 +80,24 @@ class Swiotlb {
   FrameNumber end_frame() const {
     return first_ + static_cast<FrameNumber>(frames_);
   }
+  // The highest address of the pool on the bus, as a frame. REQUIRES: not
+  // empty.
+  FrameNumber highest_on_bus() const {
+    return frame_map_ == nullptr ? end_frame() - 1
+                                 : frame_map_->highest_exchanged();
+  }
   bool Contains(FrameNumber frame) const {
     return frame >= first_ && frame < end_frame();
   }
 
  private:
-  Swiotlb(FrameNumber first, uint64_t frames);
+  Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map);
 
   const FrameNumber first_;
   const uint64_t frames_;
+  FrameMap* const frame_map_;
+  // First frames of what was exchanged.
+  std::vector<FrameNumber> exchanged_;
   mutable SpinLock lock_;
   RangeAllocator slots_ ABSL_GUARDED_BY(lock_);
 };

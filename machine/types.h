@@ -39,6 +39,23 @@ constexpr uint64_t BytesToPages(uint64_t bytes) {
   return (bytes >> kPageShift) + ((bytes & (kPageSize - 1)) != 0 ? 1 : 0);
 }
 
+// Bytes [first, first + count) of a bo.
+struct ByteRange {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
+// What CPU caches keep together: x86-64 and nearly all arm64 machines.
+inline constexpr uint64_t kCacheLineSize = 64;
+
+// The cache lines that some of those bytes are in.
+constexpr ByteRange LinesOf(ByteRange bytes) {
+  const uint64_t first = bytes.first & ~(kCacheLineSize - 1);
+  const uint64_t end = (bytes.first + bytes.count + kCacheLineSize - 1) &
+                       ~(kCacheLineSize - 1);
+  return {first, bytes.count == 0 ? 0 : end - first};
+}
+
 // What an access does, seen from whoever makes it.
 enum class Access : uint8_t { kRead, kWrite };
 

@@ -8,8 +8,9 @@ PlacementSite PlacementSite::Of(const MachineConfig& machine,
   site.vram_bytes = gpu.vram_bytes;
   site.aperture_bytes = gpu.aperture_bytes;
   // A translating IOMMU never bounces.
-  site.bounces =
-      machine.swiotlb.forced && machine.iommu.mode == IommuMode::kAbsent;
+  site.bounces = (machine.swiotlb.forced || machine.xen.pv) &&
+                 (machine.iommu.mode == IommuMode::kAbsent ||
+                  machine.iommu.mode == IommuMode::kIdentity);
   site.coherent_bytes = machine.coherent_bytes;
   site.cost = machine.cost;
   return site;

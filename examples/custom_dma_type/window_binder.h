@@ -91,20 +91,18 @@ class WindowBinder final : public DmaBinder {
     return {};
   }
 
-  // The library calls this for exactly the pages that change hands.
-  void DoSync(Pages& pages, DmaBinding& binding, PageRange range,
+  // The library calls this for exactly the pages that change hands, or the
+  // bytes of them that it was asked to sync.
+  void DoSync(Pages& pages, DmaBinding& binding, ByteRange bytes,
               Sync direction) override {
-    const std::span<const FrameNumber> frames =
-        pages.frames().subspan(range.first, range.count);
-    const std::span<const FrameNumber> window(
-        binding.bounce.get() + range.first, range.count);
-    if (direction == Sync::kForDevice) {
-      CopyFrames(frames, window);
-    } else {
-      CopyFrames(window, frames);
-    }
-    stats().bounced_bytes.fetch_add(PagesToBytes(range.count),
-                                    std::memory_order_relaxed);
+    ForEachPart(bytes, [&](PageCount page, ByteRange in_page) {
+      const FrameNumber frame = pages.frames()[page];
+      const FrameNumber window = binding.bounce[page];
+      const bool for_device = direction == Sync::kForDevice;
+      CopyPart(for_device ? frame : window, for_device ? window : frame,
+               in_page, machine().cost().cpu_copy_mib_per_s);
+    });
+    stats().bounced_bytes.fetch_add(bytes.count, std::memory_order_relaxed);
   }
 
   Shortage DoDescribe(PageCount pages, const DmaPort&,

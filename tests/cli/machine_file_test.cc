@@ -172,7 +172,7 @@ TEST(MachineFile, SaysFileLineFieldAndWayOut) {
       {both + "vramm = 1", "m.toml:3: [gpu] \"vramm\": unknown; expected one"},
       {both + "[gpus]\n",
        "m.toml:3: \"gpus\": unknown; expected one of name, "
-       "[memory], [iommu], [swiotlb], [cost], [gpu]"},
+       "[memory], [iommu], [swiotlb], [xen], [cost], [gpu]"},
       {"vram = 1\n" + both, "m.toml:1: \"vram\": unknown"},
       {"\"\" = 1\n" + both, "m.toml:1: \"\": unknown"},
       {both + "vram = '1 MB'", "m.toml:3: [gpu] vram: size \"1 MB\": after a"},
@@ -242,6 +242,19 @@ TEST(MachineFile, SaysFileLineFieldAndWayOut) {
       {both + "dma_mask_bits = 32\n[iommu]\nmode = 'translated'",
        "m.toml:4: [iommu] iova_base: 1 TiB is beyond the device's mask of 32"},
       {both + "[iommu]\nmode = 'on'", "m.toml:4: [iommu] mode: \"on\""},
+      {both + "[xen]\npv = true", "[memory] cma: a Xen PV guest's frames"},
+      {gpu + "[memory]\ncma = 0\n[xen]\npv = true\n[iommu]\nmode = 'gart'",
+       "m.toml:7: [iommu] mode: a Xen PV guest has no IOMMU"},
+      {gpu + "[memory]\ncma = 0\n[xen]\npv = true\nexchange = '3 MiB'",
+       "m.toml:6: [xen] exchange: expected a multiple of 2 MiB"},
+      {gpu + "[memory]\ncma = 0\n[xen]\npv = true\nexchange = '32 MiB'",
+       "m.toml:6: [xen] exchange: 32 MiB cannot hold the bounce buffers, "
+       "[swiotlb] size 64 MiB"},
+      {gpu + "[memory]\ncma = 0\ndma32 = '4 GiB'\n[xen]\npv = true",
+       "m.toml:4: [memory] dma32: 4 GiB and [xen] exchange, 256 MiB, do not"},
+      {both + "dma_mask_bits = 32\n[iommu]\nmode = 'gart'",
+       "m.toml:4: [iommu] iova_base: 1 TiB is beyond the device's mask of 32"},
+      {both + "[iommu]\nflush_queue = 65537", "65537 is out of range"},
       {both + "[iommu]\niova_size = 0", "iova_size: 0 bytes is too small"},
       {both + "[cost]\nbus_mib_per_s = 0", "[cost] bus_mib_per_s: 0 is out"},
       {both + "[cost]\nmap_ns = -1", "[cost] map_ns: -1 is out of range"},
@@ -313,8 +326,9 @@ TEST(MachineFile, DeepNestingIsRefused) {
 }
 
 TEST(MachineFile, ExamplesCutChangedAndShuffledGiveCleanErrors) {
-  for (const char* name : {"bare-metal", "iommu", "xen-swiotlb", "arm-cma",
-                           "confidential-guest"}) {
+  for (const char* name :
+       {"bare-metal", "iommu", "xen-swiotlb", "arm-cma", "confidential-guest",
+        "xen-pv", "gart", "iommu-lazy"}) {
     const std::string path = absl::StrCat("examples/machines/", name, ".toml");
     const auto file = ReadMachineFile(path);
     ASSERT_TRUE(file.ok()) << file.status();

@@ -114,7 +114,8 @@ TEST_P(ReplayOfGlmark2, NoByteIsWrongAndNoRuleIsBroken) {
 
 INSTANTIATE_TEST_SUITE_P(All, ReplayOfGlmark2,
                          testing::Values("bare-metal", "iommu", "xen-swiotlb",
-                                         "arm-cma", "confidential-guest"));
+                                         "arm-cma", "confidential-guest",
+                                         "xen-pv", "gart", "iommu-lazy"));
 
 TEST(Replay, TightMachinesEvictInBothSteps) {
   ReplayOptions options = TightOptionsFor("iommu");

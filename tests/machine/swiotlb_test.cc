@@ -25,7 +25,7 @@ class SwiotlbTest : public testing::Test {
     config.normal_bytes = 0;
     memory_ = *PhysicalMemory::Create(config, Backing::kUnbacked);
     ASSERT_TRUE(memory_->Carve(before >> kPageShift).ok());
-    pool_ = *Swiotlb::Create(bytes, *memory_);
+    pool_ = *Swiotlb::Create(bytes, *memory_, nullptr);
   }
   SpaceBlock Take(uint64_t bytes, uint64_t alignment = kPageSize) {
     SpaceBlock slots;

@@ -1,0 +1,88 @@
+// The part of Mover that undoes step 1, or gives up no more than the addresses
+// of a bo and gets them anew, with its frames where they are.
+
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/bo_views.h"
+#include "twostep/bo/mover.h"
+
+namespace twostep {
+
+absl::Status Mover::GiveUpAddresses(BufferObject& bo) {
+  if (bo.binder_ == nullptr || !bo.binding_->has_addresses()) {
+    return absl::OkStatus();
+  }
+  if (bo.pinned()) {
+    return MakeError(
+        ErrorKind::kPinned,
+        absl::StrCat(bo.DebugName(), " is pinned: its addresses are in use"));
+  }
+  // Ordinary frames have nothing but their addresses from step 1.
+  if (bo.pages_.home() != Pages::Home::kBinder) {
+    return ToStatus(bo, UndoDma(bo, Departure::kGone));
+  }
+  const Result result = WaitIdle(bo);
+  if (result != Result::kDone) return ToStatus(bo, result);
+  if (bo.manager_->kind() == MemoryManager::Kind::kAperture) {
+    HideFromGpu(bo, Departure::kGone);
+  }
+  bo.binder_->GiveUpAddresses(bo.pages_, bo.binding_.get());
+  Sharing* const sharing = BoViews::SharingOf(bo);
+  if (sharing != nullptr) sharing->AddressesGone();
+  return absl::OkStatus();
+}
+
+Mover::Result Mover::UndoDma(BufferObject& victim, Departure why) {
+  Result result = WaitIdle(victim);
+  if (result != Result::kDone || victim.binder_ == nullptr) return result;
+  const bool shown = victim.manager_->kind() == MemoryManager::Kind::kAperture;
+  DmaBinder& from = *victim.binder_;
+  KillMappings(victim, PageRange{0, victim.page_count()});
+  if (shown) {
+    victim.manager_->Unbind(victim.block(), victim.page_count());
+    Notify(victim, BoEvent::kGpuUnbound);
+  }
+  ++depth_;
+  const BindOutcome outcome = dma_outcome_;
+  result = DmaUnbind(victim, DmaBinder::Contents::kKeep);
+  if (result == Result::kShort) NoteStuck();
+  dma_outcome_ = outcome;
+  --depth_;
+  if (result != Result::kDone) {
+    if (shown) ShowInAperture(victim, *victim.manager_, victim.block());
+    return result;
+  }
+  ++from.stats().evictions;
+  victim.Uncharge();
+  victim.LeaveDmaOrder(from, why);
+  if (shown) {
+    ++victim.manager_->evictions();
+    victim.LeaveMemoryOrder(why);
+    LeaveAperture(victim);
+  }
+  victim.JoinOrders();
+  return result;
+}
+
+Mover::Result Mover::TakeAddresses(BufferObject& bo, Evicting evicting) {
+  if (bo.binding_->has_addresses()) return Result::kDone;
+  DmaPort& port = *bo.binding_->port;
+  Room iovas(port.domain().gate());
+  for (;;) {
+    dma_outcome_ = bo.binder_->TakeAddresses(bo.pages_, bo.binding_.get());
+    if (dma_outcome_.ok()) return Result::kDone;
+    Result made = Result::kShort;
+    if (dma_outcome_.scarce == BindOutcome::Scarce::kIova &&
+        dma_outcome_.kind != Shortage::Kind::kNeverFits) {
+      if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+      if (evicting == Evicting::kYes) {
+        made = MakeRoom(&iovas, [&] {
+          return EvictForDma(*bo.binder_, dma_outcome_.scarce, bo.page_count(),
+                             port);
+        });
+      }
+    }
+    if (made != Result::kDone) return made;
+  }
+}
+
+}  // namespace twostep
