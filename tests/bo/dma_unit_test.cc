@@ -32,6 +32,9 @@ class Driver {
                             }});
   }
 
+  // An owner goes behind its allocations.
+  ~Driver() { FreeAll(); }
+
   absl::Status Allocate(PageCount pages, const WaitLimit& limit = {}) {
     auto ring = unit_.Allocate(*owner_, {.bytes = pages * kPageSize}, limit);
     if (!ring.ok()) return ring.status();
