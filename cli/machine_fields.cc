@@ -133,7 +133,7 @@ std::vector<MachineField> MemoryFields() {
       Switch("xen", "pv", TWOSTEP_AT(bool, machine.xen.pv),
              "A paravirtualized guest: neighbouring frames are not neighbours "
              "on the bus. No IOMMU, no CMA area."),
-      Size("xen", "exchange", 2 * kMiB, 2 * kGiB,
+      Size("xen", "exchange", kPageSize, 2 * kGiB,
            TWOSTEP_U64(machine.xen.exchange_bytes),
            "What the hypervisor can exchange for contiguous memory below 4 "
            "GiB, in whole 2 MiB: the bounce buffers, and blocks of coherent "

@@ -239,6 +239,8 @@ absl::Status Parser::ReadSize(const MachineField& field,
 absl::Status Parser::CheckTogether() {
   const MachineConfig& machine = file_.machine;
   GpuConfig& gpu = file_.gpu;
+  // Left out, it is what such a guest has.
+  if (machine.xen.pv && !Has("memory", "cma")) file_.machine.cma_bytes = 0;
   if (Has("gpu", "vram_visible") && gpu.vram_visible_bytes > gpu.vram_bytes) {
     return BadField(
         "gpu", "vram_visible",
