@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace twostep {
 namespace {
@@ -18,8 +19,9 @@ constexpr int kMostStrays = 16;
 constexpr int64_t kJumpsPerUse = 8;
 // Uses that are followed anew after a time in which none were.
 constexpr uint64_t kRefollowed = 256;
-// An entry's bytes count as room for this many questions, about, after it left.
-constexpr uint64_t kCapacityMemory = 16;
+// Uses of one submission, at most: of a driver that does not tell them apart,
+// each is one. Less than the log has.
+constexpr uint64_t kMostOfOne = 2048;
 
 }  // namespace
 
@@ -39,12 +41,12 @@ void AdaptivePolicy::GrowFor(size_t entries) {
 void AdaptivePolicy::Insert(EvictionHook& entry) {
   GrowFor(++entries_);
   const EvictionFacts facts = FactsOf(entry);
+  if (wanted_.has_value() && wanted_->key == facts.key) wanted_.reset();
   uint32_t number = bos_.Find(facts.key);
   if (number == 0) number = bos_.Add(facts.key);
   KnownBo& bo = bos_[number];
   bo.in = &entry;
-  shadow_.Insert(bo, LastUse(bo), facts.bytes);
-  entry_bytes_ += facts.bytes;
+  shadow_.Insert(bo, facts.bytes);
   entry.set_state(kArrived | uint64_t{number} << kBoShift |
                   LowBits(log_.head()));
   arrivals_.PushBack(entry);
@@ -61,11 +63,20 @@ void AdaptivePolicy::TouchUnlogged(EvictionHook& entry) {
     dues_.Insert(log_.Widen(bo.due));
   }
   bo.due = 0;
-  Log(entry, entry.state(), bo.last == 0 ? 0 : LowBits(log_.head()) - bo.last);
+  const Position last = LastUse(bo);
+  if (last == 0 || !Submits() || last < submitted_) {
+    Log(entry, entry.state(), last == 0 ? 0 : LowBits(log_.head() - last));
+    return;
+  }
+  // It was aside since this submission used it.
+  entry.set_state(uint64_t{number} << kBoShift | LowBits(last));
+  if (last < hinted_) lasts_.Insert(last);
 }
 
 void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
   if (why == Departure::kGone) CatchUp();
+  // Aside it is not forgotten: somebody uses it.
+  if (why == Departure::kAside && Unlogged(entry)) TouchUnlogged(entry);
   walked_ = nullptr;
   const uint32_t number = BoOf(entry.state());
   KnownBo& bo = bos_[number];
@@ -75,16 +86,15 @@ void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
     bo.last = LowBits(entry.state());
   }
   --entries_;
-  entry_bytes_ -= bo.bytes;
-  shadow_.Remove(bo, LastUse(bo), why);
+  shadow_.Remove(bo, why);
   bo.in = nullptr;
   entry.set_state(0);
-  if (bo.last == 0) bos_.Forget(number);
+  if (bo.last == 0) Forget(number);
 }
 
 void AdaptivePolicy::Forget(uint32_t number) {
   KnownBo& bo = bos_[number];
-  shadow_.Forget(log_.oldest(), bo);
+  shadow_.Forget(bo);
   bo.last = 0;
   if (bo.in == nullptr) {
     bos_.Forget(number);
@@ -94,12 +104,28 @@ void AdaptivePolicy::Forget(uint32_t number) {
   }
 }
 
+bool AdaptivePolicy::Submits() const {
+  return submitted_ != 0 && log_.head() < submitted_ + kMostOfOne;
+}
+
+void AdaptivePolicy::Note(EvictionBoundary boundary) {
+  if (boundary != EvictionBoundary::kSubmission) return;
+  LogWanted();
+  submitted_ = log_.head();
+  if (idle_) return;
+  CatchUp();
+  shadow_.Submit();
+}
+
 void AdaptivePolicy::CatchUp() {
   const uint64_t uses = log_.head() - log_.linked();
   if (uses == 0) return;
   walked_ = nullptr;
   expected_ = 0;
-  if (log_.head() >= asked_ + log_.capacity()) idle_ = true;
+  if (log_.head() >= asked_ + log_.capacity()) {
+    idle_ = true;
+    shadow_.Stop();
+  }
   if (idle_) {
     present_ = 0;
     for (uint64_t i = 0; i < uses; ++i) log_.LinkNext();
@@ -126,7 +152,7 @@ void AdaptivePolicy::Wake() {
   for (hinted_ = std::max(hinted_, log_.oldest()); hinted_ < log_.head();) {
     lasts_.Insert(hinted_++);
   }
-  shadow_.StartAt(log_.head());
+  shadow_.Start();
   const Position from =
       log_.head() - std::min(log_.head() - log_.oldest(), kRefollowed);
   for (Position use = from; use < log_.head(); ++use) Follow(use);
@@ -137,7 +163,7 @@ void AdaptivePolicy::Learn(Position use) {
   lasts_.Insert(use);
   hinted_ = use + 1;
   if (present_ != 0) HintAfter(present_, use, use + 1);
-  shadow_.Use(use);
+  if (!Submits()) shadow_.Submit();
 }
 
 void AdaptivePolicy::Follow(Position use) {
@@ -195,7 +221,27 @@ void AdaptivePolicy::HintBeyond(Position begin, Position end) {
   }
 }
 
+void AdaptivePolicy::LogWanted() {
+  if (!wanted_.has_value()) return;
+  const EvictionFacts wanted = *std::exchange(wanted_, std::nullopt);
+  uint32_t number = bos_.Find(wanted.key);
+  if (number == 0) number = bos_.Add(wanted.key);
+  KnownBo& bo = bos_[number];
+  // The submission may have begun anew.
+  if (bo.here || LastUse(bo) >= submitted_) return;
+  bo.bytes = wanted.bytes;
+  bo.gone = false;
+  const uint32_t now = LowBits(log_.head());
+  log_.Append(number, bo.last == 0 ? 0 : now - bo.last);
+  bo.last = now;
+  if (log_.full()) CatchUp();
+}
+
 void AdaptivePolicy::Expect(const EvictionFacts& entry) {
+  if (Submits() && log_.capacity() != 0) {
+    LogWanted();
+    wanted_ = entry;
+  }
   CatchUp();
   expected_ = 0;
   if (!foretells()) return;
@@ -271,8 +317,7 @@ EvictionHook* AdaptivePolicy::NextDue(EvictionHook* arrival, Position limit) {
 
 EvictionHook* AdaptivePolicy::First() {
   if (entries_ == 0) return nullptr;
-  shadow_.SetCapacity(std::max(
-      entry_bytes_, shadow_.capacity() - shadow_.capacity() / kCapacityMemory));
+  shadow_.NoteFull();
   Wake();
   EvictionHook* const first = forgotten_.front();
   return first != nullptr ? first : NextStale(arrivals_.front(), log_.oldest());

@@ -25,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "twostep/eviction/entry_queue.h"
 #include "twostep/eviction/eviction_policy.h"
@@ -52,6 +53,7 @@ class AdaptivePolicy final : public EvictionPolicy {
   EvictionHook* First() override;
   EvictionHook* After(EvictionHook& entry) override;
   void Expect(const EvictionFacts& entry) override;
+  void Note(EvictionBoundary boundary) override;
 
  private:
   using Position = UseLog::Position;
@@ -91,8 +93,12 @@ class AdaptivePolicy final : public EvictionPolicy {
     if (log_.full()) CatchUp();
   }
   void TouchUnlogged(EvictionHook& entry);
+  // What was wanted and did not come was used all the same, elsewhere.
+  void LogWanted();
   void GrowFor(size_t entries);
 
+  // Whether submissions are told apart, of late.
+  bool Submits() const;
   // Takes note of what was logged since it was called last.
   void CatchUp();
   // The same, for who is about to choose.
@@ -140,11 +146,14 @@ class AdaptivePolicy final : public EvictionPolicy {
   int strays_ = 0;
   // Positions that jumps may still pass.
   int64_t jumps_left_ = 0;
+  // Who is expected, and did not come yet.
+  std::optional<EvictionFacts> wanted_;
+  // Of the last submission that the policy was told of, the end; 0: none.
+  Position submitted_ = 0;
   // When somebody chose last; and that this is long ago.
   Position asked_ = 0;
   bool idle_ = true;
   size_t entries_ = 0;
-  uint64_t entry_bytes_ = 0;
   // Perhaps the last uses of entries: all that are, and others.
   HintRing lasts_;
   Position hinted_ = 1;  // from here on there are none in lasts_

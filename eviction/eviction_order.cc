@@ -178,8 +178,8 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
   if (entry.aside()) {
     section.aside.Remove(entry);
     entry.set_aside(false);
-    // The policy has let it go for a while; that it is evicted is news.
-    known = why == Departure::kEvicted;
+    // The policy has let it go for a while; that it is no more is news.
+    known = why != Departure::kAside;
     if (known) Put(section, entry, place.group);
   }
   if (known) Take(section, entry, place.group, why);

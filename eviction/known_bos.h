@@ -23,10 +23,12 @@ struct KnownBo {
   uint32_t due = 0;
   // KnownBos's.
   uint32_t chain = 0;
-  // LruShadow's: it left to make room here, there, or by choice.
-  bool evicted = false;
-  bool lru_evicted = false;
+  // LruShadow's: it is here, perhaps aside; left by choice; LRU has it; LRU gave
+  // it up.
+  bool here = false;
   bool gone = false;
+  bool lru_has = false;
+  bool lru_evicted = false;
 };
 
 class KnownBos {

@@ -8,73 +8,113 @@ namespace {
 // What the policy moves counts so much a byte, what LRU moves a little more: in
 // the long run the policy may be worse by that.
 constexpr int64_t kPerByte = 100;
-constexpr int64_t kPerLruByte = 102;
+constexpr int64_t kPerLruByte = 101;
 // More credit than for filling the room anew, one lot out and one in, would let
 // the policy be worse for long.
 constexpr int64_t kMostFillings = 2;
+// An entry's bytes count as room for this many questions, about, after it left.
+constexpr uint64_t kCapacityMemory = 16;
 
 }  // namespace
 
-void LruShadow::Insert(KnownBo& bo, Position last, uint64_t bytes) {
-  if (bo.evicted) moved_ += static_cast<int64_t>(bo.bytes);
-  bo.evicted = false;
-  if (Has(bo, last)) bytes_ -= bo.bytes;
-  bo.bytes = bytes;
-  bo.gone = false;
-  if (Has(bo, last)) bytes_ += bytes;
+void LruShadow::NoteFull() {
+  capacity_ = std::max(here_bytes_, capacity_ - capacity_ / kCapacityMemory);
 }
 
-void LruShadow::Remove(KnownBo& bo, Position last, Departure why) {
+void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
+  if (bo.lru_has) bytes_ += bytes - bo.bytes;
+  if (bo.here) here_bytes_ -= bo.bytes;
+  // While it is stopped LRU moves the same, but for what it has.
+  if (!bo.here && (running_ || bo.lru_has)) {
+    moved_ += static_cast<int64_t>(bytes);
+  }
+  bo.bytes = bytes;
+  here_bytes_ += bytes;
+  bo.here = true;
+  bo.gone = false;
+}
+
+void LruShadow::Remove(KnownBo& bo, Departure why) {
+  if (why == Departure::kAside) return;
+  here_bytes_ -= bo.bytes;
+  bo.here = false;
   if (why == Departure::kEvicted) {
-    bo.evicted = true;
     moved_ += static_cast<int64_t>(bo.bytes);
-  } else if (why == Departure::kGone) {
-    if (Has(bo, last)) bytes_ -= bo.bytes;
+  } else {
+    Leave(bo);
     bo.gone = true;
     bo.lru_evicted = false;
   }
 }
 
-void LruShadow::Moved(uint64_t bytes) {
-  debt_ -= kPerLruByte * static_cast<int64_t>(bytes);
+void LruShadow::Forget(KnownBo& bo) {
+  Leave(bo);
+  if (bo.in != nullptr || !bo.here) return;
+  here_bytes_ -= bo.bytes;
+  bo.here = false;
+}
+
+void LruShadow::Moved(int64_t a_byte, uint64_t bytes) {
+  debt_ -= a_byte * static_cast<int64_t>(bytes);
   debt_ = std::max(debt_,
                    -kMostFillings * kPerByte * static_cast<int64_t>(capacity_));
 }
 
-void LruShadow::Use(Position use) {
+void LruShadow::MakeRoom(uint64_t bytes) {
+  for (; bytes_ + bytes > capacity_ && floor_ < counted_; ++floor_) {
+    KnownBo& bo = bos_[log_.bo(floor_)];
+    const bool pinned = bo.here && bo.in == nullptr;
+    if (!log_.IsLast(floor_) || !bo.lru_has || pinned) continue;
+    Leave(bo);
+    bo.lru_evicted = true;
+    Moved(kPerLruByte, bo.bytes);
+  }
+}
+
+void LruShadow::Submit() {
   debt_ += kPerByte * moved_;
   moved_ = 0;
   floor_ = std::max(floor_, log_.oldest());
-  if (log_.Previous(use) < floor_) {
+  // Bytes that cannot go: the submission uses them. Where not all found room,
+  // LRU would not have found more.
+  uint64_t kept = 0;
+  uint64_t found = 0;
+  bool all_found = true;
+  for (Position use = counted_; use < log_.linked(); ++use) {
+    const KnownBo& bo = bos_[log_.bo(use)];
+    if (!log_.IsLast(use)) continue;
+    if (bo.lru_has) kept += bo.bytes;
+    if (bo.here) found += bo.bytes;
+    all_found &= bo.here || bo.gone;
+  }
+  const uint64_t most = all_found ? capacity_ : std::min(found, capacity_);
+  for (Position use = counted_; use < log_.linked(); ++use) {
     KnownBo& bo = bos_[log_.bo(use)];
-    bytes_ += bo.bytes;
-    if (bo.lru_evicted) Moved(bo.bytes);
+    if (bo.lru_has || bo.gone || kept + bo.bytes > most) continue;
+    MakeRoom(bo.bytes);
+    Enter(bo);
+    kept += bo.bytes;
+    // For its first time here nobody is given credit.
+    Moved(bo.lru_evicted ? kPerLruByte : kPerByte, bo.bytes);
     bo.lru_evicted = false;
   }
-  for (; bytes_ > capacity_ && floor_ < use; ++floor_) {
-    if (!log_.IsLast(floor_)) continue;
-    KnownBo& bo = bos_[log_.bo(floor_)];
-    if (bo.gone) continue;
-    bytes_ -= bo.bytes;
-    bo.lru_evicted = true;
-    Moved(bo.bytes);
-  }
+  counted_ = log_.linked();
 }
 
-void LruShadow::StartAt(Position head) {
-  bytes_ = 0;
-  for (floor_ = head; floor_ > log_.oldest(); --floor_) {
-    const Position last = floor_ - 1;
-    if (!log_.IsLast(last)) continue;
-    const KnownBo& bo = bos_[log_.bo(last)];
+void LruShadow::Start() {
+  counted_ = floor_ = log_.linked();
+  running_ = true;
+  uint64_t bytes = 0;
+  for (Position use = log_.linked(); use-- > log_.oldest();) {
+    if (!log_.IsLast(use)) continue;
+    KnownBo& bo = bos_[log_.bo(use)];
+    Leave(bo);
     if (bo.gone) continue;
-    if (bytes_ + bo.bytes > capacity_) break;
-    bytes_ += bo.bytes;
+    bytes += bo.bytes;
+    if (bytes > capacity_) continue;
+    Enter(bo);
+    floor_ = use;
   }
-}
-
-void LruShadow::Forget(Position last, const KnownBo& bo) {
-  if (Has(bo, last)) bytes_ -= bo.bytes;
 }
 
 }  // namespace twostep

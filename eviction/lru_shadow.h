@@ -1,11 +1,11 @@
 #ifndef EVICTION_LRU_SHADOW_H_
 #define EVICTION_LRU_SHADOW_H_
 
-// What LRU would have done in a policy's place: it would hold the bos that were
-// used last, back to some place in the log. From that, whether a policy has
-// lately moved more bytes than LRU would have. Takes one use at a time: that
-// the bos of a submission cannot make room for one another it does not know.
-// Thread-compatible.
+// What LRU would have done in a policy's place. From that, whether a policy has
+// lately moved more bytes than LRU would have. What a submission uses is
+// counted together, where submissions are told apart: its bos are never each
+// other's victims, their order means nothing, and those that find no room
+// beside the others stay outside. Thread-compatible.
 
 #include <cstdint>
 
@@ -24,30 +24,44 @@ class LruShadow {
   bool in_debt() const { return debt_ > 0; }
 
   // --- What happens to the policy ---
-  // Room for so many bytes, as far as it can tell.
-  void SetCapacity(uint64_t bytes) { capacity_ = bytes; }
-  uint64_t capacity() const { return capacity_; }
-  // `last` is the last use in the log, 0 if none; `bytes` the size from now on.
-  void Insert(KnownBo& bo, Position last, uint64_t bytes);
-  void Remove(KnownBo& bo, Position last, Departure why);
-  // Uses come one after the other, linked; or from some time on.
-  void Use(Position use);
-  void StartAt(Position head);
+  // Somebody is asked to leave: what is there fills the room, about.
+  void NoteFull();
+  // `bytes` is the size from now on.
+  void Insert(KnownBo& bo, uint64_t bytes);
+  void Remove(KnownBo& bo, Departure why);
+  // All uses from counted() to log.linked() were one submission's, or one.
+  void Submit();
+  Position counted() const { return counted_; }
+  // Nothing is counted for a while; then LRU has what was used last.
+  void Stop() { running_ = false; }
+  void Start();
   // Its last use, which was the oldest in the log, is forgotten.
-  void Forget(Position last, const KnownBo& bo);
+  void Forget(KnownBo& bo);
 
  private:
-  // LRU has it, its last use being `last`.
-  bool Has(const KnownBo& bo, Position last) const {
-    return last >= floor_ && !bo.gone;
+  void Enter(KnownBo& bo) {
+    bo.lru_has = true;
+    bytes_ += bo.bytes;
   }
-  void Moved(uint64_t bytes);
+  void Leave(KnownBo& bo) {
+    if (bo.lru_has) bytes_ -= bo.bytes;
+    bo.lru_has = false;
+  }
+  // LRU gives up what was used last before counted() until there is room.
+  void MakeRoom(uint64_t bytes);
+  void Moved(int64_t a_byte, uint64_t bytes);
 
   const UseLog& log_;
   KnownBos& bos_;
+  bool running_ = false;
+  // Of those that are there, in the policy or aside.
+  uint64_t here_bytes_ = 0;
+  // The most that were there of late.
   uint64_t capacity_ = 0;
+  // What was used last before it, LRU has given up.
   Position floor_ = 1;
-  // Of the bos last used there or later, but for those that are gone.
+  Position counted_ = 1;
+  // Of those that LRU has.
   uint64_t bytes_ = 0;
   // Bytes moved by the policy and not by LRU, less those by LRU and not by it.
   int64_t debt_ = 0;
