@@ -63,20 +63,11 @@ void AdaptivePolicy::TouchUnlogged(EvictionHook& entry) {
     dues_.Insert(log_.Widen(bo.due));
   }
   bo.due = 0;
-  const Position last = LastUse(bo);
-  if (last == 0 || !Submits() || last < submitted_) {
-    Log(entry, entry.state(), last == 0 ? 0 : LowBits(log_.head() - last));
-    return;
-  }
-  // It was aside since this submission used it.
-  entry.set_state(uint64_t{number} << kBoShift | LowBits(last));
-  if (last < hinted_) lasts_.Insert(last);
+  Log(entry, entry.state(), bo.last == 0 ? 0 : LowBits(log_.head()) - bo.last);
 }
 
 void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
   if (why == Departure::kGone) CatchUp();
-  // Aside it is not forgotten: somebody uses it.
-  if (why == Departure::kAside && Unlogged(entry)) TouchUnlogged(entry);
   walked_ = nullptr;
   const uint32_t number = BoOf(entry.state());
   KnownBo& bo = bos_[number];
@@ -89,7 +80,12 @@ void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
   shadow_.Remove(bo, why);
   bo.in = nullptr;
   entry.set_state(0);
-  if (bo.last == 0) Forget(number);
+  if (bo.last != 0) return;
+  if (why == Departure::kAside) {
+    aside_.push_back(number);
+  } else {
+    Forget(number);
+  }
 }
 
 void AdaptivePolicy::Forget(uint32_t number) {
@@ -111,10 +107,18 @@ bool AdaptivePolicy::Submits() const {
 void AdaptivePolicy::Note(EvictionBoundary boundary) {
   if (boundary != EvictionBoundary::kSubmission) return;
   LogWanted();
+  ForgetAside();
   submitted_ = log_.head();
   if (idle_) return;
   CatchUp();
   shadow_.Submit();
+}
+
+void AdaptivePolicy::ForgetAside() {
+  for (const uint32_t number : aside_) {
+    if (bos_[number].in == nullptr && bos_[number].last == 0) Forget(number);
+  }
+  aside_.clear();
 }
 
 void AdaptivePolicy::CatchUp() {
@@ -135,6 +139,7 @@ void AdaptivePolicy::CatchUp() {
                  static_cast<int64_t>(log_.capacity()));
     for (uint64_t i = 0; i < uses; ++i) Learn(log_.LinkNext());
   }
+  if (!Submits()) ForgetAside();
   log_.ForgetOldest([this](uint32_t bo) { Forget(bo); });
   for (EvictionHook* entry; (entry = arrivals_.front()) != nullptr &&
                             When(*entry) < log_.oldest();) {

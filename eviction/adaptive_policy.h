@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "twostep/eviction/entry_queue.h"
 #include "twostep/eviction/eviction_policy.h"
@@ -97,6 +98,8 @@ class AdaptivePolicy final : public EvictionPolicy {
   void LogWanted();
   void GrowFor(size_t entries);
 
+  // Those that are still aside when the submission is over.
+  void ForgetAside();
   // Whether submissions are told apart, of late.
   bool Submits() const;
   // Takes note of what was logged since it was called last.
@@ -146,6 +149,8 @@ class AdaptivePolicy final : public EvictionPolicy {
   int strays_ = 0;
   // Positions that jumps may still pass.
   int64_t jumps_left_ = 0;
+  // Bos that went aside before their first use.
+  std::vector<uint32_t> aside_;
   // Who is expected, and did not come yet.
   std::optional<EvictionFacts> wanted_;
   // Of the last submission that the policy was told of, the end; 0: none.

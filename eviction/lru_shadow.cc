@@ -12,46 +12,60 @@ constexpr int64_t kPerLruByte = 101;
 // More credit than for filling the room anew, one lot out and one in, would let
 // the policy be worse for long.
 constexpr int64_t kMostFillings = 2;
+// What the policy may risk to find out whether it does better: that part of the
+// room.
+constexpr uint64_t kTrust = 4;
 // An entry's bytes count as room for this many questions, about, after it left.
 constexpr uint64_t kCapacityMemory = 16;
 
 }  // namespace
+
+bool LruShadow::in_debt() const {
+  return debt_ + kPerByte * static_cast<int64_t>(lacking_bytes_) >
+         kPerByte * static_cast<int64_t>(capacity_ / kTrust);
+}
+
+void LruShadow::Set(KnownBo& bo, bool here, bool lru_has) {
+  if (bo.here) here_bytes_ -= bo.bytes;
+  if (bo.lru_has) bytes_ -= bo.bytes;
+  if (bo.lru_has && !bo.here) lacking_bytes_ -= bo.bytes;
+  bo.here = here;
+  bo.lru_has = lru_has;
+  if (here) here_bytes_ += bo.bytes;
+  if (lru_has) bytes_ += bo.bytes;
+  if (lru_has && !here) lacking_bytes_ += bo.bytes;
+}
 
 void LruShadow::NoteFull() {
   capacity_ = std::max(here_bytes_, capacity_ - capacity_ / kCapacityMemory);
 }
 
 void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
-  if (bo.lru_has) bytes_ += bytes - bo.bytes;
-  if (bo.here) here_bytes_ -= bo.bytes;
   // While it is stopped LRU moves the same, but for what it has.
   if (!bo.here && (running_ || bo.lru_has)) {
     moved_ += static_cast<int64_t>(bytes);
   }
+  const bool lru_has = bo.lru_has;
+  Set(bo, false, false);
   bo.bytes = bytes;
-  here_bytes_ += bytes;
-  bo.here = true;
   bo.gone = false;
+  Set(bo, true, lru_has);
 }
 
 void LruShadow::Remove(KnownBo& bo, Departure why) {
   if (why == Departure::kAside) return;
-  here_bytes_ -= bo.bytes;
-  bo.here = false;
   if (why == Departure::kEvicted) {
     moved_ += static_cast<int64_t>(bo.bytes);
+    Set(bo, false, bo.lru_has);
   } else {
-    Leave(bo);
+    Set(bo, false, false);
     bo.gone = true;
     bo.lru_evicted = false;
   }
 }
 
 void LruShadow::Forget(KnownBo& bo) {
-  Leave(bo);
-  if (bo.in != nullptr || !bo.here) return;
-  here_bytes_ -= bo.bytes;
-  bo.here = false;
+  Set(bo, bo.here && bo.in != nullptr, false);
 }
 
 void LruShadow::Moved(int64_t a_byte, uint64_t bytes) {
@@ -65,7 +79,7 @@ void LruShadow::MakeRoom(uint64_t bytes) {
     KnownBo& bo = bos_[log_.bo(floor_)];
     const bool pinned = bo.here && bo.in == nullptr;
     if (!log_.IsLast(floor_) || !bo.lru_has || pinned) continue;
-    Leave(bo);
+    Set(bo, bo.here, false);
     bo.lru_evicted = true;
     Moved(kPerLruByte, bo.bytes);
   }
@@ -92,7 +106,7 @@ void LruShadow::Submit() {
     KnownBo& bo = bos_[log_.bo(use)];
     if (bo.lru_has || bo.gone || kept + bo.bytes > most) continue;
     MakeRoom(bo.bytes);
-    Enter(bo);
+    Set(bo, bo.here, true);
     kept += bo.bytes;
     // For its first time here nobody is given credit.
     Moved(bo.lru_evicted ? kPerLruByte : kPerByte, bo.bytes);
@@ -108,11 +122,11 @@ void LruShadow::Start() {
   for (Position use = log_.linked(); use-- > log_.oldest();) {
     if (!log_.IsLast(use)) continue;
     KnownBo& bo = bos_[log_.bo(use)];
-    Leave(bo);
+    Set(bo, bo.here, false);
     if (bo.gone) continue;
     bytes += bo.bytes;
     if (bytes > capacity_) continue;
-    Enter(bo);
+    Set(bo, bo.here, true);
     floor_ = use;
   }
 }

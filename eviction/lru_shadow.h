@@ -20,8 +20,8 @@ class LruShadow {
 
   LruShadow(const UseLog& log, KnownBos& bos) : log_(log), bos_(bos) {}
 
-  // The policy has moved more.
-  bool in_debt() const { return debt_ > 0; }
+  // The policy has moved more, or will have when LRU's bos come back.
+  bool in_debt() const;
 
   // --- What happens to the policy ---
   // Somebody is asked to leave: what is there fills the room, about.
@@ -39,14 +39,7 @@ class LruShadow {
   void Forget(KnownBo& bo);
 
  private:
-  void Enter(KnownBo& bo) {
-    bo.lru_has = true;
-    bytes_ += bo.bytes;
-  }
-  void Leave(KnownBo& bo) {
-    if (bo.lru_has) bytes_ -= bo.bytes;
-    bo.lru_has = false;
-  }
+  void Set(KnownBo& bo, bool here, bool lru_has);
   // LRU gives up what was used last before counted() until there is room.
   void MakeRoom(uint64_t bytes);
   void Moved(int64_t a_byte, uint64_t bytes);
@@ -61,8 +54,9 @@ class LruShadow {
   // What was used last before it, LRU has given up.
   Position floor_ = 1;
   Position counted_ = 1;
-  // Of those that LRU has.
+  // Of those that LRU has, and of those among them that are not here.
   uint64_t bytes_ = 0;
+  uint64_t lacking_bytes_ = 0;
   // Bytes moved by the policy and not by LRU, less those by LRU and not by it.
   int64_t debt_ = 0;
   // Moved by the policy for what is not used yet: LRU moves when it is.
