@@ -124,7 +124,7 @@ class AdaptivePolicy final : public EvictionPolicy {
 
   // The place in the past to go by, and whether to.
   Position Horizon() const { return expected_ != 0 ? expected_ : present_; }
-  bool foretells() const { return Horizon() != 0 && !shadow_.in_debt(); }
+  bool foretells() const { return Horizon() != 0 && shadow_.trusts(); }
   // What was used or came before this is stale: all, unless it foretells.
   Position StaleEnd() const {
     return foretells() ? Horizon() + 1 : log_.head() + 1;

@@ -23,12 +23,10 @@ struct KnownBo {
   uint32_t due = 0;
   // KnownBos's.
   uint32_t chain = 0;
-  // LruShadow's: it is here, perhaps aside; left by choice; LRU has it; LRU gave
-  // it up.
+  // LruShadow's: it is here, perhaps aside; it left by choice; LRU has it.
   bool here = false;
   bool gone = false;
   bool lru_has = false;
-  bool lru_evicted = false;
 };
 
 class KnownBos {

@@ -5,25 +5,19 @@
 namespace twostep {
 namespace {
 
-// What the policy moves counts so much a byte, what LRU moves a little more: in
-// the long run the policy may be worse by that.
-constexpr int64_t kPerByte = 100;
-constexpr int64_t kPerLruByte = 101;
-// More credit than for filling the room anew, one lot out and one in, would let
-// the policy be worse for long.
-constexpr int64_t kMostFillings = 2;
 // What the policy may risk to find out whether it does better: that part of the
 // room.
-constexpr uint64_t kTrust = 4;
-// An entry's bytes count as room for this many questions, about, after it left.
-constexpr uint64_t kCapacityMemory = 16;
+constexpr int64_t kTrust = 8;
+// What it is ahead counts up to so many fillings of the room: more would let it
+// be worse for long.
+constexpr int64_t kMostAhead = 2;
+// What it was behind it makes up for by doing as LRU does while so many times as
+// much is moved: in the long run it may be worse by that part.
+constexpr int64_t kPenance = 100;
+// What is there counts as the room's size as an average over so many questions.
+constexpr int64_t kFillMemory = 16;
 
 }  // namespace
-
-bool LruShadow::in_debt() const {
-  return debt_ + kPerByte * static_cast<int64_t>(lacking_bytes_) >
-         kPerByte * static_cast<int64_t>(capacity_ / kTrust);
-}
 
 void LruShadow::Set(KnownBo& bo, bool here, bool lru_has) {
   if (bo.here) here_bytes_ -= bo.bytes;
@@ -37,13 +31,16 @@ void LruShadow::Set(KnownBo& bo, bool here, bool lru_has) {
 }
 
 void LruShadow::NoteFull() {
-  capacity_ = std::max(here_bytes_, capacity_ - capacity_ / kCapacityMemory);
+  const auto here = static_cast<int64_t>(here_bytes_);
+  const auto known = static_cast<int64_t>(capacity_);
+  capacity_ = known == 0 ? here_bytes_
+                         : static_cast<uint64_t>(known + (here - known) / kFillMemory);
 }
 
 void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
   // While it is stopped LRU moves the same, but for what it has.
   if (!bo.here && (running_ || bo.lru_has)) {
-    moved_ += static_cast<int64_t>(bytes);
+    moved_ += bytes;
   }
   const bool lru_has = bo.lru_has;
   Set(bo, false, false);
@@ -55,23 +52,16 @@ void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
 void LruShadow::Remove(KnownBo& bo, Departure why) {
   if (why == Departure::kAside) return;
   if (why == Departure::kEvicted) {
-    moved_ += static_cast<int64_t>(bo.bytes);
+    moved_ += bo.bytes;
     Set(bo, false, bo.lru_has);
   } else {
     Set(bo, false, false);
     bo.gone = true;
-    bo.lru_evicted = false;
   }
 }
 
 void LruShadow::Forget(KnownBo& bo) {
   Set(bo, bo.here && bo.in != nullptr, false);
-}
-
-void LruShadow::Moved(int64_t a_byte, uint64_t bytes) {
-  debt_ -= a_byte * static_cast<int64_t>(bytes);
-  debt_ = std::max(debt_,
-                   -kMostFillings * kPerByte * static_cast<int64_t>(capacity_));
 }
 
 void LruShadow::MakeRoom(uint64_t bytes) {
@@ -80,14 +70,20 @@ void LruShadow::MakeRoom(uint64_t bytes) {
     const bool pinned = bo.here && bo.in == nullptr;
     if (!log_.IsLast(floor_) || !bo.lru_has || pinned) continue;
     Set(bo, bo.here, false);
-    bo.lru_evicted = true;
-    Moved(kPerLruByte, bo.bytes);
+    lru_moved_ += bo.bytes;
   }
 }
 
 void LruShadow::Submit() {
-  debt_ += kPerByte * moved_;
+  if (trusts_) Count();
+  counted_ = log_.linked();
+  Judge();
   moved_ = 0;
+  lru_moved_ = 0;
+}
+
+// What LRU does with the submission.
+void LruShadow::Count() {
   floor_ = std::max(floor_, log_.oldest());
   // Bytes that cannot go: the submission uses them. Where not all found room,
   // LRU would not have found more.
@@ -108,27 +104,39 @@ void LruShadow::Submit() {
     MakeRoom(bo.bytes);
     Set(bo, bo.here, true);
     kept += bo.bytes;
-    // For its first time here nobody is given credit.
-    Moved(bo.lru_evicted ? kPerLruByte : kPerByte, bo.bytes);
-    bo.lru_evicted = false;
+    lru_moved_ += bo.bytes;
   }
-  counted_ = log_.linked();
+}
+
+void LruShadow::Judge() {
+  const auto capacity = static_cast<int64_t>(capacity_);
+  const auto moved = static_cast<int64_t>(moved_);
+  if (trusts_) {
+    debt_ += moved - static_cast<int64_t>(lru_moved_);
+    debt_ = std::max(debt_, -kMostAhead * capacity);
+    const auto lacking = static_cast<int64_t>(lacking_bytes_);
+    if (debt_ <= capacity / kTrust) return;
+    trusts_ = false;
+    debt_ = (debt_ + lacking) * kPenance;
+  } else if ((debt_ -= moved) <= 0) {
+    trusts_ = true;
+    debt_ = 0;
+    Align();
+  }
+}
+
+void LruShadow::Align() {
+  floor_ = log_.oldest();
+  for (Position use = floor_; use < log_.linked(); ++use) {
+    KnownBo& bo = bos_[log_.bo(use)];
+    if (log_.IsLast(use)) Set(bo, bo.here, bo.here);
+  }
 }
 
 void LruShadow::Start() {
-  counted_ = floor_ = log_.linked();
+  counted_ = log_.linked();
   running_ = true;
-  uint64_t bytes = 0;
-  for (Position use = log_.linked(); use-- > log_.oldest();) {
-    if (!log_.IsLast(use)) continue;
-    KnownBo& bo = bos_[log_.bo(use)];
-    Set(bo, bo.here, false);
-    if (bo.gone) continue;
-    bytes += bo.bytes;
-    if (bytes > capacity_) continue;
-    Set(bo, bo.here, true);
-    floor_ = use;
-  }
+  Align();
 }
 
 }  // namespace twostep

@@ -20,8 +20,9 @@ class LruShadow {
 
   LruShadow(const UseLog& log, KnownBos& bos) : log_(log), bos_(bos) {}
 
-  // The policy has moved more, or will have when LRU's bos come back.
-  bool in_debt() const;
+  // The policy is to go its own way: it did not move more, nor would it soon,
+  // were LRU's bos to come back. Otherwise it must do as LRU does for a while.
+  bool trusts() const { return trusts_; }
 
   // --- What happens to the policy ---
   // Somebody is asked to leave: what is there fills the room, about.
@@ -40,16 +41,19 @@ class LruShadow {
 
  private:
   void Set(KnownBo& bo, bool here, bool lru_has);
+  // All bos in the log: LRU has what is here.
+  void Align();
   // LRU gives up what was used last before counted() until there is room.
   void MakeRoom(uint64_t bytes);
-  void Moved(int64_t a_byte, uint64_t bytes);
+  void Count();
+  void Judge();
 
   const UseLog& log_;
   KnownBos& bos_;
   bool running_ = false;
   // Of those that are there, in the policy or aside.
   uint64_t here_bytes_ = 0;
-  // The most that were there of late.
+  // What is there when somebody is asked to leave, on average.
   uint64_t capacity_ = 0;
   // What was used last before it, LRU has given up.
   Position floor_ = 1;
@@ -57,10 +61,13 @@ class LruShadow {
   // Of those that LRU has, and of those among them that are not here.
   uint64_t bytes_ = 0;
   uint64_t lacking_bytes_ = 0;
-  // Bytes moved by the policy and not by LRU, less those by LRU and not by it.
+  // Bytes moved by the policy and not by LRU, less those by LRU and not by it;
+  // while it is not trusted, what is left to make up for.
   int64_t debt_ = 0;
-  // Moved by the policy for what is not used yet: LRU moves when it is.
-  int64_t moved_ = 0;
+  bool trusts_ = true;
+  // In the submission that is not counted yet.
+  uint64_t moved_ = 0;
+  uint64_t lru_moved_ = 0;
 };
 
 }  // namespace twostep
