@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kTrust = 8;
 // What it is ahead counts up to so many fillings of the room: more would let it
 // be worse for long.
-constexpr int64_t kMostAhead = 2;
+constexpr int64_t kMostAhead = 8;
 // What it was behind it makes up for by doing as LRU does while so many times as
 // much is moved: in the long run it may be worse by that part.
 constexpr int64_t kPenance = 100;
