@@ -85,22 +85,14 @@ void LruShadow::Submit() {
 // What LRU does with the submission.
 void LruShadow::Count() {
   floor_ = std::max(floor_, log_.oldest());
-  // Bytes that cannot go: the submission uses them. Where not all found room,
-  // LRU would not have found more.
-  uint64_t kept = 0;
-  uint64_t found = 0;
-  bool all_found = true;
+  uint64_t kept = 0;  // bytes that cannot go: the submission uses them
   for (Position use = counted_; use < log_.linked(); ++use) {
     const KnownBo& bo = bos_[log_.bo(use)];
-    if (!log_.IsLast(use)) continue;
-    if (bo.lru_has) kept += bo.bytes;
-    if (bo.here) found += bo.bytes;
-    all_found &= bo.here || bo.gone;
+    if (bo.lru_has && log_.IsLast(use)) kept += bo.bytes;
   }
-  const uint64_t most = all_found ? capacity_ : std::min(found, capacity_);
   for (Position use = counted_; use < log_.linked(); ++use) {
     KnownBo& bo = bos_[log_.bo(use)];
-    if (bo.lru_has || bo.gone || kept + bo.bytes > most) continue;
+    if (bo.lru_has || bo.gone || kept + bo.bytes > capacity_) continue;
     MakeRoom(bo.bytes);
     Set(bo, bo.here, true);
     kept += bo.bytes;
