@@ -11,8 +11,8 @@ constexpr int64_t kTrust = 8;
 // What it is ahead counts up to so many fillings of the room: more would let it
 // be worse for long.
 constexpr int64_t kMostAhead = 8;
-// What it was behind it makes up for by doing as LRU does while so many times as
-// much is moved: in the long run it may be worse by that part.
+// What it was behind it makes up for by doing as LRU does while so many times
+// as much is moved: in the long run it may be worse by that part.
 constexpr int64_t kPenance = 100;
 // What is there counts as the room's size as an average over so many questions.
 constexpr int64_t kFillMemory = 16;
@@ -33,8 +33,9 @@ void LruShadow::Set(KnownBo& bo, bool here, bool lru_has) {
 void LruShadow::NoteFull() {
   const auto here = static_cast<int64_t>(here_bytes_);
   const auto known = static_cast<int64_t>(capacity_);
-  capacity_ = known == 0 ? here_bytes_
-                         : static_cast<uint64_t>(known + (here - known) / kFillMemory);
+  capacity_ = known == 0
+                  ? here_bytes_
+                  : static_cast<uint64_t>(known + (here - known) / kFillMemory);
 }
 
 void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
@@ -92,7 +93,7 @@ void LruShadow::Count() {
   }
   for (Position use = counted_; use < log_.linked(); ++use) {
     KnownBo& bo = bos_[log_.bo(use)];
-    if (bo.lru_has || bo.gone || kept + bo.bytes > capacity_) continue;
+    if (bo.lru_has || !bo.here || kept + bo.bytes > capacity_) continue;
     MakeRoom(bo.bytes);
     Set(bo, bo.here, true);
     kept += bo.bytes;

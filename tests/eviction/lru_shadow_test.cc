@@ -1,5 +1,6 @@
 #include "twostep/eviction/lru_shadow.h"
 
+#include <initializer_list>
 #include <map>
 
 #include "gtest/gtest.h"
@@ -7,120 +8,190 @@
 namespace twostep {
 namespace {
 
-// A policy with room for four bos of one byte, which holds what the test says.
+// A policy with room for eight bos of one byte, which holds what the test says.
 class LruShadowTest : public testing::Test {
  protected:
+  using Keys = std::initializer_list<uint64_t>;
+
   LruShadowTest() {
     log_.Grow(1024);
-    shadow_.SetCapacity(4);
+    shadow_.Start();
   }
 
   KnownBo& Known(uint64_t key) {
     const uint32_t number = bos_.Find(key);
     return bos_[number != 0 ? number : bos_.Add(key)];
   }
-  UseLog::Position Last(uint64_t key) { return last_[key]; }
-  void Insert(uint64_t key) { shadow_.Insert(Known(key), Last(key), 1); }
-  void Remove(uint64_t key, Departure why) {
-    shadow_.Remove(Known(key), Last(key), why);
+  // In, for `leaves`; 0: there is room.
+  void Bring(uint64_t key, uint64_t leaves = 0) {
+    if (leaves != 0) {
+      shadow_.NoteFull();
+      shadow_.Remove(Known(leaves), Departure::kEvicted);
+      Known(leaves).in = nullptr;
+    }
+    shadow_.Insert(Known(key), 1);
+    Known(key).in = &entry_;
   }
-  void Use(uint64_t key) {
+  void Log(uint64_t key) {
+    Known(key);
     const UseLog::Position use = log_.head();
     log_.Append(bos_.Find(key),
-                last_[key] == 0 ? 0 : static_cast<uint32_t>(use - last_[key]));
+                static_cast<uint32_t>(last_[key] == 0 ? 0 : use - last_[key]));
     last_[key] = use;
-    shadow_.Use(log_.LinkNext());
+    log_.LinkNext();
   }
-  // In, for `leaves`, and used.
-  void Swap(uint64_t key, uint64_t leaves) {
-    Remove(leaves, Departure::kEvicted);
-    Insert(key);
-    Use(key);
+  void Submit(Keys keys) {
+    for (const uint64_t key : keys) Log(key);
+    shadow_.Submit();
+  }
+  // 1 to 8 are in and were used, each by itself.
+  void Fill() {
+    for (uint64_t key = 1; key <= 8; ++key) {
+      Bring(key);
+      Submit({key});
+    }
   }
 
   UseLog log_;
   KnownBos bos_;
   LruShadow shadow_{log_, bos_};
+  EvictionHook entry_;
   std::map<uint64_t, UseLog::Position> last_;
 };
 
-TEST_F(LruShadowTest, ItsOwnOrderIsNoDebt) {
-  for (const uint64_t key : {1, 2, 3, 4}) {
-    Insert(key);
-    Use(key);
-  }
-  for (uint64_t key = 5; key < 50; ++key) {
-    Swap(1 + (key - 1) % 5, 1 + key % 5);
-    EXPECT_FALSE(shadow_.in_debt());
+TEST_F(LruShadowTest, WhoDoesAsLruIsTrusted) {
+  Fill();
+  for (uint64_t key = 9; key < 100; ++key) {
+    Bring(1 + (key - 1) % 9, 1 + key % 9);
+    Submit({1 + (key - 1) % 9});
+    EXPECT_TRUE(shadow_.trusts()) << key;
   }
 }
 
-TEST_F(LruShadowTest, WhatLruWouldHaveKeptIsADebt) {
-  for (const uint64_t key : {1, 2, 3, 4}) {
-    Insert(key);
-    Use(key);
-  }
-  EXPECT_FALSE(shadow_.in_debt());
-  Swap(5, 4);  // LRU gives up 1
-  EXPECT_FALSE(shadow_.in_debt());
-  Swap(4, 5);  // LRU has it
-  EXPECT_TRUE(shadow_.in_debt());
+TEST_F(LruShadowTest, WhoMovesWhatLruWouldHaveKeptIsNot) {
+  Fill();
+  Bring(9, 8);  // LRU gives up 1
+  Submit({9});
+  EXPECT_TRUE(shadow_.trusts());
+  Bring(8, 9);  // LRU has it
+  Submit({8});
+  EXPECT_FALSE(shadow_.trusts());
 }
 
-TEST_F(LruShadowTest, ADebtIsPaidByWhatLruMovesMore) {
-  for (const uint64_t key : {1, 2, 3, 4}) {
-    Insert(key);
-    Use(key);
+TEST_F(LruShadowTest, WhatWasSavedBeforeMayBeLost) {
+  Fill();
+  Bring(9, 8);
+  Submit({9});
+  // LRU brings them back, each for the next.
+  Submit({1});
+  Submit({2});
+  Bring(8, 9);
+  Submit({8});
+  EXPECT_TRUE(shadow_.trusts());
+}
+
+TEST_F(LruShadowTest, WhoMadeUpForItIsTrustedAgain) {
+  Fill();
+  Bring(9, 8);
+  Submit({9});
+  Bring(8, 9);
+  Submit({8});
+  ASSERT_FALSE(shadow_.trusts());
+  uint64_t moved = 0;
+  for (uint64_t key = 9; !shadow_.trusts(); ++key, moved += 2) {
+    Bring(1 + (key - 1) % 9, 1 + key % 9);
+    Submit({1 + (key - 1) % 9});
+    ASSERT_LT(moved, 2000);
   }
-  Swap(5, 4);
-  Swap(4, 5);
-  ASSERT_TRUE(shadow_.in_debt());
-  // 1 was kept; LRU brings it back, and gives up 2.
-  Use(1);
-  EXPECT_FALSE(shadow_.in_debt());
+  // A hundred times what was lost, and what LRU had and the policy had not.
+  EXPECT_GE(moved, 200);
+}
+
+TEST_F(LruShadowTest, BosOfASubmissionDoNotMakeRoomForOneAnother) {
+  Fill();
+  for (int i = 0; i < 10; ++i) {
+    // LRU, too, gives up those that are not used: one by one it would give up
+    // those that are about to be.
+    Bring(9, 8);
+    Submit({1, 2, 3, 4, 5, 6, 7, 9});
+    Bring(8, 9);
+    Submit({1, 2, 3, 4, 5, 6, 7, 8});
+    EXPECT_TRUE(shadow_.trusts());
+  }
+  Bring(9, 1);  // LRU gives up 8
+  Submit({2, 3, 4, 5, 6, 7, 8, 9});
+  Bring(1, 9);
+  Submit({1, 2, 3, 4, 5, 6, 7, 8});
+  EXPECT_TRUE(shadow_.trusts());
+}
+
+TEST_F(LruShadowTest, WhatFindsNoRoomBesideItsSubmissionStaysOutside) {
+  Fill();
+  shadow_.NoteFull();
+  for (int i = 0; i < 10; ++i) {
+    // 9 is used elsewhere. Nobody moves anything, so nothing is saved.
+    Submit({1, 2, 3, 4, 5, 6, 7, 8, 9});
+  }
+  Bring(9, 8);
+  Submit({9});
+  Bring(8, 9);
+  Submit({8});
+  EXPECT_FALSE(shadow_.trusts());
 }
 
 TEST_F(LruShadowTest, WhatIsNotUsedYetIsNotCounted) {
-  for (const uint64_t key : {1, 2, 3, 4}) {
-    Insert(key);
-    Use(key);
-  }
-  for (const uint64_t key : {1, 2, 3, 4}) Remove(key, Departure::kEvicted);
-  for (const uint64_t key : {5, 6, 7, 8}) Insert(key);
-  EXPECT_FALSE(shadow_.in_debt());
-  for (const uint64_t key : {5, 6, 7, 8}) Use(key);
-  EXPECT_FALSE(shadow_.in_debt());
+  Fill();
+  Bring(9, 8);
+  Submit({9});
+  Bring(8, 9);
+  EXPECT_TRUE(shadow_.trusts());
+  Submit({8});
+  EXPECT_FALSE(shadow_.trusts());
 }
 
 TEST_F(LruShadowTest, WhatIsDestroyedMakesRoom) {
-  for (const uint64_t key : {1, 2, 3, 4}) {
-    Insert(key);
-    Use(key);
+  Fill();
+  for (const uint64_t key : {2, 3, 4}) {
+    shadow_.Remove(Known(key), Departure::kGone);
   }
-  for (const uint64_t key : {2, 3, 4}) Remove(key, Departure::kGone);
-  for (const uint64_t key : {5, 6, 7}) {
-    Insert(key);
-    Use(key);
+  for (const uint64_t key : {9, 10, 11}) {
+    Bring(key);
+    Submit({key});
   }
   // LRU still has 1, too.
-  Remove(1, Departure::kEvicted);
-  Insert(1);
-  Use(1);
-  EXPECT_TRUE(shadow_.in_debt());
+  Bring(12, 1);
+  Bring(1, 12);
+  Submit({1});
+  EXPECT_FALSE(shadow_.trusts());
+}
+
+TEST_F(LruShadowTest, WhatIsPinnedStaysInBoth) {
+  Fill();
+  shadow_.Remove(Known(1), Departure::kAside);
+  Known(1).in = nullptr;
+  Bring(9, 2);
+  Submit({9});
+  Bring(10, 3);
+  Submit({10});
+  shadow_.Insert(Known(1), 1);
+  Submit({1});
+  EXPECT_TRUE(shadow_.trusts());
 }
 
 TEST_F(LruShadowTest, CanStartInTheMidst) {
-  shadow_.SetCapacity(2);
-  for (const uint64_t key : {1, 2, 3, 4}) {
-    Insert(key);
-    Use(key);
-  }
-  shadow_.StartAt(log_.head());
-  for (int i = 0; i < 10; ++i) {
-    Swap(3, 4);
-    Swap(4, 3);
-  }
-  EXPECT_TRUE(shadow_.in_debt());
+  shadow_.Stop();
+  Fill();
+  Bring(9, 8);
+  Submit({9});
+  Bring(8, 9);
+  Submit({8});
+  shadow_.Start();
+  EXPECT_TRUE(shadow_.trusts());
+  Bring(9, 8);
+  Submit({9});
+  Bring(8, 9);
+  Submit({8});
+  EXPECT_FALSE(shadow_.trusts());
 }
 
 }  // namespace
