@@ -14,6 +14,11 @@ constexpr int64_t kMostAhead = 8;
 // What it was behind it makes up for by doing as LRU does while so many times
 // as much is moved: in the long run it may be worse by that part.
 constexpr int64_t kPenance = 100;
+// Where not all bos of a submission find room, what LRU would move depends on
+// where the holes are. So it is tried out: while so many fillings are moved,
+// once in so many.
+constexpr int64_t kProbe = 4;
+constexpr int64_t kProbeEvery = 256;
 // What is there counts as the room's size as an average over so many questions.
 constexpr int64_t kFillMemory = 16;
 
@@ -76,7 +81,7 @@ void LruShadow::MakeRoom(uint64_t bytes) {
 }
 
 void LruShadow::Submit() {
-  if (trusts_) Count();
+  Count();
   counted_ = log_.linked();
   Judge();
   moved_ = 0;
@@ -90,6 +95,7 @@ void LruShadow::Count() {
   for (Position use = counted_; use < log_.linked(); ++use) {
     const KnownBo& bo = bos_[log_.bo(use)];
     if (bo.lru_has && log_.IsLast(use)) kept += bo.bytes;
+    overfull_ |= !bo.here && !bo.gone;
   }
   for (Position use = counted_; use < log_.linked(); ++use) {
     KnownBo& bo = bos_[log_.bo(use)];
@@ -104,18 +110,35 @@ void LruShadow::Count() {
 void LruShadow::Judge() {
   const auto capacity = static_cast<int64_t>(capacity_);
   const auto moved = static_cast<int64_t>(moved_);
-  if (trusts_) {
-    debt_ += moved - static_cast<int64_t>(lru_moved_);
-    debt_ = std::max(debt_, -kMostAhead * capacity);
-    const auto lacking = static_cast<int64_t>(lacking_bytes_);
-    if (debt_ <= capacity / kTrust) return;
-    trusts_ = false;
-    debt_ = (debt_ + lacking) * kPenance;
-  } else if ((debt_ -= moved) <= 0) {
+  if (!trusts_) {
+    real_ += moved_;
+    told_ += lru_moved_;
+    if ((left_ -= moved) > 0) return;
+    truth_ = std::clamp<uint64_t>(
+        kOne * (real_ + capacity_) / (told_ + capacity_ + 1), kOne / 4,
+        4 * kOne);
     trusts_ = true;
-    debt_ = 0;
+    overfull_ = false;
+    until_probe_ = kProbeEvery * capacity;
     Align();
+    return;
   }
+  debt_ += moved - static_cast<int64_t>(lru_moved_ * truth_ / kOne);
+  debt_ = std::max(debt_, -kMostAhead * capacity);
+  until_probe_ -= moved;
+  if (debt_ > capacity / kTrust) {
+    Distrust((debt_ + static_cast<int64_t>(lacking_bytes_)) * kPenance);
+    debt_ = 0;
+  } else if (overfull_ && until_probe_ <= 0) {
+    Distrust(kProbe * capacity);
+  }
+}
+
+void LruShadow::Distrust(int64_t bytes) {
+  trusts_ = false;
+  left_ = bytes;
+  real_ = told_ = 0;
+  Align();
 }
 
 void LruShadow::Align() {

@@ -40,6 +40,8 @@ class LruShadow {
   void Forget(KnownBo& bo);
 
  private:
+  static constexpr uint64_t kOne = 64;
+
   void Set(KnownBo& bo, bool here, bool lru_has);
   // All bos in the log: LRU has what is here.
   void Align();
@@ -47,6 +49,7 @@ class LruShadow {
   void MakeRoom(uint64_t bytes);
   void Count();
   void Judge();
+  void Distrust(int64_t bytes);
 
   const UseLog& log_;
   KnownBos& bos_;
@@ -61,10 +64,19 @@ class LruShadow {
   // Of those that LRU has, and of those among them that are not here.
   uint64_t bytes_ = 0;
   uint64_t lacking_bytes_ = 0;
-  // Bytes moved by the policy and not by LRU, less those by LRU and not by it;
-  // while it is not trusted, what is left to make up for.
+  // Bytes moved by the policy and not by LRU, less those by LRU and not by it.
   int64_t debt_ = 0;
   bool trusts_ = true;
+  // Bytes to be moved until it is trusted again; and those moved meanwhile, by
+  // it and as told here. From these: what LRU moves really, of kOne.
+  int64_t left_ = 0;
+  uint64_t real_ = 0;
+  uint64_t told_ = 0;
+  uint64_t truth_ = kOne;
+  // Some found no room since it is trusted; and bytes to be moved until it is
+  // tried out what LRU moves.
+  bool overfull_ = false;
+  int64_t until_probe_ = 0;
   // In the submission that is not counted yet.
   uint64_t moved_ = 0;
   uint64_t lru_moved_ = 0;
