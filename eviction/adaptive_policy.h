@@ -9,19 +9,20 @@
 // is foretold to be used again, in that order; the entry whose turn comes last
 // goes first. An entry that was not used after that place is stale: stale ones
 // go before all others, the longest unused first. An arrival that is not
-// touched yet counts as used when it came. While all that has lately moved more
-// bytes than LRU would have, and while there is no such place, the order is
-// LRU's.
+// touched yet counts as used when it came. When all that has moved more bytes
+// than LRU would have, then for a while, and while there is no such place, the
+// order is LRU's. What is expected and finds no room in a submission counts as
+// used all the same.
 //
 // No parameters. A touch writes a line of the log. Following it, and what makes
 // the order, waits for a batch of touches or for First, and is left out while
 // nobody asks for First. Owns 60 bytes for each use in the log (12 of them for
 // the log itself, most for the bos it knows): a power of two, at least four for
 // each entry there ever was at a time, between 4,096 and 65,536. Entries that
-// were not used for that long go before all others. Allocates in Insert only,
-// when there are more entries, or bos in the log, than ever before. All verbs
-// take constant time, amortized, but After in the midst of a walk that did not
-// lead there. Thread-compatible.
+// were not used for that long go before all others. Touch allocates nothing;
+// the others do when there are more entries, or bos in the log or aside, than
+// ever before. All verbs take constant time, amortized, but After in the midst
+// of a walk that did not lead there. Thread-compatible.
 
 #include <cstddef>
 #include <cstdint>
