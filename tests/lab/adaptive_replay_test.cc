@@ -22,7 +22,8 @@ class Program {
  public:
   explicit Program(const std::vector<uint64_t>& bytes) {
     for (const uint64_t size : bytes) {
-      absl::StrAppend(&text_, "c ", ++bos_, " ", size, " t\nw ", bos_, " 0 ",
+      ++bos_;
+      absl::StrAppend(&text_, "c ", bos_, " ", size, " t\nw ", bos_, " 0 ",
                       size, "\n");
     }
     absl::StrAppend(&text_, "c ", bos_ + 1, " 4096 o\n");
