@@ -21,6 +21,7 @@ namespace twostep {
 class ArcPolicy final : public EvictionPolicy {
  public:
   void Insert(EvictionHook& entry) override;
+  void TouchArrival(EvictionHook&) override {}
   void Touch(EvictionHook& entry) override {
     if (IsFrequent(entry)) {
       frequent_.MoveToBack(entry);

@@ -15,6 +15,7 @@ class ClockPolicy final : public QueuePolicy {
  public:
   explicit ClockPolicy(int bits) : most_uses_((uint64_t{1} << bits) - 1) {}
 
+  void TouchArrival(EvictionHook&) override {}
   void Touch(EvictionHook& entry) override {
     if (entry.state() < most_uses_) entry.set_state(entry.state() + 1);
   }

@@ -82,6 +82,7 @@ void EvictionOrder::Put(Section& section, EvictionHook& entry,
   if (group->members_.empty()) {
     group->bytes_told_ = group->bytes_;
     section.policy->Insert(group->hook_);
+    group->hook_.set_arrived(owner_.touches_arrivals);
   }
   group->members_.PushBack(entry);
 }
@@ -101,7 +102,11 @@ void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
   SpinLockHolder hold(lock_);
   TellTouches();
   Put(SectionOf(place), entry, place.group);
-  if (place.group != nullptr) ++place.group->size_;
+  if (place.group != nullptr) {
+    ++place.group->size_;
+  } else {
+    entry.set_arrived(owner_.touches_arrivals);
+  }
   ++size_;
 }
 
@@ -153,6 +158,15 @@ void EvictionOrder::Tell(TouchLog& log) {
   telling_ = false;
 }
 
+void EvictionOrder::Use(EvictionPolicy& policy, EvictionHook& entry) {
+  if (entry.arrived()) {
+    entry.set_arrived(false);
+    policy.TouchArrival(entry);
+  } else {
+    policy.Touch(entry);
+  }
+}
+
 void EvictionOrder::TouchNow(EvictionHook& entry, const Place& place) {
   Section& section = SectionOf(place);
   if (entry.aside()) {
@@ -160,12 +174,12 @@ void EvictionOrder::TouchNow(EvictionHook& entry, const Place& place) {
     entry.set_aside(false);
     Put(section, entry, place.group);
     if (place.group == nullptr && owner_.touches_arrivals) {
-      section.policy->Touch(entry);
+      Use(*section.policy, entry);
     }
   } else if (place.group != nullptr) {
     place.group->members_.MoveToBack(entry);
   } else {
-    section.policy->Touch(entry);
+    Use(*section.policy, entry);
   }
 }
 
@@ -183,7 +197,10 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
     if (known) Put(section, entry, place.group);
   }
   if (known) Take(section, entry, place.group, why);
-  if (why != Departure::kAside) entry.set_state(0);
+  if (why != Departure::kAside) {
+    entry.set_state(0);
+    entry.set_arrived(false);
+  }
   if (place.group != nullptr) --place.group->size_;
   --size_;
   ++left_;
@@ -201,7 +218,7 @@ void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
     policy.Insert(group.hook_);
     if (!owner_.touches_arrivals) return;
   }
-  policy.Touch(group.hook_);
+  Use(policy, group.hook_);
 }
 
 void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {

@@ -125,6 +125,7 @@ class EvictionOrder {
   bool LogTouch(EvictionHook& entry);
   void TellTouches() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Tell(TouchLog& log) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  static void Use(EvictionPolicy& policy, EvictionHook& entry);
   void TouchNow(EvictionHook& entry, const Place& place)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static EvictionGroup& GroupOf(EvictionHook& hook);

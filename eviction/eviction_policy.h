@@ -19,9 +19,9 @@ class EvictionHook
     : public boost::intrusive::list_base_hook<
           boost::intrusive::link_mode<boost::intrusive::safe_link>> {
  public:
-  static constexpr int kStateBits = 62;
+  static constexpr int kStateBits = 61;
 
-  // The policy's own word on the entry, below 2^62; 0 for one that is new.
+  // The policy's own word on the entry, below 2^61; 0 for one that is new.
   uint64_t state() const { return word_ & kState; }
   void set_state(uint64_t state) {
     TWOSTEP_DCHECK(state <= kState);
@@ -34,11 +34,16 @@ class EvictionHook
   }
   bool group() const { return (word_ & kGroup) != 0; }
   void set_group() { word_ |= kGroup; }
+  bool arrived() const { return (word_ & kArrived) != 0; }
+  void set_arrived(bool arrived) {
+    word_ = (word_ & ~kArrived) | (arrived ? kArrived : 0);
+  }
 
  private:
   static constexpr uint64_t kState = (uint64_t{1} << kStateBits) - 1;
   static constexpr uint64_t kAside = uint64_t{1} << kStateBits;
   static constexpr uint64_t kGroup = kAside << 1;
+  static constexpr uint64_t kArrived = kGroup << 1;
 
   uint64_t word_ = 0;
 };
@@ -67,8 +72,8 @@ struct EvictionOwner {
   const void* context = nullptr;
   // 0: unknown. A policy then goes by what is there.
   uint64_t capacity_bytes = 0;
-  // Whether Touch is called, after Insert, for the use that an entry came in
-  // for. Otherwise Insert stands for that use.
+  // Whether TouchArrival is called, after Insert, for the use that an entry
+  // came in for. Otherwise Insert stands for that use.
   bool touches_arrivals = false;
   // Of how many departed entries a policy may remember the keys.
   uint32_t most_ghosts = 16384;
@@ -99,6 +104,10 @@ class EvictionPolicy {
   virtual void Insert(EvictionHook& entry) = 0;
   // `entry` was inserted and is used again.
   virtual void Touch(EvictionHook& entry) = 0;
+  // The use that `entry` came in for, which is not one more: policies that
+  // count uses have nothing to do. By default it puts the entry where a use
+  // does.
+  virtual void TouchArrival(EvictionHook& entry) { Touch(entry); }
   // After kAside the state is kept, otherwise the owner sets it to 0.
   virtual void Remove(EvictionHook& entry, Departure why) = 0;
   // The entry to give up first, and the one to give up after `entry`, which may

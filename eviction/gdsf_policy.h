@@ -29,6 +29,7 @@ class GdsfPolicy final : public EvictionPolicy {
                            std::max<uint64_t>(RankedEntries::NoteOf(entry), 1));
     entries_.Insert(entry, RankOf(entry));
   }
+  void TouchArrival(EvictionHook&) override {}
   void Touch(EvictionHook& entry) override {
     const uint64_t uses = RankedEntries::NoteOf(entry);
     if (uses < kMostUses) RankedEntries::SetNote(entry, uses + 1);

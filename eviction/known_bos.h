@@ -32,7 +32,7 @@ struct KnownBo {
 class KnownBos {
  public:
   // Numbers are above 0 and below this.
-  static constexpr uint32_t kEnd = 1u << 28;
+  static constexpr uint32_t kEnd = 1u << 27;
 
   KnownBo& operator[](uint32_t number) { return bos_[number]; }
   const KnownBo& operator[](uint32_t number) const { return bos_[number]; }

@@ -29,6 +29,7 @@ class LirsPolicy final : public EvictionPolicy {
   explicit LirsPolicy(double hir);
 
   void Insert(EvictionHook& entry) override;
+  void TouchArrival(EvictionHook&) override {}
   void Touch(EvictionHook& entry) override;
   void Remove(EvictionHook& entry, Departure why) override;
   bool TouchesBlindly() const override { return true; }

@@ -32,6 +32,7 @@ class S3FifoPolicy final : public EvictionPolicy {
       : parameters_(parameters) {}
 
   void Insert(EvictionHook& entry) override;
+  void TouchArrival(EvictionHook&) override {}
   void Touch(EvictionHook& entry) override {
     const uint64_t uses = SizedState::TagOf(entry) >> 1;
     if (uses < kMostUses) Mark(entry, InMain(entry), uses + 1);

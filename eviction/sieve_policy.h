@@ -16,6 +16,7 @@ class SievePolicy final : public EvictionPolicy {
  public:
   void Insert(EvictionHook& entry) override { queue_.PushBack(entry); }
   // The state is whether the entry was used since the hand came by.
+  void TouchArrival(EvictionHook&) override {}
   void Touch(EvictionHook& entry) override { entry.set_state(1); }
   void Remove(EvictionHook& entry, Departure) override {
     if (&entry == hand_) hand_ = queue_.Behind(entry);

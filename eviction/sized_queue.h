@@ -9,7 +9,7 @@
 
 namespace twostep {
 
-// The state of an entry: its bytes, below 2^55, and a tag below 2^8.
+// The state of an entry: its bytes, below 2^53, and a tag below 2^8.
 struct SizedState {
   static constexpr int kTagBits = 8;
   static constexpr uint64_t kTag = (uint64_t{1} << kTagBits) - 1;

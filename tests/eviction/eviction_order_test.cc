@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "twostep/eviction/clock_policy.h"
 #include "twostep/eviction/fifo_policy.h"
 #include "twostep/eviction/lru_policy.h"
 #include "twostep/machine/sync.h"
@@ -30,6 +31,11 @@ TEST(EvictionHook, ThePolicysWordAndTheOrdersMarkKeepApart) {
   EXPECT_TRUE(hook.aside());
   hook.set_aside(false);
   EXPECT_EQ(hook.state(), 5);
+  hook.set_arrived(true);
+  EXPECT_EQ(hook.state(), 5);
+  EXPECT_FALSE(hook.aside());
+  hook.set_state(kMost);
+  EXPECT_TRUE(hook.arrived());
 }
 
 // FIFO that keeps a count in each entry and writes down what it is told.
@@ -107,6 +113,26 @@ TEST(EvictionOrder, AUseOfAnEntryThatIsAsideIsAUse) {
     EXPECT_EQ(log.touches, touches_arrivals ? 1 : 0);
     order.Remove(hook, Departure::kGone);
   }
+}
+
+// A clock counts uses: the one that an entry came in for is none of them.
+TEST(EvictionOrder, AnArrivalAndItsTouchAreOneUse) {
+  EvictionOrder order(std::make_unique<ClockPolicy>(1));
+  order.Serve({.touches_arrivals = true});
+  std::array<EvictionHook, 3> hooks;
+  for (EvictionHook& hook : hooks) order.Insert(hook);
+  // Aside in between, as by a search of the same submission.
+  order.Visit({},
+              [&](EvictionHook&) { return EvictionOrder::Verdict::kAside; });
+  for (EvictionHook& hook : hooks) order.Touch(hook);
+  order.Touch(hooks[0]);
+  EvictionHook* first = nullptr;
+  order.Visit({}, [&](EvictionHook& hook) {
+    first = &hook;
+    return EvictionOrder::Verdict::kStop;
+  });
+  EXPECT_EQ(first, &hooks[1]);
+  for (EvictionHook& hook : hooks) order.Remove(hook, Departure::kGone);
 }
 
 TEST(EvictionOrder, HintsReachThePolicy) {
