@@ -93,6 +93,7 @@ void AdaptivePolicy::Forget(uint32_t number) {
   shadow_.Forget(bo);
   bo.last = 0;
   if (bo.in == nullptr) {
+    std::erase(aside_, number);
     bos_.Forget(number);
   } else if (!Unlogged(*bo.in)) {
     bo.in->set_state(kForgotten | uint64_t{number} << kBoShift);
@@ -115,10 +116,11 @@ void AdaptivePolicy::Note(EvictionBoundary boundary) {
 }
 
 void AdaptivePolicy::ForgetAside() {
-  for (const uint32_t number : aside_) {
+  while (!aside_.empty()) {
+    const uint32_t number = aside_.back();
+    aside_.pop_back();
     if (bos_[number].in == nullptr && bos_[number].last == 0) Forget(number);
   }
-  aside_.clear();
 }
 
 void AdaptivePolicy::CatchUp() {

@@ -256,6 +256,32 @@ TEST_F(AdaptiveOrder, AnArrivalOfLongAgoGoesFirst) {
               ElementsAre(0, 2, 4));
 }
 
+TEST_F(AdaptiveOrder, WhoIsEvictedFromAsideBeforeItsFirstUseIsForgottenOnce) {
+  policy_.Insert(entries_[0]);
+  for (const Departure why : {Departure::kAside, Departure::kEvicted}) {
+    policy_.Insert(entries_[1]);
+    policy_.Remove(entries_[1], why);
+  }
+  policy_.Note(EvictionBoundary::kSubmission);
+  for (const int key : {2, 3, 4, 5}) policy_.Insert(entries_[key]);
+  EXPECT_THAT(Keys(), ElementsAre(0, 2, 3, 4, 5));
+}
+
+// What a submission wants, and does not get, it uses elsewhere.
+TEST_F(AdaptiveOrder, WhatFindsNoRoomCountsAsUsed) {
+  for (int key = 0; key < 5; ++key) policy_.Insert(entries_[key]);
+  for (int frame = 0; frame < 3; ++frame) {
+    for (int key = 0; key < 5; ++key) policy_.Touch(entries_[key]);
+    policy_.First();
+    policy_.Expect(FactsOf(entries_[5]));
+    policy_.Note(EvictionBoundary::kSubmission);
+  }
+  // It is its turn, then 0's.
+  policy_.Insert(entries_[5]);
+  for (int key = 0; key < 5; ++key) policy_.Touch(entries_[key]);
+  EXPECT_EQ(Keys().back(), 5);
+}
+
 TEST_F(AdaptiveOrder, AnArrivalGoesFirstUntilItIsTouched) {
   for (Entry& entry : entries_) policy_.Insert(entry);
   Frames(3);
