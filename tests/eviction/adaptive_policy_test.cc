@@ -272,14 +272,15 @@ TEST_F(AdaptiveOrder, WhatFindsNoRoomCountsAsUsed) {
   for (int key = 0; key < 5; ++key) policy_.Insert(entries_[key]);
   for (int frame = 0; frame < 3; ++frame) {
     for (int key = 0; key < 5; ++key) policy_.Touch(entries_[key]);
-    policy_.First();
     policy_.Expect(FactsOf(entries_[5]));
     policy_.Note(EvictionBoundary::kSubmission);
   }
-  // It is its turn, then 0's.
-  policy_.Insert(entries_[5]);
-  for (int key = 0; key < 5; ++key) policy_.Touch(entries_[key]);
-  EXPECT_EQ(Keys().back(), 5);
+  policy_.Touch(entries_[0]);
+  policy_.Touch(entries_[1]);
+  EXPECT_THAT(Keys(), ElementsAre(1, 0, 4, 3, 2));
+  policy_.Expect(FactsOf(entries_[5]));
+  // Since 5 was used last only they were.
+  EXPECT_THAT(Keys(), ElementsAre(2, 3, 4, 1, 0));
 }
 
 TEST_F(AdaptiveOrder, AnArrivalGoesFirstUntilItIsTouched) {
