@@ -45,8 +45,10 @@ class Program {
     options.placements = {"ttm-like"};
     options.capacities = {
         Capacity{.text = absl::StrCat(percent, "%"), .percent = percent}};
+    const auto result = RunSweep(options);
+    EXPECT_TRUE(result.ok()) << result.status();
     std::vector<double> moved;
-    for (const SweepRow& row : RunSweep(options)->rows) {
+    for (const SweepRow& row : result->rows) {
       EXPECT_EQ(row.error, "");
       moved.push_back(static_cast<double>(row.bytes_moved));
     }
