@@ -253,8 +253,8 @@ absl::Status CpuMapping::SyncBytes(BufferObject& bo, ByteRange bytes,
   }
   if (status.ok() && bo.binder_ != nullptr && bytes.count != 0 &&
       bo.binder_->hands_over(*bo.binding_->port)) {
-    const PageCount end = static_cast<PageCount>(
-        BytesToPages(bytes.first + bytes.count));
+    const PageCount end =
+        static_cast<PageCount>(BytesToPages(bytes.first + bytes.count));
     PageCount page = static_cast<PageCount>(bytes.first >> kPageShift);
     while (page < end && bo.binding_->CpuOwns(page)) ++page;
     if (page < end) {

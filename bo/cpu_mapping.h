@@ -62,7 +62,8 @@ class CpuMapping : public UserMapping::FaultHandler {
   // between, just the bytes where they bounce, nothing where pages are shared.
   // kForCpu waits for device writes, within `limit`: errors as WaitForCpu.
   // kFailedPrecondition (kMisuse) naming a page that is the device's.
-  // REQUIRES: the bytes are within the bo, which is not reserved by this thread.
+  // REQUIRES: the bytes are within the bo, which is not reserved by this
+  // thread.
   static absl::Status SyncBytes(BufferObject& bo, ByteRange bytes,
                                 DmaBinder::Sync direction,
                                 const WaitLimit& limit = {});

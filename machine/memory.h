@@ -114,9 +114,9 @@ class PhysicalMemory {
 
   // Gives non-coherent devices their view. Before the first allocation.
   absl::Status SeparateDeviceView();
-  // Cache maintenance of bytes of a frame, in whole cache lines: the device sees
-  // what the CPU wrote, and the reverse. The rest of a line goes with it, as it
-  // does in hardware.
+  // Cache maintenance of bytes of a frame, in whole cache lines: the device
+  // sees what the CPU wrote, and the reverse. The rest of a line goes with it,
+  // as it does in hardware.
   static constexpr ByteRange kWholeFrame{0, kPageSize};
   void CleanForDevice(FrameNumber frame, ByteRange bytes = kWholeFrame);
   void InvalidateForCpu(FrameNumber frame, ByteRange bytes = kWholeFrame);

@@ -51,8 +51,8 @@ inline constexpr uint64_t kCacheLineSize = 64;
 // The cache lines that some of those bytes are in.
 constexpr ByteRange LinesOf(ByteRange bytes) {
   const uint64_t first = bytes.first & ~(kCacheLineSize - 1);
-  const uint64_t end = (bytes.first + bytes.count + kCacheLineSize - 1) &
-                       ~(kCacheLineSize - 1);
+  const uint64_t end =
+      (bytes.first + bytes.count + kCacheLineSize - 1) & ~(kCacheLineSize - 1);
   return {first, bytes.count == 0 ? 0 : end - first};
 }
 

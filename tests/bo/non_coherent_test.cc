@@ -65,7 +65,8 @@ TEST_P(NonCoherent, OwnershipGoesBothWaysAndNothingGoesByItself) {
   auto mapping = *CpuMapping::Create(bo);
   ASSERT_TRUE(mapping->Touch(PageRange{2, 1}, Access::kWrite).ok());
   const auto cpu = [&](uint64_t i) {
-    return memory.CpuBytes(bo->pages().frames()[i >> kPageShift])[i % kPageSize];
+    return memory.CpuBytes(
+        bo->pages().frames()[i >> kPageShift])[i % kPageSize];
   };
   const ByteRange page2{2 * kPageSize, kPageSize};
   EXPECT_EQ(Wrong(bo->size_bytes(), 1, 2, page2, cpu), 0);
@@ -84,9 +85,9 @@ TEST_P(NonCoherent, OwnershipGoesBothWaysAndNothingGoesByItself) {
 }
 
 TEST_P(NonCoherent, PartsOfPagesAreSyncedByTheCacheLine) {
-  const ByteRange kRanges[] = {{0, 1},       {63, 1},     {63, 2},
-                               {100, 60},    {4095, 1},   {4095, 2},
-                               {4000, 5000}, {64, 64},    {0, 4 * kPageSize},
+  const ByteRange kRanges[] = {{0, 1},       {63, 1},   {63, 2},
+                               {100, 60},    {4095, 1}, {4095, 2},
+                               {4000, 5000}, {64, 64},  {0, 4 * kPageSize},
                                {128, 0},     {16383, 1}};
   BoRef bo = MakeBound(4, 1);
   auto mapping = *CpuMapping::Create(bo);
@@ -124,8 +125,7 @@ TEST_P(NonCoherent, BytesOfAPageThatIsTheDevicesAreNobodyElsesToSync) {
   auto mapping = *CpuMapping::Create(bo);
   ASSERT_TRUE(mapping->Touch(PageRange{0, 2}, Access::kWrite).ok());
   for (const auto direction : {kForDevice, kForCpu}) {
-    EXPECT_TRUE(
-        CpuMapping::SyncBytes(*bo, {0, 2 * kPageSize}, direction).ok());
+    EXPECT_TRUE(CpuMapping::SyncBytes(*bo, {0, 2 * kPageSize}, direction).ok());
     const absl::Status status =
         CpuMapping::SyncBytes(*bo, {kPageSize, kPageSize + 1}, direction);
     EXPECT_EQ(KindOf(status), ErrorKind::kMisuse) << status;
