@@ -4,8 +4,11 @@
 // What the subcommands share. Each has a function that adds it to the command
 // line; when it is the one asked for, it runs and leaves its exit code.
 
+#include <vector>
+
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
+#include "twostep/stress/scenario.h"
 
 namespace twostep {
 
@@ -23,6 +26,8 @@ void AddPolicies(CLI::App& app, ExitCode* code);
 void AddReplay(CLI::App& app, ExitCode* code);
 void AddCompare(CLI::App& app, ExitCode* code);
 void AddMerge(CLI::App& app, ExitCode* code);
+// Of these scenarios.
+void AddStress(CLI::App& app, std::vector<Scenario> scenarios, ExitCode* code);
 
 }  // namespace twostep
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "twostep/cli/command.h"
+#include "twostep/stress/families.h"
 
 namespace twostep {
 namespace {
@@ -15,6 +16,7 @@ int Main(int argc, char** argv) {
   AddReplay(app, &code);
   AddCompare(app, &code);
   AddMerge(app, &code);
+  AddStress(app, AllScenarios(), &code);
   AddPolicies(app, &code);
   try {
     app.parse(argc, argv);

@@ -1,0 +1,99 @@
+#include "twostep/cli/stress_report.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "twostep/cli/figures.h"
+
+namespace twostep {
+namespace {
+
+// What is wrong with it, a line each.
+std::string Wrong(const StressRow& row) {
+  std::string text = absl::StrCat("\nWRONG  ", row.scenario, "\n");
+  const Verdict& sum = row.sum;
+  if (sum.bytes_wrong != 0) {
+    absl::StrAppend(&text, "  bytes   ", GroupedFigure(sum.bytes_wrong),
+                    " wrong, at least\n");
+  }
+  for (const Violation& violation : sum.violations) {
+    absl::StrAppend(&text, "  broken  ", violation.rule, ": ", violation.what,
+                    "\n");
+  }
+  if (sum.failures != 0) {
+    absl::StrAppend(&text, "  failed  ", GroupedFigure(sum.failures),
+                    " times, the first: ", sum.first_failure, "\n");
+  }
+  absl::StrAppend(&text, "  repeat  ", row.repeat, "\n");
+  return text;
+}
+
+}  // namespace
+
+std::string StressTable(const std::vector<StressRow>& rows) {
+  size_t width = 8;
+  for (const StressRow& row : rows) {
+    width = std::max(width, row.scenario.size());
+  }
+  const int name_width = static_cast<int>(width);
+  std::string text = absl::StrFormat(
+      "%-*s %5s %10s %9s %9s %13s %6s %6s %6s %8s\n", name_width, "scenario",
+      "seeds", "operations", "GPU evict", "DMA evict", "checked", "wrong",
+      "broken", "failed", "time");
+  Verdict all;
+  size_t unclean = 0;
+  for (const StressRow& row : rows) {
+    const Verdict& sum = row.sum;
+    absl::StrAppendFormat(
+        &text, "%-*s %5d %10s %9s %9s %13s %6s %6s %6s %6.2f s\n", name_width,
+        row.scenario, row.seeds, GroupedFigure(sum.operations),
+        GroupedFigure(sum.gpu_evictions), GroupedFigure(sum.dma_evictions),
+        BytesFigure(sum.bytes_checked), GroupedFigure(sum.bytes_wrong),
+        GroupedFigure(sum.rule_violations), GroupedFigure(sum.failures),
+        sum.seconds);
+    all.Add(sum);
+    unclean += sum.clean() ? 0 : 1;
+  }
+  for (const StressRow& row : rows) {
+    if (!row.sum.clean()) absl::StrAppend(&text, Wrong(row));
+  }
+  absl::StrAppendFormat(
+      &text, "%s%s  %s scenarios, %s of them wrong; %s checked in %.1f s\n",
+      unclean == 0 ? "" : "\n", unclean == 0 ? "clean" : "WRONG",
+      GroupedFigure(rows.size()), GroupedFigure(unclean),
+      BytesFigure(all.bytes_checked), all.seconds);
+  return text;
+}
+
+nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  bool clean = true;
+  for (const StressRow& row : rows) {
+    const Verdict& sum = row.sum;
+    clean &= sum.clean();
+    nlohmann::ordered_json violations = nlohmann::ordered_json::array();
+    for (const Violation& violation : sum.violations) {
+      violations.push_back(
+          {{"rule", violation.rule}, {"what", violation.what}});
+    }
+    list.push_back({{"scenario", row.scenario},
+                    {"first_seed", row.first_seed},
+                    {"seeds", row.seeds},
+                    {"operations", sum.operations},
+                    {"gpu_evictions", sum.gpu_evictions},
+                    {"dma_evictions", sum.dma_evictions},
+                    {"bytes_checked", sum.bytes_checked},
+                    {"bytes_wrong", sum.bytes_wrong},
+                    {"rule_violations", sum.rule_violations},
+                    {"violations", std::move(violations)},
+                    {"failures", sum.failures},
+                    {"first_failure", sum.first_failure},
+                    {"wall_seconds", sum.seconds},
+                    {"clean", sum.clean()},
+                    {"repeat", row.repeat}});
+  }
+  return {{"clean", clean}, {"rows", std::move(list)}};
+}
+
+}  // namespace twostep

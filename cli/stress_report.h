@@ -1,0 +1,32 @@
+#ifndef CLI_STRESS_REPORT_H_
+#define CLI_STRESS_REPORT_H_
+
+// What `twostep stress` tells: a table for people, JSON for programs.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+#include "twostep/stress/scenario.h"
+
+namespace twostep {
+
+// One scenario, with as many seeds as were played.
+struct StressRow {
+  std::string scenario;
+  uint64_t first_seed = 0;
+  uint64_t seeds = 0;
+  Verdict sum;
+  // Where not all was well: the command that plays the last seed again.
+  std::string repeat;
+};
+
+// Lines of columns, then what went wrong where, then the sum as one line.
+std::string StressTable(const std::vector<StressRow>& rows);
+// docs/stress.md lists the keys.
+nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows);
+
+}  // namespace twostep
+
+#endif  // CLI_STRESS_REPORT_H_

@@ -1,0 +1,180 @@
+// twostep stress as its user meets it, with scenarios that go wrong on purpose.
+
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "twostep/cli/command.h"
+#include "twostep/stress/world.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Copies one page less than it should, when a bo leaves VRAM.
+class LosingHooks final : public DeviceHooks {
+ public:
+  absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                             absl::Span<const Fence> dependencies) override {
+    if (job.from.kind == CopySide::Kind::kVram) {
+      job.from.pages.pop_back();
+      job.to.pages.pop_back();
+      --job.pages;
+    }
+    return DeviceHooks::Copy(engine, std::move(job), dependencies);
+  }
+};
+
+// Twice what VRAM holds, written, and written again.
+void Overfill(const StressOptions& options, DeviceHooks* hooks,
+              Verdict* verdict) {
+  WorldOptions world_options = WorldOptions::Of(options);
+  world_options.hooks = hooks;
+  World world(world_options, verdict);
+  std::vector<KnownBo*> bos;
+  for (int i = 0; i < 8; ++i) {
+    bos.push_back(world.Make(options.gpu.vram_bytes / 4));
+  }
+  for (int round = 0; round < 2; ++round) {
+    for (KnownBo* bo : bos) {
+      world.Expect(world.Submit({.uses = {{bo}}, .places = {&kInVram, 1}}),
+                   "a submission");
+    }
+  }
+}
+
+std::vector<Scenario> Ours() {
+  return {
+      {"test", "sound", "all well",
+       [](const StressOptions& options, Verdict* verdict) {
+         Overfill(options, nullptr, verdict);
+       }},
+      {"test", "loses-a-page", "a copy that is short",
+       [](const StressOptions& options, Verdict* verdict) {
+         LosingHooks hooks;
+         Overfill(options, options.seed < 2 ? nullptr : &hooks, verdict);
+       }},
+      {"test", "asks-too-much", "more than VRAM in one bo",
+       [](const StressOptions& options, Verdict* verdict) {
+         World world(WorldOptions::Of(options), verdict);
+         KnownBo* bo = world.Make(2 * options.gpu.vram_bytes);
+         world.Expect(world.Submit({.uses = {{bo}}, .places = {&kInVram, 1}}),
+                      "the large one");
+       }},
+  };
+}
+
+struct Ran {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+Ran Stress(const std::string& arguments) {
+  CLI::App app;
+  ExitCode code = kExitBadInput;
+  AddStress(app, Ours(), &code);
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  try {
+    app.parse(absl::StrCat("stress ", arguments));
+  } catch (const CLI::ParseError&) {
+    code = kExitBadInput;
+  }
+  std::fflush(stdout);
+  return {code, testing::internal::GetCapturedStdout(),
+          testing::internal::GetCapturedStderr()};
+}
+
+TEST(StressCommand, AllWellIsATableAndExitZero) {
+  const Ran ran = Stress("sound --seeds 2");
+  EXPECT_EQ(ran.code, 0) << ran.out << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("test/sound     2 "));
+  EXPECT_THAT(ran.out, HasSubstr("clean  1 scenarios, 0 of them wrong"));
+  EXPECT_THAT(ran.out, Not(HasSubstr("WRONG")));
+}
+
+TEST(StressCommand, AByteThatIsLostIsExitOneAndTheCommandThatRepeatsIt) {
+  const Ran ran = Stress("'loses*' --seeds 5 --threads 3");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("WRONG  test/loses-a-page\n  bytes "));
+  EXPECT_THAT(
+      ran.out,
+      HasSubstr("./twostep stress test/loses-a-page --seed 2 --threads 3\n"));
+}
+
+TEST(StressCommand, ACallThatFailsIsExitOneAndSaysWhy) {
+  const Ran ran = Stress("test/asks-too-much");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("failed  1 times, the first: the large one"));
+  EXPECT_THAT(ran.out, HasSubstr("test/asks-too-much --seed 0\n"));
+}
+
+TEST(StressCommand, OneThatGoesWrongDoesNotStopTheOthers) {
+  const Ran ran = Stress("");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("3 scenarios, 1 of them wrong"));
+}
+
+TEST(StressCommand, ListNamesWhatMatches) {
+  const Ran ran = Stress("--list 's*nd' test/asks*");
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_THAT(ran.out, HasSubstr("test/sound "));
+  EXPECT_THAT(ran.out, HasSubstr("more than VRAM in one bo\n"));
+  EXPECT_THAT(ran.out, Not(HasSubstr("loses")));
+}
+
+TEST(StressCommand, JsonHasARowForEachScenario) {
+  const std::string path = testing::TempDir() + "/stress.json";
+  const Ran ran = Stress("sound loses-a-page --seed 2 --json " + path);
+  EXPECT_EQ(ran.code, 1);
+  std::ifstream file(path);
+  const nlohmann::json object = nlohmann::json::parse(file);
+  EXPECT_FALSE(object["clean"]);
+  ASSERT_EQ(object["rows"].size(), 2);
+  EXPECT_EQ(object["rows"][0]["scenario"], "test/sound");
+  EXPECT_EQ(object["rows"][1]["clean"], false);
+  EXPECT_EQ(object["rows"][1]["repeat"],
+            "./twostep stress test/loses-a-page --seed 2");
+  for (const char* key :
+       {"first_seed", "seeds", "operations", "gpu_evictions", "dma_evictions",
+        "bytes_checked", "bytes_wrong", "rule_violations", "violations",
+        "failures", "first_failure", "wall_seconds"}) {
+    EXPECT_TRUE(object["rows"][0].contains(key)) << key;
+  }
+}
+
+TEST(StressCommand, BadInputIsExitTwoAndSaysWhat) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"suond", "near to it: test/sound"},
+      {"'x*'", "no scenario is called 'x*'"},
+      {"sound --machine /nowhere.toml", "/nowhere.toml"},
+      {"sound --json /nowhere/x.json", "/nowhere/x.json"},
+      {"sound --seeds 0", ""},
+      {"sound --threads -1", ""},
+      {"sound --duration -1", ""},
+      {"sound --seed lots", ""},
+      {"sound --colour red", ""},
+  };
+  for (const auto& [arguments, message] : cases) {
+    const Ran ran = Stress(arguments);
+    EXPECT_EQ(ran.code, 2) << arguments;
+    EXPECT_THAT(ran.err, HasSubstr(message)) << arguments;
+  }
+}
+
+TEST(StressCommand, UnbackedChecksNoBytes) {
+  const Ran ran = Stress("sound --unbacked");
+  EXPECT_EQ(ran.code, 0) << ran.out;
+  EXPECT_THAT(ran.out, HasSubstr("0 B checked"));
+}
+
+}  // namespace
+}  // namespace twostep
