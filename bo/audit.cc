@@ -293,7 +293,7 @@ void Audit::CheckTotals(const Totals& totals) {
   for (const MemoryManager* manager : managers) {
     if (manager == nullptr) continue;
     Compare("R3", absl::StrCat("entries in the order of ", manager->name()),
-            manager->order().size(), found(totals.in_memory_order, manager));
+            manager->order_size(), found(totals.in_memory_order, manager));
     if (manager->kind() == MemoryManager::Kind::kNowhere) continue;
     Compare("R13", absl::StrCat("pages of ", manager->name()),
             manager->used_pages(), found(totals.memory_type_pages, manager));

@@ -56,7 +56,7 @@ absl::Status BufferObject::ReserveStatus(
 
 void BufferObject::Unreserve() {
   if (flags_ & kInMemoryOrder) {
-    manager_->order().Touch(memory_hook_, MemoryPlace());
+    memory_order().Touch(memory_hook_, MemoryPlace());
   }
   if (flags_ & kInDmaOrder) {
     binder_->order().Touch(dma_hook_, DmaPlace(*binder_));
@@ -114,7 +114,7 @@ EvictionOrder::Place BufferObject::PlaceIn(EvictionOrder& order,
 
 EvictionOrder::Place BufferObject::MemoryPlace() const {
   if (client_ == nullptr && bulk_ == nullptr) return {};
-  return PlaceIn(manager_->order(),
+  return PlaceIn(memory_order(),
                  manager_->fixed() ? Resource::kDevice : Resource::kHost);
 }
 
@@ -157,7 +157,7 @@ void BufferObject::JoinOrders() {
       manager_->kind() != MemoryManager::Kind::kNowhere || pages_.present();
   if (in_memory_order && !(flags_ & kInMemoryOrder)) {
     flags_ |= kInMemoryOrder;
-    manager_->order().Insert(memory_hook_, MemoryPlace());
+    memory_order().Insert(memory_hook_, MemoryPlace());
   }
   if (binder_ != nullptr && binder_->can_run_out() && !(flags_ & kInDmaOrder)) {
     flags_ |= kInDmaOrder;
@@ -168,7 +168,7 @@ void BufferObject::JoinOrders() {
 void BufferObject::LeaveMemoryOrder(Departure why) {
   if (!(flags_ & kInMemoryOrder)) return;
   flags_ &= ~kInMemoryOrder;
-  manager_->order().Remove(memory_hook_, why, MemoryPlace());
+  memory_order().Remove(memory_hook_, why, MemoryPlace());
 }
 
 void BufferObject::LeaveDmaOrder(DmaBinder& binder, Departure why) {

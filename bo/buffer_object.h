@@ -125,8 +125,7 @@ class alignas(64) BufferObject {
   static constexpr uint8_t kPurged = 2;
   // Pages are in the hands of the CPU that the device must take back first.
   static constexpr uint8_t kCpuOwnsPages = 4;
-  // Whether it stands in the order of its manager, of its binder. The hooks say
-  // so as well, but only to who holds the lock of the order.
+  // Whether it stands in the order of its manager, of its binder.
   static constexpr uint8_t kInMemoryOrder = 8;
   static constexpr uint8_t kInDmaOrder = 16;
   // From this bit on: what its client is charged for, a bit for each Resource.
@@ -149,6 +148,12 @@ class alignas(64) BufferObject {
   // Gives back what it is charged for and holds no more.
   void Uncharge();
 
+  // REQUIRES: it stands in no order of a manager.
+  void SetManager(MemoryManager& manager, uint8_t order = 0) {
+    manager_ = &manager;
+    order_ = order;
+  }
+  EvictionOrder& memory_order() const { return manager_->order(order_); }
   // Into the eviction orders of where it is now, where it is not in them yet; a
   // pinned bo into none. And out of them.
   void JoinOrders();
@@ -163,10 +168,9 @@ class alignas(64) BufferObject {
   ReservationLock lock_;
   uint16_t pins_ = 0;
   uint8_t flags_ = 0;
-  // In a TT or fixed memory type: the first page, in the manager's space.
-  PageCount start_ = 0;
-  // The manager's name for the block.
-  uint32_t node_ = 0;
+  uint8_t order_ = 0;    // of its manager's
+  PageCount start_ = 0;  // the first page, in the manager's space
+  uint32_t node_ = 0;    // the manager's name for the block
   const uint32_t slot_;  // in the slab
   MemoryManager* manager_;
   DmaBinder* binder_ = nullptr;

@@ -78,7 +78,6 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
        ++type) {
     device->binders_[type] = &host.binder(static_cast<DmaType>(type));
   }
-  device->managers_[0] = &host.system_manager();
   if (config.aperture_bytes != 0) {
     auto tt = MakeTtManager(config.aperture_bytes, host.MakePolicy());
     if (!tt.ok()) return tt.status();
@@ -98,7 +97,9 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
   device->copy_engine_ = std::make_unique<CopyEngine>(
       machine.NewTimeline(absl::StrCat(config.name, ".copy")), machine.clock(),
       machine.cost(), machine.memory(), *device->port_);
-  host.AddDevice(*device);
+  device->managers_[static_cast<int>(MemoryType::kSystem)] =
+      &host.system_manager();
+  device->system_order_ = host.AddDevice(*device);
   return device;
 }
 
@@ -233,9 +234,8 @@ MemoryManager* Device::Adopt(std::unique_ptr<MemoryManager> manager) {
 }
 
 void Device::Note(EvictionBoundary boundary) {
-  for (MemoryManager* manager : managers_) {
-    if (manager != nullptr) manager->order().Note(boundary);
-  }
+  host_.system_manager().order(system_order_).Note(boundary);
+  for (const auto& manager : own_managers_) manager->order().Note(boundary);
   for (DmaBinder* binder : binders_) {
     if (binder != nullptr) binder->order().Note(boundary);
   }

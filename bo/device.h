@@ -158,6 +158,7 @@ class Device {
   friend class CpuMapping;
   friend class Evacuation;
   friend class Mover;
+  friend class Sharing;
 
   Device(Host& host, std::string name);
   // Why nothing can be validated. REQUIRES: not running.
@@ -183,6 +184,7 @@ class Device {
   DeviceHooks* hooks_ = &default_hooks_;
   std::array<DmaBinder*, kMaxDmaTypes> binders_{};
   std::array<MemoryManager*, kMaxMemoryTypes> managers_{};
+  uint8_t system_order_ = 0;
   Atomic<DeviceState> state_{DeviceState::kRunning};
   Atomic<bool> copies_{true};
   Mutex life_mutex_;

@@ -68,8 +68,13 @@ Host::Host(Machine& machine, HostOptions options,
                MakeCoherentBinder(machine, MakePolicy()),
                MakeCmaBinder(machine, MakePolicy())},
       names_(options_.name_seed) {
-  system_manager_->order().Serve(BoHooks::OwnerOf(*system_manager_),
-                                 make_policy_);
+  while (system_manager_->orders() < kSystemOrders) {
+    system_manager_->AddOrder(MakePolicy());
+  }
+  for (uint8_t i = 0; i < kSystemOrders; ++i) {
+    system_manager_->order(i).Serve(BoHooks::OwnerOf(*system_manager_),
+                                    make_policy_);
+  }
   for (auto& binder : binders_) {
     binder->order().Serve(BoHooks::OwnerOf(*binder), make_policy_);
   }
@@ -239,7 +244,7 @@ void Host::DiscardStorage(BufferObject& bo) {
   // Whoever had the pages has them no more.
   bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   bo.fences_.Clear();
-  bo.manager_ = system_manager_.get();
+  bo.SetManager(*system_manager_);
 }
 
 void Host::AddGhost(Ghost ghost) {
@@ -393,9 +398,10 @@ absl::InlinedVector<DmaBinder*, 16> Host::Binders() const {
   return binders;
 }
 
-void Host::AddDevice(Device& device) {
+uint8_t Host::AddDevice(Device& device) {
   MutexLock lock(mutex_);
   devices_.push_back(&device);
+  return static_cast<uint8_t>(devices_made_++ % kSystemOrders);
 }
 
 void Host::RemoveDevice(Device& device) {

@@ -130,11 +130,11 @@ class Host {
   Host(Machine& machine, HostOptions options,
        EvictionPolicyFactory make_policy);
   void RemoveClient(Client& client);
-  void AddDevice(Device& device);
+  // Returns which of SYSTEM's orders its bos stand in: devices take turns.
+  uint8_t AddDevice(Device& device);
   void RemoveDevice(Device& device);
-  // The last reference is gone. A bo that an evictor is at work on is left to
-  // whoever comes by once it is free: this must not wait, its thread may hold
-  // reservations.
+  // The last reference is gone. Must not wait: a bo that an evictor is at work
+  // on is left to whoever comes by once it is free.
   void Retire(BufferObject& bo);
   // REQUIRES: reserved by this thread.
   void Destroy(BufferObject& bo);
@@ -161,6 +161,7 @@ class Host {
   std::unique_ptr<DmaBinding> TakeBinding();
   void ReturnBinding(std::unique_ptr<DmaBinding> binding);
 
+  static constexpr uint8_t kSystemOrders = 8;
   static constexpr size_t kMaxSpares = 64;  // storage, bindings
 
   Machine& machine_;
@@ -184,6 +185,7 @@ class Host {
   Atomic<bool> any_retiring_{false};
   std::vector<Client*> clients_ ABSL_GUARDED_BY(mutex_);
   std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
+  size_t devices_made_ ABSL_GUARDED_BY(mutex_) = 0;
   std::list<DmaPort> joint_ports_ ABSL_GUARDED_BY(mutex_);
   // Each comes and goes with its bo reserved.
   std::vector<KernelMapping*> kernel_mappings_ ABSL_GUARDED_BY(mutex_);

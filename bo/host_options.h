@@ -9,7 +9,7 @@
 #include <string>
 
 #include "twostep/eviction/policy_registry.h"
-#include "twostep/machine/sync.h"
+#include "twostep/machine/counter.h"
 
 namespace twostep {
 
@@ -38,12 +38,12 @@ struct HostOptions {
 
 // Counts since the host was made, in bytes or events.
 struct MoveStats {
-  Atomic<uint64_t> to_fixed_bytes{0};
-  Atomic<uint64_t> from_fixed_bytes{0};
-  Atomic<uint64_t> swap_out_bytes{0};
-  Atomic<uint64_t> swap_in_bytes{0};
-  Atomic<uint64_t> cpu_faults{0};
-  Atomic<uint64_t> purges{0};
+  Counter to_fixed_bytes;
+  Counter from_fixed_bytes;
+  Counter swap_out_bytes;
+  Counter swap_in_bytes;
+  Counter cpu_faults;
+  Counter purges;
 };
 
 // What Host::Shrink gave back.

@@ -383,7 +383,7 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
   const FenceSet moves = bo.fences_;
   host_.DiscardStorage(bo);
   bo.fences_.AddAll(moves, FenceUse::kMove);
-  bo.manager_ = &to;
+  bo.SetManager(to);
   bo.start_ = static_cast<PageCount>(block.start);
   bo.node_ = block.node;
   bo.JoinOrders();
@@ -427,7 +427,7 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
   KillMappings(bo, PageRange{0, pages});
   if (!bo.fences_.Supersede(moved)) bo.flags_ |= BufferObject::kPurged;
   bo.manager_->FreeAfter(bo.block(), pages, &bo.fences_);
-  bo.manager_ = &host_.system_manager();
+  bo.SetManager(host_.system_manager(), device.system_order_);
   if (aperture) ShowInAperture(bo, to, block);
   bo.JoinOrders();
   Notify(bo, BoEvent::kMoved);

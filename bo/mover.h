@@ -153,6 +153,10 @@ class Mover {
   // be done.
   Result MakeRoom(Room* room, absl::FunctionRef<Result()> evict);
   Result Close(Room* room);
+  // Without a ticket for as long as it need not wait: they come from one
+  // counter, which all threads write.
+  ReservationLock::Outcome LockAged(ReservationLock& lock);
+  void ComeOfAge();
   Result EvictForSpace(MemoryManager& manager, const SpaceRequest& request);
   Result EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                      PageCount pages, DmaPort& port);

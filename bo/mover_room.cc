@@ -63,10 +63,18 @@ void Mover::Settle(BufferObject& victim, Result result) {
 
 // --- Room ---
 
-Mover::Result Mover::Close(Room* room) {
+ReservationLock::Outcome Mover::LockAged(ReservationLock& lock) {
+  if (lock.TryLock()) return ReservationLock::Outcome::kTaken;
+  ComeOfAge();
+  return lock.LockWithin(wait_, ReservationLock::Meeting::kBackOff);
+}
+
+void Mover::ComeOfAge() {
   if (!Ticket::Exists()) late_ticket_.emplace();
-  const ReservationLock::Outcome outcome =
-      room->gate.LockWithin(wait_, ReservationLock::Meeting::kBackOff);
+}
+
+Mover::Result Mover::Close(Room* room) {
+  const ReservationLock::Outcome outcome = LockAged(room->gate);
   room->closed = outcome == ReservationLock::Outcome::kTaken;
   if (room->closed && room->binder != nullptr) room->binder->AwaitBinds();
   return Reserved(outcome, nullptr, &room->gate);
@@ -91,6 +99,7 @@ Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
   if (result == Result::kShort && !settled) {
     room->left = left_;
     ++room->settles;
+    ComeOfAge();
     result = Reserved(transit_.WaitForOthers(wait_), nullptr, nullptr);
   }
   return result == Result::kShort ? Short() : result;
@@ -108,9 +117,7 @@ Mover::Result Mover::AwaitVictim(
     }
     return Result::kShort;
   }
-  const Result result =
-      Reserved(bo->lock_.LockWithin(wait_, ReservationLock::Meeting::kBackOff),
-               bo, nullptr);
+  const Result result = Reserved(LockAged(bo->lock_), bo, nullptr);
   if (result != Result::kDone) return result;
   if (fits(*bo)) {
     awaited_.push_back(bo);
@@ -369,7 +376,7 @@ void Mover::ShowInAperture(BufferObject& bo, MemoryManager& manager,
     addresses[i] = bo.binding_->Address(bo.pages_, i);
   }
   manager.Bind(block, addresses);
-  bo.manager_ = &manager;
+  bo.SetManager(manager);
   bo.start_ = static_cast<PageCount>(block.start);
   bo.node_ = block.node;
   Notify(bo, BoEvent::kGpuBound);
@@ -383,7 +390,7 @@ void Mover::HideFromAperture(BufferObject& bo) {
 
 void Mover::LeaveAperture(BufferObject& bo) {
   bo.manager_->Free(bo.block(), bo.page_count());
-  bo.manager_ = &host_.system_manager();
+  bo.SetManager(host_.system_manager(), bo.device_->system_order_);
 }
 
 // --- Step 1: DMA resources ---

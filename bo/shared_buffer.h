@@ -73,6 +73,8 @@ class SharedAttachment {
   //                        constraints, and whose they are
   //   kFailedPrecondition  the bo is pinned where, or as, this device cannot
   //                        use it; or the device is gone
+  //   kUnavailable         also while the device is suspended; what is mapped
+  //                        stays so meanwhile
   // After an error the contents are kept, and no other attachment is mapped
   // that was not before.
   absl::Status Map(ValidateContext* context);

@@ -213,6 +213,9 @@ absl::Status Sharing::Map(SharedAttachment& attachment,
                                   " is to be mapped for a device that is "
                                   "gone"));
   }
+  if (attachment.device_->state() != DeviceState::kRunning) {
+    return attachment.device_->StateError();
+  }
   auto types = Suitable();
   if (!types.ok()) {
     return MakeError(KindOf(types.status()),

@@ -1,6 +1,7 @@
 #include "twostep/bo/victim_search.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/host.h"
@@ -11,7 +12,18 @@ namespace twostep {
 using Verdict = EvictionOrder::Verdict;
 
 VictimSearch::Orders VictimSearch::OrdersWithFrames(Host& host) {
-  Orders orders{&host.system_manager().order()};
+  // Of SYSTEM's orders the longest comes first: its devices have the most there
+  // that they do not use.
+  absl::InlinedVector<std::pair<size_t, EvictionOrder*>, 8> by_size;
+  MemoryManager& system = host.system_manager();
+  for (uint8_t i = 0; i < system.orders(); ++i) {
+    by_size.emplace_back(system.order(i).size(), &system.order(i));
+  }
+  std::stable_sort(
+      by_size.begin(), by_size.end(),
+      [](const auto& a, const auto& b) { return a.first > b.first; });
+  Orders orders;
+  for (const auto& [size, order] : by_size) orders.push_back(order);
   for (MemoryManager* manager : host.Managers(MemoryManager::Kind::kAperture)) {
     orders.push_back(&manager->order());
   }

@@ -52,9 +52,8 @@ EvictionFacts EvictionOrder::FactsOf(const void* order,
       .bytes = GroupOf(const_cast<EvictionHook&>(entry)).bytes_told_};
 }
 
-EvictionOrder::Section& EvictionOrder::SectionOf(const Place& place) {
-  if (place.account == nullptr) return shared_;
-  const EvictionAccountPtr& account = *place.account;
+EvictionOrder::Section& EvictionOrder::SectionOf(
+    const EvictionAccountPtr& account) {
   Section* unused = nullptr;
   for (const auto& section : budgeted_) {
     if (section->account == account) return *section;
@@ -148,7 +147,9 @@ bool EvictionOrder::LogTouch(EvictionHook& entry) {
 }
 
 void EvictionOrder::TellTouches() {
-  for (const auto& log : made_logs_) Tell(*log);
+  for (const auto& log : made_logs_) {
+    if (!log->empty()) Tell(*log);
+  }
 }
 
 void EvictionOrder::Tell(TouchLog& log) {

@@ -132,7 +132,11 @@ class EvictionOrder {
   static EvictionFacts FactsOf(const void* order, const EvictionHook& entry);
   // The owner as policies see it: groups are entries, too.
   EvictionOwner OwnerForPolicies() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  Section& SectionOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  Section& SectionOf(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return place.account == nullptr ? shared_ : SectionOf(*place.account);
+  }
+  Section& SectionOf(const EvictionAccountPtr& account)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Put(Section& section, EvictionHook& entry, EvictionGroup* group)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Take(Section& section, EvictionHook& entry, EvictionGroup* group,

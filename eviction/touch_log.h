@@ -34,6 +34,10 @@ class TouchLog {
     end_.store(end + 1, std::memory_order_release);
     return end + 1 - first_.load(std::memory_order_acquire);
   }
+  bool empty() const {
+    return first_.load(std::memory_order_relaxed) ==
+           end_.load(std::memory_order_acquire);
+  }
   // Hands out all, the oldest first.
   template <typename Use>
   void Take(Use use) {

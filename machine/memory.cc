@@ -205,7 +205,11 @@ uint64_t PhysicalMemory::FramesWanted() const {
 
 void PhysicalMemory::NoteLevel() {
   if (low_watermark_ == 0) return;
-  below_low_.store(FramesWanted() != 0, std::memory_order_relaxed);
+  const bool below = FramesWanted() != 0;
+  // Every operation looks at it: it stays in the readers' caches.
+  if (below != below_low_.load(std::memory_order_relaxed)) {
+    below_low_.store(below, std::memory_order_relaxed);
+  }
 }
 
 Shortage::Kind PhysicalMemory::TakeForBos(std::span<FrameNumber> out,

@@ -165,7 +165,7 @@ class PhysicalMemory {
   uint64_t low_watermark_ = 0;
   uint64_t high_watermark_ = 0;
   uint64_t page_limit_ ABSL_GUARDED_BY(lock_) = ~uint64_t{0};
-  Atomic<bool> below_low_{false};
+  alignas(64) Atomic<bool> below_low_{false};
 };
 
 }  // namespace twostep

@@ -11,6 +11,12 @@ MemoryManager::MemoryManager(std::string name, Kind kind, uint64_t pages,
       pages_(pages),
       order_(std::move(policy)) {}
 
+size_t MemoryManager::order_size() const {
+  size_t size = order_.size();
+  for (const auto& order : more_orders_) size += order->size();
+  return size;
+}
+
 Shortage::Kind MemoryManager::Allocate(const SpaceRequest& request,
                                        SpaceBlock* block) {
   if (!in_use()) return Shortage::Kind::kNotInUse;

@@ -8,7 +8,10 @@
 // To add a memory type, derive and override the private virtuals; the public
 // calls keep the accounts around them. Thread-safe.
 
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
@@ -43,8 +46,21 @@ class MemoryManager {
   uint64_t used_pages() const {
     return used_pages_.load(std::memory_order_relaxed);
   }
-  EvictionOrder& order() { return order_; }
-  const EvictionOrder& order() const { return order_; }
+  // Most have one. More are for who knows which bo stands in which; they are
+  // added before the first bo comes.
+  EvictionOrder& order(uint8_t i = 0) {
+    return i == 0 ? order_ : *more_orders_[i - 1];
+  }
+  const EvictionOrder& order(uint8_t i = 0) const {
+    return i == 0 ? order_ : *more_orders_[i - 1];
+  }
+  uint8_t orders() const {
+    return static_cast<uint8_t>(1 + more_orders_.size());
+  }
+  void AddOrder(std::unique_ptr<EvictionPolicy> policy) {
+    more_orders_.push_back(std::make_unique<EvictionOrder>(std::move(policy)));
+  }
+  size_t order_size() const;  // of all together
   // Bos evicted from here, and the pages that cannot be.
   Atomic<uint64_t>& evictions() { return evictions_; }
   Atomic<uint64_t>& pinned_pages() { return pinned_pages_; }
@@ -125,6 +141,7 @@ class MemoryManager {
   Atomic<uint64_t> evictions_{0};
   Atomic<uint64_t> pinned_pages_{0};
   EvictionOrder order_;
+  std::vector<std::unique_ptr<EvictionOrder>> more_orders_;
   ReservationLock gate_;
   // Whether freed_fences_ may hold anything: spares the lock when not.
   Atomic<bool> freed_pending_{false};

@@ -23,10 +23,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "tests/allocation_count.h"
 #include "twostep/bo/device.h"
@@ -319,8 +321,8 @@ void EvictAmong(benchmark::State& state, Others others) {
 // As many threads as the row's argument, each on bos of its own. The figure to
 // compare is items_per_second, of all of them.
 void OnThreads(benchmark::State& state,
-               absl::FunctionRef<void(int thread, size_t i)> step) {
-  constexpr size_t kSteps = 1'000'000;
+               absl::FunctionRef<void(size_t thread, size_t i)> step) {
+  constexpr size_t kSteps = 300'000;
   const int threads = static_cast<int>(state.range(0));
   for (auto _ : state) {
     Atomic<int> ready{0};
@@ -341,24 +343,32 @@ void OnThreads(benchmark::State& state,
                           static_cast<int64_t>(kSteps));
 }
 
-void HitsOnThreads(benchmark::State& state) {
-  constexpr size_t kBos = 1024;  // of each thread
-  const size_t count = kBos * static_cast<size_t>(state.range(0));
-  Rig rig({.vram_pages = count});
-  rig.MakeIn(kVram, count);
-  OnThreads(state, [&](int thread, size_t i) {
-    rig.Validate(rig.bo(thread * kBos + i % kBos), kVram);
-  });
-}
+// What threads share. With a host each they share nothing: that is what the
+// machine can do, and what the other rows are to be compared with.
+enum class Shared : uint8_t { kDevice, kHost, kNothing };
 
-// Each thread has a device, and twice as many bos as fit there.
-void EvictionsOnThreads(benchmark::State& state, const Placement& placement) {
+// Each thread has bos of its own: as many as fit into its share, or twice as
+// many.
+void ValidateOnThreads(benchmark::State& state, const Placement& placement,
+                       Shared shared, size_t times_fit) {
   constexpr size_t kFit = 1024;
-  const int devices = static_cast<int>(state.range(0));
-  Rig rig({.vram_pages = kFit, .aperture_pages = kFit, .devices = devices});
-  rig.Make(2 * kFit * devices);
-  OnThreads(state, [&](int thread, size_t i) {
-    rig.Validate(rig.bo(thread * 2 * kFit + i % (2 * kFit)), placement, thread);
+  const size_t count = kFit * times_fit;
+  const auto threads = static_cast<size_t>(state.range(0));
+  const size_t hosts = shared == Shared::kNothing ? threads : 1;
+  const size_t devices = shared == Shared::kHost ? threads : 1;
+  const size_t fit = shared == Shared::kDevice ? kFit * threads : kFit;
+  std::vector<std::unique_ptr<Rig>> rigs;
+  for (size_t i = 0; i < hosts; ++i) {
+    rigs.push_back(
+        std::make_unique<Rig>(Sizes{.vram_pages = fit,
+                                    .aperture_pages = fit,
+                                    .devices = static_cast<int>(devices)}));
+    rigs.back()->Make(count * threads / hosts);
+  }
+  OnThreads(state, [&](size_t thread, size_t i) {
+    Rig& rig = *rigs[thread % hosts];
+    rig.Validate(rig.bo(thread / hosts * count + i % count), placement,
+                 thread % devices);
   });
 }
 
@@ -497,15 +507,26 @@ void RegisterRows(int64_t iterations) {
         ->Iterations(50000);
   }
   const std::vector<int64_t> threads = {1, 2};
-  row("threads/validate_hit", HitsOnThreads, threads)->UseRealTime();
-  row(
-      "threads/evict_from_tt_each_a_device",
-      [](auto& state) { EvictionsOnThreads(state, kTt); }, threads)
-      ->UseRealTime();
-  row(
-      "threads/evict_from_vram_each_a_device",
-      [](auto& state) { EvictionsOnThreads(state, kVram); }, threads)
-      ->UseRealTime();
+  for (const auto& [name, placement, times_fit] :
+       {std::tuple<const char*, Placement, size_t>{"hit_vram", kVram, 1},
+        {"hit_tt", kTt, 1},
+        {"evict_from_tt", kTt, 2},
+        {"evict_from_vram", kVram, 2}}) {
+    for (const auto& [own, shared] :
+         {std::pair<const char*, Shared>{"bos", Shared::kDevice},
+          {"device", Shared::kHost},
+          {"host", Shared::kNothing}}) {
+      if (times_fit == 2 && shared == Shared::kDevice) continue;
+      row(
+          absl::StrCat("threads/", name, "_own_", own),
+          [placement = placement, shared = shared,
+           times_fit = times_fit](auto& state) {
+            ValidateOnThreads(state, placement, shared, times_fit);
+          },
+          threads)
+          ->UseRealTime();
+    }
+  }
   row("create_destroy", CreateDestroy);
   row("populate_page_reused", PopulatePageReused, {1, 64});
   row("memory_of_a_bo/vram",
