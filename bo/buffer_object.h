@@ -78,15 +78,12 @@ class alignas(64) BufferObject {
   // First page in an aperture or fixed memory.
   PageCount start_page() const { return start_; }
   SpaceBlock block() const { return SpaceBlock{start_, node_}; }
-  // Null when not DMA-bound.
-  const DmaBinder* binder() const { return binder_; }
+  const DmaBinder* binder() const { return binder_; }  // null: not DMA-bound
   const DmaBinding& binding() const { return *binding_; }
   const Pages& pages() const { return pages_; }
-  // Whether it takes up any of the resource.
-  bool Holds(Resource resource) const;
+  bool Holds(Resource resource) const;  // any of it
   bool pinned() const { return pins_ != 0; }
-  // The fences of device work that uses the bo.
-  FenceSet& fences() { return fences_; }
+  FenceSet& fences() { return fences_; }  // of device work that uses it
   const FenceSet& fences() const { return fences_; }
   // Whether an evictor may drop the contents instead of moving them, and
   // whether one has since they were last declared worth keeping.
@@ -145,8 +142,7 @@ class alignas(64) BufferObject {
     return (flags_ >> (kChargedShift + static_cast<int>(resource)) & 1) != 0;
   }
   void SetCharged(Resource resource, bool charged);
-  // Gives back what it is charged for and holds no more.
-  void Uncharge();
+  void Uncharge();  // of what it holds no more
 
   // REQUIRES: it stands in no order of a manager.
   void SetManager(MemoryManager& manager, uint8_t order = 0) {
@@ -154,8 +150,8 @@ class alignas(64) BufferObject {
     order_ = order;
   }
   EvictionOrder& memory_order() const { return manager_->order(order_); }
-  // Into the eviction orders of where it is now, where it is not in them yet; a
-  // pinned bo into none. And out of them.
+  // Into the eviction orders of where it is now, if it is not pinned or in them
+  // already. And out of them.
   void JoinOrders();
   void LeaveMemoryOrder(Departure why);
   // `binder` is the one it is, or was a moment ago, bound by.

@@ -48,8 +48,7 @@ class Host {
   // bound to nothing. kOutOfRange for 0 bytes or 2^32 - 1 pages up.
   absl::StatusOr<BoRef> CreateBo(uint64_t size_bytes,
                                  ClientRef client = nullptr);
-  // Live bos.
-  size_t bo_count() const { return slab_.size(); }
+  size_t bo_count() const { return slab_.size(); }  // live ones
 
   // kInvalidArgument where a budget protects more than it allows.
   absl::StatusOr<ClientRef> CreateClient(const ClientOptions& options);
@@ -136,10 +135,8 @@ class Host {
   // The last reference is gone. Must not wait: a bo that an evictor is at work
   // on is left to whoever comes by once it is free.
   void Retire(BufferObject& bo);
-  // REQUIRES: reserved by this thread.
-  void Destroy(BufferObject& bo);
-  // All that it holds and is charged for.
-  void GiveUp(BufferObject& bo);
+  void Destroy(BufferObject& bo);  // REQUIRES: reserved by this thread
+  void GiveUp(BufferObject& bo);   // all that it holds and is charged for
   void FinishRetiring();
   // Until everything that others were in the middle of has ended, and bos whose
   // last reference is gone have given up their storage.
