@@ -53,15 +53,7 @@ struct RigOptions {
 
 class Rig {
  public:
-  explicit Rig(RigOptions options = RigOptions::Small()) {
-    options.host.misuse_handler = [this](const Misuse& misuse) {
-      MutexLock lock(misuse_mutex_);
-      misuses_.push_back(misuse);
-    };
-    machine_ = *Machine::Create(options.machine, options.options);
-    host_ = *Host::Create(*machine_, options.host);
-    device_ = *Device::Create(*host_, options.gpu, options.hooks);
-  }
+  explicit Rig(RigOptions options = RigOptions::Small());
 
   Machine& machine() { return *machine_; }
   Host& host() { return *host_; }
@@ -73,14 +65,7 @@ class Rig {
 
   // Reserves, validates, unreserves.
   absl::Status Validate(const BoRef& bo, std::vector<Placement> placements,
-                        ValidateContext* context = nullptr) {
-    ValidateContext own;
-    bo->Reserve();
-    absl::Status status =
-        device_->Validate(*bo, placements, context == nullptr ? &own : context);
-    bo->Unreserve();
-    return status;
-  }
+                        ValidateContext* context = nullptr);
   absl::Status Validate(const BoRef& bo, const Placement& placement) {
     return Validate(bo, std::vector<Placement>{placement});
   }
@@ -106,20 +91,9 @@ class Rig {
 
   // Device work that ends a virtual second from now, unless told otherwise: its
   // fence is pending until somebody waits for it.
-  Fence PendingWork(uint64_t ns = 1'000'000'000) {
-    Timeline& timeline = machine_->NewTimeline("work");
-    const Fence fence = timeline.Emit(machine_->clock().now_ns() + ns);
-    timeline.Complete(fence.point);
-    return fence;
-  }
+  Fence PendingWork(uint64_t ns = 1'000'000'000);
   // Such work on `bo`.
-  Fence KeepBusy(const BoRef& bo, FenceUse use = FenceUse::kWrite) {
-    const Fence fence = PendingWork();
-    bo->Reserve();
-    bo->fences().Add(fence, use);
-    bo->Unreserve();
-    return fence;
-  }
+  Fence KeepBusy(const BoRef& bo, FenceUse use = FenceUse::kWrite);
   // What whoever writes the bo next has to wait for.
   absl::InlinedVector<Fence, 4> Dependencies(const BoRef& bo) {
     absl::InlinedVector<Fence, 4> dependencies;
@@ -131,79 +105,24 @@ class Rig {
   static std::byte PatternByte(uint64_t seed, uint64_t i) {
     return static_cast<std::byte>((seed * 0x9e3779b97f4a7c15u + i * 31) >> 3);
   }
-  void CpuFill(const BoRef& bo, uint64_t seed) {
-    auto mapping = *CpuMapping::Create(bo);
-    ASSERT_TRUE(WaitForCpu(*bo, Access::kWrite).ok());
-    for (uint64_t i = 0; i < bo->size_bytes(); ++i) {
-      mapping->data()[i] = PatternByte(seed, i);
-    }
-  }
-  // Bytes that are not the pattern's, as the CPU sees them.
-  uint64_t CpuWrongBytes(const BoRef& bo, uint64_t seed) {
-    auto mapping = *CpuMapping::Create(bo);
-    EXPECT_TRUE(WaitForCpu(*bo, Access::kRead).ok());
-    uint64_t wrong = 0;
-    for (uint64_t i = 0; i < bo->size_bytes(); ++i) {
-      wrong += mapping->data()[i] != PatternByte(seed, i);
-    }
-    return wrong;
-  }
+  // `bytes` of the pattern, from byte `first` on, into `at`; and how many at
+  // `at` are not.
+  static void FillAt(std::byte* at, uint64_t bytes, uint64_t seed,
+                     uint64_t first = 0);
+  static uint64_t WrongAt(const std::byte* at, uint64_t bytes, uint64_t seed,
+                          uint64_t first = 0);
+  // The same for the contents of a bo as the CPU sees them.
+  void CpuFill(const BoRef& bo, uint64_t seed);
+  uint64_t CpuWrongBytes(const BoRef& bo, uint64_t seed);
 
   // A page as the device reaches it now, through aperture, DMA address and
   // domain, or in VRAM; null when it cannot. The caller waits for fences.
-  std::byte* DevicePage(const BoRef& bo, PageCount page, Access access) {
-    MemoryManager* vram = device_->manager(MemoryType::kVram);
-    MemoryManager* tt = device_->manager(MemoryType::kTt);
-    if (&bo->manager() == vram) {
-      uint64_t skipped = 0;
-      uint64_t at = 0;
-      vram->ForEachSegment(bo->block(), bo->page_count(),
-                           [&](uint64_t start, uint64_t count) {
-                             if (page >= skipped && page < skipped + count) {
-                               at = start + page - skipped;
-                             }
-                             skipped += count;
-                           });
-      return vram->vram()->data() + PagesToBytes(at);
-    }
-    if (&bo->manager() != tt) return nullptr;
-    return device_->port().Resolve(
-        tt->aperture()->Get(uint64_t{bo->start_page()} + page), access);
-  }
-  void DeviceFill(const BoRef& bo, uint64_t seed) {
-    ASSERT_TRUE(WaitForCpu(*bo, Access::kWrite).ok());
-    for (PageCount page = 0; page < bo->page_count(); ++page) {
-      std::byte* at = DevicePage(bo, page, Access::kWrite);
-      ASSERT_NE(at, nullptr);
-      for (uint64_t i = 0; i < kPageSize; ++i) {
-        at[i] = PatternByte(seed, PagesToBytes(page) + i);
-      }
-    }
-  }
-  uint64_t DeviceWrongBytes(const BoRef& bo, uint64_t seed) {
-    EXPECT_TRUE(WaitForCpu(*bo, Access::kRead).ok());
-    uint64_t wrong = 0;
-    for (PageCount page = 0; page < bo->page_count(); ++page) {
-      const std::byte* at = DevicePage(bo, page, Access::kRead);
-      if (at == nullptr) {
-        wrong += kPageSize;
-        continue;
-      }
-      for (uint64_t i = 0; i < kPageSize; ++i) {
-        wrong += at[i] != PatternByte(seed, PagesToBytes(page) + i);
-      }
-    }
-    return wrong;
-  }
+  std::byte* DevicePage(const BoRef& bo, PageCount page, Access access);
+  void DeviceFill(const BoRef& bo, uint64_t seed);
+  uint64_t DeviceWrongBytes(const BoRef& bo, uint64_t seed);
 
   // Every rule that the audit finds broken, as one text; empty when none is.
-  std::string Broken() {
-    std::string text;
-    for (const Violation& violation : Audit::Run(*host_)) {
-      text += violation.rule + ": " + violation.what + "\n";
-    }
-    return text;
-  }
+  std::string Broken();
 
  private:
   // In the order in which they must outlive each other.

@@ -97,13 +97,8 @@ class SharingRig : public Rig {
     for (size_t page = 0; page < addresses.size(); ++page) {
       const std::byte* at =
           device.port().Resolve(addresses[page], Access::kRead);
-      if (at == nullptr) {
-        wrong += kPageSize;
-        continue;
-      }
-      for (uint64_t i = 0; i < kPageSize; ++i) {
-        wrong += at[i] != PatternByte(seed, PagesToBytes(page) + i);
-      }
+      wrong += at == nullptr ? kPageSize
+                             : WrongAt(at, kPageSize, seed, PagesToBytes(page));
     }
     return wrong;
   }
@@ -113,9 +108,7 @@ class SharingRig : public Rig {
       std::byte* at =
           device.port().Resolve(attachment.Address(page), Access::kWrite);
       ASSERT_NE(at, nullptr);
-      for (uint64_t i = 0; i < kPageSize; ++i) {
-        at[i] = PatternByte(seed, PagesToBytes(page) + i);
-      }
+      FillAt(at, kPageSize, seed, PagesToBytes(page));
     }
   }
   // How many of the addresses fault.
