@@ -4,18 +4,23 @@
 
 namespace twostep {
 
+SegmentLimits DmaBinding::LimitsWithin(const SegmentLimits& limits) const {
+  return bounce == nullptr || bounce->slots.empty() ? limits
+                                                    : Swiotlb::LimitsOf(limits);
+}
+
 std::vector<DmaSegment> DmaBinding::SegmentsIn(
     const DmaDomain& domain, const Pages& pages,
     const SegmentLimits& limits) const {
   return CoalesceSegments(
-      pages.count(), bounce_slots.empty() ? limits : Swiotlb::LimitsOf(limits),
+      pages.count(), LimitsWithin(limits),
       [&](PageCount page) { return AddressIn(domain, pages, page); });
 }
 
 bool DmaBinding::KeepsTo(const DmaDomain& domain, const Pages& pages,
                          const SegmentLimits& limits) const {
   return twostep::KeepsTo(
-      pages.count(), bounce_slots.empty() ? limits : Swiotlb::LimitsOf(limits),
+      pages.count(), LimitsWithin(limits),
       [&](PageCount page) { return AddressIn(domain, pages, page); });
 }
 

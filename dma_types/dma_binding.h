@@ -21,13 +21,24 @@ struct DmaAlias {
   SpaceBlock iova;  // IOVA page numbers, where the binding itself has some
 };
 
+// What a device sees in place of a bo's own frames.
+struct BouncePages {
+  explicit BouncePages(PageCount count)
+      : frames(std::make_unique_for_overwrite<FrameNumber[]>(count)) {}
+  FrameNumber& operator[](PageCount page) const { return frames[page]; }
+
+  std::unique_ptr<FrameNumber[]> frames;  // one a page, or kNoFrame
+  // Of the SWIOTLB: what is behind them, one block a mapping.
+  std::vector<SpaceBlock> slots;
+};
+
 struct DmaBinding {
   // How the address of a page is found.
   enum class Addressing : uint8_t {
     kIova,     // contiguous from iova.start on
     kFrames,   // the frame's direct address
     kNone,     // given up: no device reaches the pages
-    kBounced,  // that of bounce[page], or of the frame where that is kNoFrame
+    kBounced,  // of the bounce page, or of the frame where there is none
   };
 
   DmaPort* port = nullptr;
@@ -38,10 +49,8 @@ struct DmaBinding {
   std::unique_ptr<uint64_t[]> cpu_owned;
   SpaceBlock iova;     // IOVA page numbers, kIova only
   SpaceBlock storage;  // a binder's own memory or window
-  std::unique_ptr<FrameNumber[]> bounce;
-  // Of the SWIOTLB: what is behind them, one block a mapping.
-  std::vector<SpaceBlock> bounce_slots;
   // Null where there are none.
+  std::unique_ptr<BouncePages> bounce;
   std::unique_ptr<std::vector<DmaAlias>> aliases;
 
   bool has_addresses() const { return addressing != Addressing::kNone; }
@@ -52,8 +61,8 @@ struct DmaBinding {
       case Addressing::kIova:
         return (iova.start + page) << kPageShift;
       case Addressing::kBounced:
-        if (bounce[page] != kNoFrame) {
-          return port->domain().DirectAddress(bounce[page]);
+        if ((*bounce)[page] != kNoFrame) {
+          return port->domain().DirectAddress((*bounce)[page]);
         }
         [[fallthrough]];
       case Addressing::kFrames:
@@ -66,11 +75,13 @@ struct DmaBinding {
 
   // The frame behind that address, and those of all pages.
   FrameNumber Frame(const Pages& pages, PageCount page) const {
-    return addressing == Addressing::kBounced && bounce[page] != kNoFrame
-               ? bounce[page]
+    return addressing == Addressing::kBounced && (*bounce)[page] != kNoFrame
+               ? (*bounce)[page]
                : pages.frames()[page];
   }
 
+  // The limits that segments of it keep to, for those of a port.
+  SegmentLimits LimitsWithin(const SegmentLimits& limits) const;
   std::vector<FrameNumber> Frames(const Pages& pages) const;
 
   // Null when `domain` has none.

@@ -171,9 +171,8 @@ class DynamicBinder final : public DmaBinder {
       return {Scarce::kUnit, Shortage::Kind::kFull};
     }
     binding->addressing = DmaBinding::Addressing::kBounced;
-    binding->bounce =
-        std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
-    std::fill_n(binding->bounce.get(), pages.count(), kNoFrame);
+    binding->bounce = std::make_unique<BouncePages>(pages.count());
+    std::fill_n(binding->bounce->frames.get(), pages.count(), kNoFrame);
     for (const PageRange& run : runs) {
       const Shortage::Kind kind = TakeSlotsFor(run, port.limits(), binding);
       if (kind == Shortage::Kind::kNone) continue;
@@ -209,9 +208,9 @@ class DynamicBinder final : public DmaBinder {
         continue;
       }
       if (kind != Shortage::Kind::kNone) return kind;
-      binding->bounce_slots.push_back(slots);
+      binding->bounce->slots.push_back(slots);
       for (PageCount i = 0; i < count; ++i) {
-        binding->bounce[page + i] = Swiotlb::FirstFrame(slots) + i;
+        (*binding->bounce)[page + i] = Swiotlb::FirstFrame(slots) + i;
       }
       page += count;
     }
@@ -219,8 +218,7 @@ class DynamicBinder final : public DmaBinder {
   }
 
   void GiveBackSlots(DmaBinding* binding) {
-    for (const SpaceBlock& slots : binding->bounce_slots) pool().Free(slots);
-    binding->bounce_slots.clear();
+    for (const SpaceBlock& slots : binding->bounce->slots) pool().Free(slots);
     binding->bounce.reset();
     binding->addressing = DmaBinding::Addressing::kFrames;
   }
@@ -248,7 +246,7 @@ class DynamicBinder final : public DmaBinder {
       return;
     }
     ForEachPart(bytes, [&](PageCount page, ByteRange in_page) {
-      const FrameNumber bounce = binding.bounce[page];
+      const FrameNumber bounce = (*binding.bounce)[page];
       if (bounce == kNoFrame) {
         DmaBinder::DoSync(
             pages, binding,

@@ -67,12 +67,12 @@ class WindowBinder final : public DmaBinder {
       Free(binding->storage);
       return {BindOutcome::Scarce::kHostFrames, kind};
     }
-    binding->bounce =
-        std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
-    std::iota(binding->bounce.get(), binding->bounce.get() + pages.count(),
+    binding->bounce = std::make_unique<BouncePages>(pages.count());
+    std::iota(binding->bounce->frames.get(),
+              binding->bounce->frames.get() + pages.count(),
               static_cast<FrameNumber>(binding->storage.start));
-    const BindOutcome mapped =
-        MapFrames({binding->bounce.get(), pages.count()}, port, binding);
+    const BindOutcome mapped = MapFrames(
+        {binding->bounce->frames.get(), pages.count()}, port, binding);
     if (!mapped.ok()) {
       if (absent) pages.Release(machine().memory(), machine().swap());
       Free(binding->storage);
@@ -86,7 +86,7 @@ class WindowBinder final : public DmaBinder {
   }
 
   BindOutcome DoUnbind(Pages& pages, DmaBinding& binding, Contents) override {
-    UnmapFrames({binding.bounce.get(), pages.count()}, binding);
+    UnmapFrames({binding.bounce->frames.get(), pages.count()}, binding);
     Free(binding.storage);
     return {};
   }
@@ -97,7 +97,7 @@ class WindowBinder final : public DmaBinder {
               Sync direction) override {
     ForEachPart(bytes, [&](PageCount page, ByteRange in_page) {
       const FrameNumber frame = pages.frames()[page];
-      const FrameNumber window = binding.bounce[page];
+      const FrameNumber window = (*binding.bounce)[page];
       const bool for_device = direction == Sync::kForDevice;
       CopyPart(for_device ? frame : window, for_device ? window : frame,
                in_page, machine().cost().cpu_copy_mib_per_s);
