@@ -45,6 +45,10 @@ std::vector<Violation> Audit::Run(Host& host) {
         audit.CheckBinding("storage waiting for its fence", ghost->pages,
                            *ghost->binding, &totals);
       }
+      for (int i = 0; i < kResources; ++i) {
+        if (!ghost->charged[i]) continue;
+        totals.of_clients[ghost->client.get()][i] += ghost->pages.count();
+      }
     }
   }
   audit.CheckTotals(totals);

@@ -86,13 +86,13 @@ struct UsageReport {
   struct Line {
     std::string client;  // empty: bos without a client
     std::array<uint64_t, kResources> pages{};
+    // Of bos that are gone or have moved, until the device is done with it.
+    std::array<uint64_t, kResources> pending_pages{};
     uint64_t bos = 0;
     uint64_t swapped_pages = 0;
   };
   std::vector<Line> lines;
-  // Of bos that are gone or moved, until the device is done with it.
-  std::array<uint64_t, kResources> pending_pages{};
-  // What the lines and the pending pages add up to.
+  // What the lines add up to.
   std::array<uint64_t, kResources> total_pages{};
 };
 

@@ -23,6 +23,8 @@ absl::Status Contention::Wait(const WaitLimit& limit) {
 
 absl::Status WithReserved(BufferObject& bo,
                           absl::FunctionRef<absl::Status(Contention*)> use) {
+  // One age for all tries: nobody passes for ever.
+  const Ticket ticket;
   for (;;) {
     Contention contention;
     bo.Reserve();

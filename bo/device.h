@@ -130,7 +130,7 @@ class Device {
   // The device is gone for good. Its fences signal with an error, its bos come
   // home or lose their contents, as asked: BufferObject::purged() says which
   // did. Nothing of it is held afterwards; it may be destroyed.
-  // docs/guide.md says what becomes of pins and mappings.
+  // docs/embedding.md says what becomes of pins and mappings.
   Unplugged Unplug(const Unplugging& how);
   // Takes everything off the device and lets its memory lose its bytes; those
   // of pinned bos are kept in frames. Waits for its work.

@@ -43,6 +43,21 @@ void Host::Ghost::Release(Host& host) {
     host.ReturnBinding(std::move(binding));
   }
   pages.Release(machine.memory(), machine.swap());
+  for (int i = 0; i < kResources; ++i) {
+    if (!charged[i]) continue;
+    client->ChargedTo(static_cast<Resource>(i)).Uncharge(pages.count());
+  }
+}
+
+// Not for space: others may have that at once.
+void Host::Ghost::TakeCharges(BufferObject& bo) {
+  if (bo.client_ == nullptr) return;
+  client = bo.client_;
+  for (const Resource resource : {Resource::kHost, Resource::kDma}) {
+    if (!bo.Charged(resource)) continue;
+    charged[static_cast<int>(resource)] = true;
+    bo.SetCharged(resource, false);
+  }
 }
 
 absl::StatusOr<std::unique_ptr<Host>> Host::Create(Machine& machine,
@@ -140,6 +155,10 @@ UsageReport Host::Report() {
   UsageReport report;
   report.lines.emplace_back();
   std::vector<const Client*> clients = {nullptr};
+  const auto line_of = [&](const Client* client) -> UsageReport::Line& {
+    return report.lines[std::find(clients.begin(), clients.end(), client) -
+                        clients.begin()];
+  };
   {
     MutexLock lock(mutex_);
     for (const Client* client : clients_) {
@@ -147,19 +166,16 @@ UsageReport Host::Report() {
       report.lines.emplace_back().client = client->name();
     }
     for (const auto& ghost : ghosts_) {
+      UsageReport::Line& line = line_of(ghost->client.get());
       const PageCount pages = ghost->pages.count();
-      if (ghost->pages.present()) report.pending_pages[0] += pages;
+      if (ghost->pages.present()) line.pending_pages[0] += pages;
       if (ghost->binder != nullptr && ghost->binder->can_run_out()) {
-        report.pending_pages[1] += pages;
+        line.pending_pages[1] += pages;
       }
     }
   }
-  report.total_pages = report.pending_pages;
   slab_.ForEach([&](const BufferObject& bo) {
-    const auto line =
-        std::find(clients.begin(), clients.end(), bo.client().get()) -
-        clients.begin();
-    UsageReport::Line& usage = report.lines[line];
+    UsageReport::Line& usage = line_of(bo.client().get());
     ++usage.bos;
     if (bo.pages().home() == Pages::Home::kSwapped) {
       usage.swapped_pages += bo.page_count();
@@ -167,9 +183,13 @@ UsageReport Host::Report() {
     for (int i = 0; i < kResources; ++i) {
       if (!bo.Holds(static_cast<Resource>(i))) continue;
       usage.pages[i] += bo.page_count();
-      report.total_pages[i] += bo.page_count();
     }
   });
+  for (const UsageReport::Line& line : report.lines) {
+    for (int i = 0; i < kResources; ++i) {
+      report.total_pages[i] += line.pages[i] + line.pending_pages[i];
+    }
+  }
   return report;
 }
 
@@ -238,6 +258,7 @@ void Host::DiscardStorage(BufferObject& bo) {
     if (ghost.fences.Signalled()) {
       ghost.Release(*this);
     } else {
+      ghost.TakeCharges(bo);
       AddGhost(std::move(ghost));
     }
   }

@@ -117,6 +117,7 @@ class Host {
   struct Ghost {
     explicit Ghost(BufferObject& bo);
     void Release(Host& host);
+    void TakeCharges(BufferObject& bo);
 
     Pages pages;
     DmaBinder* binder = nullptr;
@@ -124,6 +125,9 @@ class Host {
     MemoryManager* manager = nullptr;  // null: no space to give up
     SpaceBlock block;
     FenceSet fences;
+    // Whom it is charged to meanwhile, and for what.
+    ClientRef client;
+    std::array<bool, kResources> charged{};
   };
 
   Host(Machine& machine, HostOptions options,

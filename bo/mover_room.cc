@@ -131,10 +131,13 @@ Mover::Result Mover::EvictAll(const VictimSearch::Victims& victims,
                               absl::FunctionRef<Result(BufferObject&)> evict) {
   Result result = Result::kDone;
   for (BufferObject* victim : victims) {
-    const Result evicted =
-        result == Result::kLost ? Result::kLost : evict(*victim);
+    const Result evicted = result == Result::kDone ? evict(*victim) : result;
     // All is given back when an older one was met: nothing is worth keeping.
-    if (evicted == Result::kLost) result = evicted;
+    // When the caller's wait has ended, so has the search.
+    if (evicted == Result::kLost ||
+        (evicted == Result::kFailed && wait_.Ended() != WaitLimit::End::kNot)) {
+      result = evicted;
+    }
     Settle(*victim, evicted);
   }
   return result;
@@ -183,6 +186,12 @@ Mover::Result Mover::ChargeFor(BufferObject& bo, Device& device,
 
 // Others do not pay for a client that is at its limit.
 Mover::Result Mover::EvictOwn(const Client& client, Resource resource) {
+  // What it has left behind, it has still.
+  const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
+    return ghost.client.get() == &client &&
+           ghost.charged[static_cast<int>(resource)];
+  });
+  if (reaped != Result::kShort) return reaped;
   const EvictionOrder::Asker asker{&client.account(resource),
                                    /*own_only=*/true};
   VictimSearch::Orders orders;

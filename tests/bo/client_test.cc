@@ -187,18 +187,55 @@ TEST_P(ClientTest, S27TheReportAddsUp) {
   EXPECT_EQ(report.lines[1].client, "a");
   EXPECT_EQ(report.lines[2].bos, 8u);
   for (int i = 0; i < kResources; ++i) {
-    uint64_t sum = report.pending_pages[i];
-    for (const UsageReport::Line& line : report.lines) sum += line.pages[i];
-    EXPECT_EQ(sum, report.total_pages[i]);
-    EXPECT_EQ(report.lines[1].pages[i],
+    EXPECT_EQ(report.lines[1].pages[i] + report.lines[1].pending_pages[i],
               a->account(static_cast<Resource>(i)).used_pages());
   }
+  // What the machine itself says.
+  EXPECT_EQ(report.total_pages[static_cast<int>(Resource::kDevice)],
+            rig_.device().manager(MemoryType::kVram)->used_pages());
+  uint64_t bound = 0;
+  for (const DmaType type :
+       {DmaType::kDynamic, DmaType::kCoherent, DmaType::kCma}) {
+    if (rig_.host().binder(type).can_run_out()) {
+      bound += rig_.host().binder(type).bound_pages_now();
+    }
+  }
+  EXPECT_EQ(report.total_pages[static_cast<int>(Resource::kDma)], bound);
   PhysicalMemory& memory = rig_.machine().memory();
   const uint64_t pools =
       rig_.host().binder(DmaType::kCoherent).bound_pages_now();
   EXPECT_EQ(report.total_pages[static_cast<int>(Resource::kHost)],
             memory.used_frames(Zone::kDma32) +
                 memory.used_frames(Zone::kNormal) + pools);
+}
+
+// R14: what the device still uses is its client's, bo or no bo.
+TEST(Client, R13_StorageLeftBehindIsChargedUntilTheDeviceIsDone) {
+  Rig rig;
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "hasty", .host = {.max_pages = 2 * kBoPages}});
+  const auto used = [&] {
+    return client->account(Resource::kHost).used_pages();
+  };
+  for (int i = 0; i < 2; ++i) {
+    BoRef bo = *rig.host().CreateBo(kBo, client);
+    ASSERT_EQ(rig.Validate(bo, Tt(DmaType::kDynamic)), absl::OkStatus());
+    rig.KeepBusy(bo);
+  }
+  EXPECT_EQ(used(), 2 * kBoPages);
+  EXPECT_EQ(rig.host().Report().lines[1].pending_pages[0], 2 * kBoPages);
+  EXPECT_EQ(rig.Broken(), "");
+  // Not to be had without waiting; there for who waits.
+  BoRef third = *rig.host().CreateBo(kBo, client);
+  ValidateContext no_wait{.wait = {WaitLimit::Mode::kNoWait}};
+  EXPECT_EQ(KindOf(rig.Validate(third, {Tt(DmaType::kDynamic)}, &no_wait)),
+            ErrorKind::kBusy);
+  ASSERT_EQ(rig.Validate(third, Tt(DmaType::kDynamic)), absl::OkStatus());
+  third = nullptr;
+  while (rig.host().ReapGhosts(WaitLimit{})) {
+  }
+  EXPECT_EQ(used(), 0);
+  EXPECT_EQ(rig.Broken(), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ClientTest, testing::ValuesIn(kCases),

@@ -1,5 +1,5 @@
-// B22 and B23: the end of a bo, and pins. What bulk moves do with pinned bos is
-// not tested here: there are none yet.
+// B22 and B23: the end of a bo, and pins; those of bulk moves are in
+// tests/bo/order_scale_test.cc.
 
 #include <string>
 
