@@ -33,11 +33,10 @@ class KernelMapping;
 
 class Host {
  public:
-  // As ParseEvictionPolicy says of the eviction policy.
+  // Errors are ParseEvictionPolicy's.
   static absl::StatusOr<std::unique_ptr<Host>> Create(
       Machine& machine, const HostOptions& options);
-  // Bos that are still alive are reported as misuse, one by one.
-  ~Host();
+  ~Host();  // reports bos that are still alive as misuse, one by one
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
@@ -50,7 +49,7 @@ class Host {
                                  ClientRef client = nullptr);
   size_t bo_count() const { return slab_.size(); }  // live ones
 
-  // kInvalidArgument where a budget protects more than it allows.
+  // kInvalidArgument: a budget protects more than it allows.
   absl::StatusOr<ClientRef> CreateClient(const ClientOptions& options);
   // REQUIRES: nobody uses the bos meanwhile.
   UsageReport Report();
@@ -125,8 +124,7 @@ class Host {
     MemoryManager* manager = nullptr;  // null: no space to give up
     SpaceBlock block;
     FenceSet fences;
-    // Whom it is charged to meanwhile, and for what.
-    ClientRef client;
+    ClientRef client;  // whom it is charged to meanwhile, and for what
     std::array<bool, kResources> charged{};
   };
 
