@@ -512,6 +512,10 @@ TEST_P(Pressure, R14_ACopyThatFailsBehindASwapInLeavesTheChargeRight) {
   EXPECT_EQ(rig.Broken(), "");
   hooks.copies_until_failure = 0;
   EXPECT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+  // The frames that are being copied from.
+  EXPECT_EQ(Charged(client), kQuarterPages);
+  while (rig.host().ReapGhosts(WaitLimit{})) {
+  }
   EXPECT_EQ(Charged(client), 0);
   EXPECT_EQ(rig.Broken(), "");
   EXPECT_EQ(rig.DeviceWrongBytes(bo, 1), 0);
