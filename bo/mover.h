@@ -127,6 +127,9 @@ class Mover {
   Result DmaUnbind(BufferObject& bo, DmaBinder::Contents contents);
   // New addresses for a bo that gave up its own.
   Result TakeAddresses(BufferObject& bo, Evicting evicting);
+  // Calls `take` until it has IOVAs for `bo`, making room for them in between.
+  Result RetryForIovas(const BufferObject& bo, DmaPort& port, Evicting evicting,
+                       absl::FunctionRef<BindOutcome()> take);
   // Step 2 of an aperture and its undoing.
   void ShowInAperture(BufferObject& bo, MemoryManager& manager,
                       const SpaceBlock& block);

@@ -65,22 +65,25 @@ Mover::Result Mover::UndoDma(BufferObject& victim, Departure why) {
 
 Mover::Result Mover::TakeAddresses(BufferObject& bo, Evicting evicting) {
   if (bo.binding_->has_addresses()) return Result::kDone;
-  DmaPort& port = *bo.binding_->port;
+  return RetryForIovas(bo, *bo.binding_->port, evicting, [&] {
+    return bo.binder_->TakeAddresses(bo.pages_, bo.binding_.get());
+  });
+}
+
+Mover::Result Mover::RetryForIovas(const BufferObject& bo, DmaPort& port,
+                                   Evicting evicting,
+                                   absl::FunctionRef<BindOutcome()> take) {
   Room iovas(port.domain().gate());
   for (;;) {
-    dma_outcome_ = bo.binder_->TakeAddresses(bo.pages_, bo.binding_.get());
+    dma_outcome_ = take();
     if (dma_outcome_.ok()) return Result::kDone;
-    Result made = Result::kShort;
-    if (dma_outcome_.scarce == BindOutcome::Scarce::kIova &&
-        dma_outcome_.kind != Shortage::Kind::kNeverFits) {
-      if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-      if (evicting == Evicting::kYes) {
-        made = MakeRoom(&iovas, [&] {
-          return EvictForDma(*bo.binder_, dma_outcome_.scarce, bo.page_count(),
-                             port);
-        });
-      }
-    }
+    if (dma_outcome_.kind == Shortage::Kind::kNeverFits) return Result::kShort;
+    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
+    if (evicting == Evicting::kNo) return Result::kShort;
+    const Result made = MakeRoom(&iovas, [&] {
+      return EvictForDma(*bo.binder_, dma_outcome_.scarce, bo.page_count(),
+                         port);
+    });
     if (made != Result::kDone) return made;
   }
 }

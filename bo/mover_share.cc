@@ -73,19 +73,9 @@ Mover::Result Mover::BindWith(BufferObject& bo, Device& owner, DmaType type) {
 }
 
 Mover::Result Mover::AddAlias(BufferObject& bo, DmaPort& port) {
-  Room iovas(port.domain().gate());
-  for (;;) {
-    const BindOutcome outcome =
-        bo.binder_->AddAlias(bo.pages_, port, bo.binding_.get());
-    if (outcome.ok()) return Result::kDone;
-    dma_outcome_ = outcome;
-    if (outcome.kind == Shortage::Kind::kNeverFits) return Result::kShort;
-    if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-    const Result made = MakeRoom(&iovas, [&] {
-      return EvictForDma(*bo.binder_, outcome.scarce, bo.page_count(), port);
-    });
-    if (made != Result::kDone) return made;
-  }
+  return RetryForIovas(bo, port, Evicting::kYes, [&] {
+    return bo.binder_->AddAlias(bo.pages_, port, bo.binding_.get());
+  });
 }
 
 }  // namespace twostep

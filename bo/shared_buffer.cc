@@ -93,8 +93,6 @@ absl::Status SharedBuffer::EndCpuAccess(PageRange range) const {
 }
 
 SharedAttachment::~SharedAttachment() {
-  // One age for all tries: nobody passes for ever.
-  const Ticket ticket;
   const absl::Status undone = WithReserved(*bo_, [&](Contention* contention) {
     Sharing& sharing = *BoViews::SharingOf(*bo_);
     if (device_ != nullptr) sharing.Detach(*this);

@@ -4,10 +4,12 @@
 // What the subcommands share. Each has a function that adds it to the command
 // line; when it is the one asked for, it runs and leaves its exit code.
 
+#include <string>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "twostep/stress/scenario.h"
 
 namespace twostep {
@@ -21,6 +23,9 @@ enum ExitCode : int {
 
 // Says on standard error what is wrong with the input.
 ExitCode BadInput(const absl::Status& status);
+// kInvalidArgument naming the option where that cannot be done.
+absl::Status WriteFile(absl::string_view option, const std::string& path,
+                       const std::string& text);
 
 void AddPolicies(CLI::App& app, ExitCode* code);
 void AddReplay(CLI::App& app, ExitCode* code);

@@ -96,11 +96,7 @@ absl::Status WriteTo(const char* option, const std::string& path,
     std::fwrite(text.data(), 1, text.size(), stdout);
     return absl::OkStatus();
   }
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  return file ? absl::OkStatus()
-              : Bad(option, absl::StrCat("cannot write ", path));
+  return WriteFile(option, path, text);
 }
 
 // Prints and writes what was asked for; the exit code by what the cells say.

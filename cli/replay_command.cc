@@ -4,7 +4,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -162,13 +161,9 @@ ExitCode Run(const ReplayFlags& flags) {
     results.push_back(ReplayJson(*result));
   }
   if (!flags.json.empty()) {
-    std::ofstream file(flags.json);
-    file << (results.size() == 1 ? results[0] : results).dump(2) << "\n";
-    file.close();
-    if (!file) {
-      return BadInput(absl::InvalidArgumentError(
-          absl::StrCat("--json: cannot write ", flags.json)));
-    }
+    const nlohmann::json& json = results.size() == 1 ? results[0] : results;
+    absl::Status written = WriteFile("--json", flags.json, json.dump(2) + "\n");
+    if (!written.ok()) return BadInput(written);
   }
   return clean ? kExitClean : kExitWrong;
 }

@@ -3,7 +3,6 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -192,13 +191,9 @@ ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
   progress.Clear();
   absl::PrintF("%s", StressTable(rows));
   if (!flags.json.empty()) {
-    std::ofstream file(flags.json);
-    file << StressJson(rows).dump(2) << "\n";
-    file.close();
-    if (!file) {
-      return BadInput(absl::InvalidArgumentError(
-          absl::StrCat("--json: cannot write ", flags.json)));
-    }
+    absl::Status written =
+        WriteFile("--json", flags.json, StressJson(rows).dump(2) + "\n");
+    if (!written.ok()) return BadInput(written);
   }
   return clean ? kExitClean : kExitWrong;
 }

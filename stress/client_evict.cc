@@ -48,7 +48,7 @@ void PlayKfd(Queues queues, const StressOptions& options, Verdict* verdict) {
   world_options.hooks = &hooks;
   World world(world_options, verdict);
   if (!world.ok()) return;
-  const int clients = options.threads == 0 ? kKfdClients : options.threads;
+  const int clients = options.ThreadsOr(kKfdClients);
   const auto compute = [&](int client) {
     std::mt19937_64 random(options.seed * 64 + static_cast<uint64_t>(client));
     ComputeContext context(world, hooks, {&kInVram, 1});
@@ -90,7 +90,7 @@ void PlayKfd(Queues queues, const StressOptions& options, Verdict* verdict) {
   OnThreads(2 * clients, [&](int thread) {
     thread % 2 == 0 ? compute(thread / 2) : graphics(thread / 2);
   });
-  if (world.gpu_evictions() == 0) world.Fail("nothing had to be evicted");
+  world.ExpectEvictions();
 }
 
 // --- xe_evict_ccs ---
@@ -112,17 +112,13 @@ class XeEvictCcs {
       : row_(row),
         vram_bytes_(options.gpu.vram_bytes),
         seed_(options.seed),
-        clients_(!row.parallel          ? 1
-                 : options.threads == 0 ? kCcsClients
-                                        : options.threads),
+        clients_(row.parallel ? options.ThreadsOr(kCcsClients) : 1),
         world_(WorldOptions::Of(options), verdict) {}
 
   void Play() {
     if (!world_.ok()) return;
     OnThreads(clients_, [this](int client) { PlayClient(client); });
-    if (!row_.instant_free && world_.gpu_evictions() == 0) {
-      world_.Fail("nothing had to be evicted");
-    }
+    if (!row_.instant_free) world_.ExpectEvictions();
   }
 
  private:
@@ -132,10 +128,9 @@ class XeEvictCcs {
     return client.ok() ? *client : nullptr;
   }
   bool Use(KnownBo* bo, KnownBo* table, BoUse::Does does) {
-    const absl::Status status = world_.Submit(
-        {.uses = {{bo, does}, {table, does}}, .places = {&kInVram, 1}});
-    world_.Expect(status, "a submission");
-    return status.ok();
+    return world_.Expect(world_.Submit({.uses = {{bo, does}, {table, does}},
+                                        .places = {&kInVram, 1}}),
+                         "a submission");
   }
 
   void PlayClient(int number) {
@@ -216,7 +211,7 @@ void PlayDontneedRace(const StressOptions& options, Verdict* verdict) {
     declare(false);
     use(victim, BoUse::Does::kRead);
   }
-  if (world.gpu_evictions() == 0) world.Fail("nothing had to be evicted");
+  world.ExpectEvictions();
 }
 
 }  // namespace

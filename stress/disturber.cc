@@ -39,9 +39,8 @@ Disturber::~Disturber() {
 
 bool Disturber::Submit(Submission submission, int thread,
                        std::mt19937_64* random) {
-  const absl::Status status = TrySubmit(std::move(submission), thread, random);
-  world_.Expect(status, "a submission");
-  return status.ok();
+  return world_.Expect(TrySubmit(std::move(submission), thread, random),
+                       "a submission");
 }
 
 absl::Status Disturber::TrySubmit(Submission submission, int thread,

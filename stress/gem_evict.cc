@@ -44,9 +44,8 @@ class GemEvict {
             std::max(aperture_bytes_ / kBosInAperture / kPageSize * kPageSize,
                      kPageSize)),
         seed_(options.seed),
-        threads_(row.kind != Kind::kForked ? 1
-                 : options.threads == 0    ? kForkedThreads
-                                           : options.threads),
+        threads_(row.kind == Kind::kForked ? options.ThreadsOr(kForkedThreads)
+                                           : 1),
         place_(
             InTt(options.seed % 2 == 0 ? DmaType::kDynamic : DmaType::kNone)),
         world_(OptionsOf(options), verdict),
@@ -72,7 +71,7 @@ class GemEvict {
         PlayAlignment();
         break;
     }
-    if (world_.gpu_evictions() == 0) world_.Fail("nothing had to be evicted");
+    world_.ExpectEvictions();
   }
 
  private:
@@ -145,8 +144,7 @@ class GemEvict {
       }
       auto client =
           world_.host().CreateClient({.name = absl::StrCat("fd ", t)});
-      world_.Expect(client.status(), "a client");
-      if (!client.ok()) return;
+      if (!world_.Expect(client.status(), "a client")) return;
       sets.push_back(
           MakeSet(count / static_cast<uint64_t>(threads_) + 1, *client));
     }

@@ -60,9 +60,7 @@ class SmallWorld {
     Submission submission{
         .uses = {}, .places = places, .moved_bytes = moved_bytes};
     for (KnownBo* bo : bos) submission.uses.push_back({bo});
-    const absl::Status status = world.Submit(submission);
-    world.Expect(status, "a submission");
-    return status.ok();
+    return world.Expect(world.Submit(submission), "a submission");
   }
 
   const uint64_t seed;
@@ -95,13 +93,9 @@ class SmallWorld {
   }
 };
 
-int ThreadsOf(const StressOptions& options, int otherwise) {
-  return options.threads == 0 ? otherwise : options.threads;
-}
-
 void PlayOnlyBusy(const StressOptions& options, Verdict* verdict) {
   SmallWorld small(options, verdict);
-  const int threads = ThreadsOf(options, 3);
+  const int threads = options.ThreadsOr(3);
   const Bos bos = small.Make(threads, kMiB * 3 / 4);
   if (bos.empty()) return;
   OnThreads(threads, [&](int t) {
@@ -120,7 +114,7 @@ void PlayOnlyBusy(const StressOptions& options, Verdict* verdict) {
 
 void PlayBigAgainstBig(const StressOptions& options, Verdict* verdict) {
   SmallWorld small(options, verdict);
-  const int threads = ThreadsOf(options, 2);
+  const int threads = options.ThreadsOr(2);
   std::vector<Bos> sets;
   for (int t = 0; t < threads; ++t) {
     const int parts = 1 + static_cast<int>(small.random() % 6);
@@ -198,7 +192,7 @@ void PlayEverythingAtOnce(const StressOptions& options, Verdict* verdict) {
   SmallWorld small(options, verdict);
   const Bos bos = small.Make(24, kMiB / 8);
   if (bos.empty()) return;
-  OnThreads(ThreadsOf(options, 3), [&](int t) {
+  OnThreads(options.ThreadsOr(3), [&](int t) {
     std::mt19937_64 random(small.seed * 64 + static_cast<uint64_t>(t));
     for (int round = 0; round < 12; ++round) {
       KnownBo* fresh = small.world.Make((1 + random() % 32) * kPageSize);

@@ -20,6 +20,9 @@ struct StressOptions {
   uint64_t seed = 0;
   // Of scenarios with threads or clients; 0: as many as the scenario says.
   int threads = 0;
+  int ThreadsOr(int otherwise) const {
+    return threads == 0 ? otherwise : threads;
+  }
   Backing backing = Backing::kBacked;
   // The sizes of a scenario follow from gpu.vram_bytes.
   MachineConfig machine;

@@ -60,10 +60,7 @@ World::~World() { Finish(); }
 
 KnownBo* World::Make(uint64_t bytes, ClientRef client) {
   auto bo = host_->CreateBo(bytes, std::move(client));
-  if (!bo.ok()) {
-    Expect(bo.status(), "creating a bo");
-    return nullptr;
-  }
+  if (!Expect(bo.status(), "creating a bo")) return nullptr;
   MutexLock lock(mutex_);
   bos_.push_back(KnownBo{*std::move(bo)});
   return &bos_.back();
@@ -186,12 +183,15 @@ uint64_t World::Wrong(const KnownBo& bo, const std::byte* bytes) const {
 
 void World::CheckByCpu(KnownBo& bo) {
   auto mapping = CpuMapping::Create(bo.bo);
-  if (!mapping.ok()) return Expect(mapping.status(), "mapping a bo");
-  absl::Status idle = WaitForCpu(*bo.bo, Access::kRead);
-  if (!idle.ok()) return Expect(idle, "waiting for the bytes of a bo");
-  absl::Status there = (*mapping)->Touch(
-      PageRange{0, backed() ? 1 : bo.bo->page_count()}, Access::kRead);
-  if (!there.ok()) return Expect(there, "reading a bo");
+  if (!Expect(mapping.status(), "mapping a bo") ||
+      !Expect(WaitForCpu(*bo.bo, Access::kRead),
+              "waiting for the bytes of a bo") ||
+      !Expect(
+          (*mapping)->Touch(PageRange{0, backed() ? 1 : bo.bo->page_count()},
+                            Access::kRead),
+          "reading a bo")) {
+    return;
+  }
   NoteOperation();
   if (!backed()) return;
   checked_pages_.fetch_add(bo.bo->page_count());

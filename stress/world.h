@@ -109,8 +109,14 @@ class World {
   // Counts a step done. And one that should have been: `what` says which.
   void NoteOperation() { operations_.fetch_add(1); }
   void Fail(const std::string& what);
-  void Expect(const absl::Status& status, const std::string& what) {
+  // Whether it was.
+  bool Expect(const absl::Status& status, const std::string& what) {
     if (!status.ok()) Fail(what + ": " + std::string(status.message()));
+    return status.ok();
+  }
+  // That something had to be evicted.
+  void ExpectEvictions() {
+    if (gpu_evictions() == 0) Fail("nothing had to be evicted");
   }
   void CheckRules();
   bool failed() const { return failures_.load() != 0; }
