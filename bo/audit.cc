@@ -145,7 +145,7 @@ void Audit::CheckOrders(BufferObject& bo) {
   const bool in_dma_order = (bo.flags_ & BufferObject::kInDmaOrder) != 0;
   const bool evictable =
       !bo.pinned() && (bo.manager_->kind() != MemoryManager::Kind::kNowhere ||
-                       bo.pages_.present());
+                       bo.pages_.home() == Pages::Home::kMemory);
   if (in_memory_order != evictable) {
     Add("R3", absl::StrCat(bo.DebugName(),
                            evictable ? " is missing from" : " stands on",

@@ -25,6 +25,7 @@ EvictionFacts IdentityOf(const BufferObject& bo) {
 
 EvictionFacts FactsOf(const BufferObject& bo) {
   EvictionFacts facts = IdentityOf(bo);
+  if (bo.client() != nullptr) facts.client = bo.client()->number();
   facts.priority = bo.priority();
   return facts;
 }
@@ -90,6 +91,7 @@ EvictionOwner BoHooks::OwnerOf(const DmaBinder& binder) {
             return IdentityOf(BoOfDmaHook(const_cast<EvictionHook&>(hook)));
           },
       .context = &binder,
+      .capacity_bytes = binder.unit_bytes(),
       .touches_arrivals = true};
 }
 

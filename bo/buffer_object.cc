@@ -152,9 +152,11 @@ void BufferObject::Uncharge() {
 
 void BufferObject::JoinOrders() {
   if (pinned()) return;
-  // In SYSTEM only those are worth finding that have frames to give.
+  // In SYSTEM only those are worth finding that have frames to give: DMA types
+  // with memory of their own take it back by their own order.
   const bool in_memory_order =
-      manager_->kind() != MemoryManager::Kind::kNowhere || pages_.present();
+      manager_->kind() != MemoryManager::Kind::kNowhere ||
+      pages_.home() == Pages::Home::kMemory;
   if (in_memory_order && !(flags_ & kInMemoryOrder)) {
     flags_ |= kInMemoryOrder;
     memory_order().Insert(memory_hook_, MemoryPlace());

@@ -16,8 +16,8 @@ const char* NameOf(Resource resource) {
   return "?";
 }
 
-Client::Client(Host& host, const ClientOptions& options)
-    : host_(host), name_(options.name) {
+Client::Client(Host& host, uint32_t number, const ClientOptions& options)
+    : host_(host), number_(number), name_(options.name) {
   const Budget* budgets[] = {&options.host, &options.dma, &options.device};
   for (int i = 0; i < kResources; ++i) {
     const Budget& budget = *budgets[i];

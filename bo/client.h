@@ -41,6 +41,8 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   const std::string& name() const { return name_; }
+  // From 1 on; no two of a host's have the same at a time.
+  uint32_t number() const { return number_; }
   const EvictionAccount& account(Resource resource) const {
     return *accounts_[static_cast<int>(resource)];
   }
@@ -53,7 +55,7 @@ class Client {
   friend void intrusive_ptr_add_ref(Client* client);
   friend void intrusive_ptr_release(Client* client);
 
-  Client(Host& host, const ClientOptions& options);
+  Client(Host& host, uint32_t number, const ClientOptions& options);
   ~Client() = default;
 
   EvictionAccount& ChargedTo(Resource resource) {
@@ -70,6 +72,7 @@ class Client {
   }
 
   Host& host_;
+  const uint32_t number_;
   const std::string name_;
   std::array<std::shared_ptr<EvictionAccount>, kResources> accounts_;
   // The same where there is a budget.

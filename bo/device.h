@@ -151,7 +151,7 @@ class Device {
   absl::Status GiveUpAddresses(BufferObject& bo, ValidateContext* context);
 
   // For eviction policies that go by it: the driver has come to the end of a
-  // frame, or of a submission.
+  // frame; or of a submission, which Exec::Finish tells by itself.
   void Note(EvictionBoundary boundary);
 
  private:

@@ -100,7 +100,7 @@ class DmaOwners {
   uint64_t pages() const;
   uint64_t iova_pages(const DmaDomain& domain) const;
   uint64_t direct_pages(const DmaDomain& domain) const;
-  // "nic has 64 pages, 12 above its share", one clause an owner.
+  // "nic has 256 KiB, gpu has 64 KiB": one clause an owner.
   std::string Describe(Relief relief, const DmaDomain& domain) const;
 
  private:

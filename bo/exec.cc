@@ -128,6 +128,7 @@ void Exec::Finish(const Fence& fence) {
   TWOSTEP_CHECK(ticket_.has_value());
   for (const Entry& entry : entries_) entry.bo->fences().Add(fence, entry.use);
   Clear();
+  device_.Note(EvictionBoundary::kSubmission);
 }
 
 void Exec::UnreserveAll() {

@@ -73,7 +73,7 @@ class Exec {
     return dependencies_;
   }
   // Adds `fence` to every bo and unreserves them, the one added last becoming
-  // the one used last.
+  // the one used last; tells eviction policies that a submission is over.
   void Finish(const Fence& fence);
 
  private:

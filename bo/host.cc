@@ -140,8 +140,10 @@ absl::StatusOr<ClientRef> Host::CreateClient(const ClientOptions& options) {
           ", more is protected than max_pages, ", budget->max_pages));
     }
   }
-  ClientRef client(new Client(*this, options));
   MutexLock lock(mutex_);
+  // Clients stand in the order of their numbers.
+  const uint32_t number = clients_.empty() ? 1 : clients_.back()->number() + 1;
+  ClientRef client(new Client(*this, number, options));
   clients_.push_back(client.get());
   return client;
 }

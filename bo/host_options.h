@@ -27,7 +27,7 @@ struct Misuse {
 struct HostOptions {
   // The order of every memory type and DMA binder: a name, perhaps with
   // parameters; see EvictionPolicies().
-  std::string eviction_policy = "lru";
+  std::string eviction_policy = "adaptive";
   // When set, makes the policies instead.
   EvictionPolicyFactory make_eviction_policy;
   // Told of every misuse. Default: print it and stop the process.

@@ -94,6 +94,7 @@ class Mover {
   // Evicting into a full place evicts there, and so on, this deep.
   static constexpr int kMaxDepth = 4;
   static constexpr int kMostSettles = 100;
+  static constexpr size_t kMostBusy = 64;  // met by who may not wait
 
   bool StaysInFallback(BufferObject& bo, Device& device,
                        PlacementList placements, Placement::Use worst);

@@ -87,6 +87,9 @@ Mover::Result Mover::MakeRoom(Room* room, absl::FunctionRef<Result()> evict) {
     // Others may have made, or taken, what there was: ask again inside.
     if (closed != Result::kDone || !free) return closed;
   }
+  // Each stays reserved. Who may not wait is not to go through all that there
+  // are.
+  if (unmovable_.size() >= kMostBusy && !met_busy_.ok()) return Result::kBusy;
   left_ = 0;
   Result result = evict();
   // Of those that have left an order since, some may still have their room, or

@@ -166,13 +166,7 @@ absl::StatusOr<SweepOptions> OptionsOf(const CompareFlags& flags) {
     return Bad("TRACE", "name at least one (did an option take it?)");
   }
   options.traces = flags.traces;
-  if (flags.cache_only) {
-    options.mode = SweepOptions::Mode::kCacheOnly;
-    if (!flags.machine.empty()) {
-      return Bad("--machine",
-                 "a cache has none: leave it out, or --cache-only");
-    }
-  }
+  if (flags.cache_only) options.mode = SweepOptions::Mode::kCacheOnly;
   if (flags.policies.empty()) {
     for (const EvictionPolicyInfo& policy : EvictionPolicies()) {
       options.evictions.push_back(policy.name);
@@ -206,9 +200,8 @@ ExitCode Compare(const CompareFlags& flags) {
   absl::Status writable = CheckOutputs(flags.output);
   if (!writable.ok()) return BadInput(writable);
   Progress progress(flags.quiet);
-  options->progress = [&](size_t done, size_t all) {
-    progress.Show(static_cast<double>(done) / static_cast<double>(all),
-                  absl::StrCat(done, " of ", all, " cells"));
+  options->progress = [&](double part, size_t done, size_t all) {
+    progress.Show(part, absl::StrCat(done, " of ", all, " cells"));
   };
   auto result = RunSweep(*options);
   progress.Clear();
@@ -259,16 +252,19 @@ void AddCompare(CLI::App& app, ExitCode* code) {
                    "(--cache-only: of the cache, as shares of all objects), or "
                    "sizes")
       ->capture_default_str();
+  auto* placement = compare
+                        ->add_option("--placement", flags->placements,
+                                     "placement policies; see twostep policies")
+                        ->capture_default_str();
+  auto* machine =
+      compare->add_option("--machine", flags->machine,
+                          "machine file (TOML); otherwise one with room for "
+                          "everything but in VRAM");
+  auto* dma_type = AddDmaTypeOption(compare, &flags->dma_type);
   compare
-      ->add_option("--placement", flags->placements,
-                   "placement policies; see twostep policies")
-      ->capture_default_str();
-  compare->add_option("--machine", flags->machine,
-                      "machine file (TOML); otherwise one with room for "
-                      "everything but in VRAM");
-  AddDmaTypeOption(compare, &flags->dma_type);
-  compare->add_flag("--cache-only", flags->cache_only,
-                    "a cache of whole objects instead of a machine");
+      ->add_flag("--cache-only", flags->cache_only,
+                 "a cache of whole objects instead of a machine")
+      ->excludes(placement, machine, dma_type);
   compare
       ->add_option("--shard", flags->shard,
                    "I/N: only every N-th cell, from the I-th on; see twostep "

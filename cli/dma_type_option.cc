@@ -2,8 +2,9 @@
 
 namespace twostep {
 
-void AddDmaTypeOption(CLI::App* command, std::string* name) {
-  command->add_option("--dma-type", *name, "how pages are bound for the device")
+CLI::Option* AddDmaTypeOption(CLI::App* command, std::string* name) {
+  return command
+      ->add_option("--dma-type", *name, "how pages are bound for the device")
       ->check(CLI::IsMember({"none", "dynamic", "coherent", "cma"}))
       ->capture_default_str();
 }

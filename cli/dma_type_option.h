@@ -10,7 +10,7 @@ namespace twostep {
 
 // --dma-type: one of none, dynamic, coherent, cma; what *name is at first
 // otherwise.
-void AddDmaTypeOption(CLI::App* command, std::string* name);
+CLI::Option* AddDmaTypeOption(CLI::App* command, std::string* name);
 
 // Of a name that passed the option's check.
 DmaType DmaTypeOf(const std::string& name);

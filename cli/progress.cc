@@ -13,26 +13,34 @@ constexpr auto kBetweenDraws = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Progress::Progress(bool quiet)
-    : shown_(!quiet && isatty(STDERR_FILENO) != 0),
-      next_(std::chrono::steady_clock::now() + kBetweenDraws) {}
+Progress::Progress(bool quiet, std::FILE* to,
+                   std::chrono::milliseconds between_lines)
+    : to_(to),
+      quiet_(quiet),
+      bar_(isatty(fileno(to)) != 0),
+      between_(bar_ ? kBetweenDraws : between_lines),
+      next_(std::chrono::steady_clock::now() + between_) {}
 
 void Progress::Show(double part, const std::string& what) {
-  if (!shown_) return;
+  if (quiet_) return;
   const auto now = std::chrono::steady_clock::now();
   if (now < next_) return;
-  next_ = now + kBetweenDraws;
-  drawn_ = true;
+  next_ = now + between_;
   part = std::clamp(part, 0.0, 1.0);
-  const int cells = static_cast<int>(part * kBarCells);
-  std::fprintf(
-      stderr, "\r\033[K[%s%s] %3.0f %%  %s", std::string(cells, '#').c_str(),
-      std::string(kBarCells - cells, '.').c_str(), part * 100, what.c_str());
-  std::fflush(stderr);
+  if (bar_) {
+    drawn_ = true;
+    const int cells = static_cast<int>(part * kBarCells);
+    std::fprintf(
+        to_, "\r\033[K[%s%s] %3.0f %%  %s", std::string(cells, '#').c_str(),
+        std::string(kBarCells - cells, '.').c_str(), part * 100, what.c_str());
+  } else {
+    std::fprintf(to_, "%3.0f %%  %s\n", part * 100, what.c_str());
+  }
+  std::fflush(to_);
 }
 
 void Progress::Clear() {
-  if (drawn_) std::fprintf(stderr, "\r\033[K");
+  if (drawn_) std::fprintf(to_, "\r\033[K");
 }
 
 }  // namespace twostep

@@ -45,7 +45,7 @@ struct ReplayFlags {
   bool unbacked = false;
   std::string dma_type = "dynamic";
   std::string placement = "vram-tt";
-  std::string eviction = "lru";
+  std::string eviction = "adaptive";
   std::string vram;
   uint64_t seed = 1;
   uint64_t audit_every = 0;

@@ -12,6 +12,8 @@ class CmaBinder final : public OwnMemoryBinder {
   CmaBinder(Machine& machine, std::unique_ptr<EvictionPolicy> policy)
       : OwnMemoryBinder("cma", machine, std::move(policy)) {}
 
+  uint64_t unit_bytes() const override { return machine().config().cma_bytes; }
+
  private:
   CmaArea& area() const { return machine().cma(); }
   Shortage::Kind TakeFrames(std::span<FrameNumber> frames,

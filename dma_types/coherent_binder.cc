@@ -12,6 +12,10 @@ class CoherentBinder final : public OwnMemoryBinder {
   CoherentBinder(Machine& machine, std::unique_ptr<EvictionPolicy> policy)
       : OwnMemoryBinder("coherent", machine, std::move(policy)) {}
 
+  uint64_t unit_bytes() const override {
+    return machine().config().coherent_bytes;
+  }
+
  private:
   PagePool& pool() const { return machine().coherent_pool(); }
   // A device that does not see the CPU's caches needs pages that pass them by.

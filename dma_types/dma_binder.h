@@ -52,6 +52,7 @@ class DmaBinder {
   DmaBinder& operator=(const DmaBinder&) = delete;
 
   const std::string& name() const { return name_; }
+  virtual uint64_t unit_bytes() const { return 0; }  // there is; 0: unknown
   bool can_run_out() const { return can_run_out_ == CanRunOut::kYes; }
   bool hands_over(const DmaPort& port) const {
     return sharing_ == Sharing::kHandedOver ||

@@ -111,13 +111,14 @@ void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
 
 void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
   const bool plain = place.account == nullptr && place.group == nullptr;
-  if (plain && logs_touches_ && LogTouch(entry)) return;
+  if (plain && LogTouch(&entry)) return;
   SpinLockHolder hold(lock_);
   TellTouches();
   TouchNow(entry, place);
 }
 
-bool EvictionOrder::LogTouch(EvictionHook& entry) {
+bool EvictionOrder::LogTouch(EvictionHook* entry) {
+  if (!logs_touches_) return false;
   const internal::ReservationHolder& thread = *internal::ThisHolder();
   Atomic<TouchLog*>& mine = touch_logs_[thread.number % kTouchLogs];
   TouchLog* log = mine.load(std::memory_order_acquire);
@@ -154,8 +155,13 @@ void EvictionOrder::TellTouches() {
 
 void EvictionOrder::Tell(TouchLog& log) {
   telling_ = true;
-  log.Take([this](EvictionHook& entry)
-               ABSL_NO_THREAD_SAFETY_ANALYSIS { TouchNow(entry, {}); });
+  log.Take([this](EvictionHook* entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (entry != nullptr) {
+      TouchNow(*entry, {});
+    } else {
+      NoteNow(EvictionBoundary::kSubmission);
+    }
+  });
   telling_ = false;
 }
 
@@ -229,8 +235,13 @@ void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
 }
 
 void EvictionOrder::Note(EvictionBoundary boundary) {
+  if (boundary == EvictionBoundary::kSubmission && LogTouch(nullptr)) return;
   SpinLockHolder hold(lock_);
   TellTouches();
+  NoteNow(boundary);
+}
+
+void EvictionOrder::NoteNow(EvictionBoundary boundary) {
   shared_.policy->Note(boundary);
   for (const auto& section : budgeted_) section->policy->Note(boundary);
 }

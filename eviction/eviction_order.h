@@ -10,8 +10,9 @@
 //              one
 //   aside      entries that a search found reserved wait here, not in the
 //              search's way, until they are used or found free
-//   touch logs where the policy allows it, uses are logged for each thread, and
-//              told to the policy before anything else is done
+//   touch logs where the policy allows it, uses and ends of submissions are
+//              logged for each thread, and told to the policy before anything
+//              else is done
 //   groups     members move to the end as one; a policy sees a group as one
 //              entry
 
@@ -122,12 +123,14 @@ class EvictionOrder {
   // Threads beyond these take the lock for each use.
   static constexpr size_t kTouchLogs = 16;
 
-  bool LogTouch(EvictionHook& entry);
+  // False: it is to be told at once. Null: the end of a submission.
+  bool LogTouch(EvictionHook* entry);
   void TellTouches() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Tell(TouchLog& log) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static void Use(EvictionPolicy& policy, EvictionHook& entry);
   void TouchNow(EvictionHook& entry, const Place& place)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void NoteNow(EvictionBoundary boundary) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static EvictionGroup& GroupOf(EvictionHook& hook);
   static EvictionFacts FactsOf(const void* order, const EvictionHook& entry);
   // The owner as policies see it: groups are entries, too.

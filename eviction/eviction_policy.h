@@ -54,7 +54,7 @@ struct EvictionFacts {
   uint64_t key = 0;      // the same for the same bo, also after an eviction
   uint64_t bytes = 1;    // never changes
   uint64_t cost_ns = 0;  // of bringing it back, about
-  uint32_t client = 0;   // whom it is charged to
+  uint32_t client = 0;   // the number of whom it is charged to; 0: nobody
   uint8_t priority = 0;  // as its driver set it; higher ones go later
   bool dirty = false;    // giving it up means copying it
 };

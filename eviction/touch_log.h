@@ -1,10 +1,10 @@
 #ifndef EVICTION_TOUCH_LOG_H_
 #define EVICTION_TOUCH_LOG_H_
 
-// Uses that one thread has made of the entries of an order, and that its policy
-// has not been told of: a use costs two stores and no lock, and threads that
-// use entries of the same order do not meet. Add is for that thread, Take for
-// who holds the lock of the order.
+// Uses that one thread has made of the entries of an order, and ends of its
+// submissions, that the policy has not been told of: a use costs two stores and
+// no lock, and threads that use entries of the same order do not meet. Add is
+// for that thread, Take for who holds the lock of the order.
 
 #include <array>
 #include <cstdint>
@@ -27,10 +27,11 @@ class TouchLog {
   bool BelongsTo(const internal::ReservationHolder& thread) const {
     return thread_ == &thread;
   }
-  // Returns how many there are then. REQUIRES: fewer than kMostUses.
-  uint32_t Add(EvictionHook& entry) {
+  // A use of `entry`; null: the end of a submission. Returns how many there are
+  // then. REQUIRES: fewer than kMostUses.
+  uint32_t Add(EvictionHook* entry) {
     const uint32_t end = end_.load(std::memory_order_relaxed);
-    entries_[end % kMostUses] = &entry;
+    entries_[end % kMostUses] = entry;
     end_.store(end + 1, std::memory_order_release);
     return end + 1 - first_.load(std::memory_order_acquire);
   }
@@ -44,7 +45,7 @@ class TouchLog {
     uint32_t first = first_.load(std::memory_order_relaxed);
     const uint32_t end = end_.load(std::memory_order_acquire);
     if (first == end) return;
-    for (; first != end; ++first) use(*entries_[first % kMostUses]);
+    for (; first != end; ++first) use(entries_[first % kMostUses]);
     first_.store(end, std::memory_order_release);
   }
 

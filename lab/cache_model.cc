@@ -18,9 +18,14 @@
 #include "twostep/eviction/sieve_policy.h"
 #include "twostep/eviction/two_queue_policy.h"
 #include "twostep/machine/check.h"
+#include "twostep/machine/clock.h"
+#include "twostep/machine/machine_config.h"
 
 namespace twostep {
 namespace {
+
+// What a miss costs to those who ask: as in VRAM by default.
+constexpr CostModel kCost;
 
 struct Entry : EvictionHook {
   uint64_t bytes : 63;
@@ -73,7 +78,9 @@ class Cache {
  private:
   static EvictionFacts FactsOf(const Entry* entries, const Entry& entry) {
     return {.key = static_cast<uint64_t>(&entry - entries),
-            .bytes = entry.bytes};
+            .bytes = entry.bytes,
+            .cost_ns = kCost.engine_latency_ns +
+                       TransferNs(entry.bytes, kCost.engine_mib_per_s)};
   }
   void Miss(Entry& entry) {
     const uint64_t bytes = entry.bytes;

@@ -299,7 +299,6 @@ absl::Status Replayer::Submit(const TraceRecord& record) {
   const Fence fence =
       gpu_->Submit(queue, std::move(job), exec.dependencies(), cost_ns);
   exec.Finish(fence);
-  device_->Note(EvictionBoundary::kSubmission);
   in_flight_.push_back(fence);
   if (in_flight_.size() <= kMaxSubmissionsInFlight) return absl::OkStatus();
   const Fence oldest = in_flight_.front();

@@ -30,7 +30,7 @@ struct ReplayOptions {
   Backing backing = Backing::kBacked;
   DmaType dma_type = DmaType::kDynamic;
   std::string placement = "vram-tt";  // see PlacementPolicies()
-  std::string eviction = "lru";       // see EvictionPolicies(), or kBelady
+  std::string eviction = "adaptive";  // see EvictionPolicies(), or kBelady
   // For kBelady, which knows the trace beforehand: read if it is null.
   const TraceHistory* history = nullptr;
   uint64_t seed = 1;  // of the contents

@@ -102,7 +102,7 @@ class Sweep {
   void RunCells();
   void RunCell(Cell* cell);
   uint64_t LeastBytes(const Cell& cell);
-  void RunTwoStep(const TraceFacts& facts, SweepRow* row) const;
+  void RunTwoStep(const TraceFacts& facts, SweepRow* row);
   void RunCacheOnly(const TraceFacts& facts, SweepRow* row) const;
   ReplayOptions ReplayOptionsFor(const TraceFacts& facts,
                                  const SweepRow& row) const;
@@ -112,6 +112,9 @@ class Sweep {
   std::vector<Cell> cells_;  // this shard's
   std::vector<TraceFacts> facts_;
   std::vector<Bound> bounds_;  // by trace, then by capacity
+  // Of the cells that are being run.
+  static constexpr uint64_t kPartsOfCell = 1024;
+  Atomic<uint64_t> parts_done_{0};
 };
 
 void Sweep::ListCells() {
@@ -188,10 +191,18 @@ ReplayOptions Sweep::ReplayOptionsFor(const TraceFacts& facts,
   return replay;
 }
 
-void Sweep::RunTwoStep(const TraceFacts& facts, SweepRow* row) const {
+void Sweep::RunTwoStep(const TraceFacts& facts, SweepRow* row) {
   row->capacity_bytes = std::max<uint64_t>(
       PagesToBytes(BytesToPages(row->capacity_bytes)), kPageSize);
-  const auto replay = Replay(row->trace, ReplayOptionsFor(facts, *row));
+  ReplayOptions options = ReplayOptionsFor(facts, *row);
+  uint64_t shown = 0;
+  options.progress = [&](double part) {
+    const auto parts = static_cast<uint64_t>(part * kPartsOfCell);
+    parts_done_ += parts - shown;
+    shown = parts;
+  };
+  const auto replay = Replay(row->trace, options);
+  parts_done_ -= shown;
   if (!replay.ok()) {
     row->error = std::string(replay.status().message());
     return;
@@ -282,7 +293,12 @@ void Sweep::RunCells() {
   while (done < cells_.size()) {
     one_done.WaitUntil(mutex,
                        std::chrono::steady_clock::now() + kBetweenProgress);
-    if (options_.progress) options_.progress(done, cells_.size());
+    if (!options_.progress) continue;
+    const double cells =
+        static_cast<double>(done) +
+        static_cast<double>(parts_done_.load()) / double{kPartsOfCell};
+    options_.progress(cells / static_cast<double>(cells_.size()), done,
+                      cells_.size());
   }
 }
 

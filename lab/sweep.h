@@ -48,8 +48,8 @@ struct SweepOptions {
   uint32_t shards = 1;
   int threads = 1;
   // Called on the thread that called RunSweep, about ten times a second, with
-  // the cells done and all of this shard.
-  std::function<void(size_t, size_t)> progress;
+  // the part that is done, and the cells done and all of this shard.
+  std::function<void(double, size_t, size_t)> progress;
 };
 
 // What a cell came to. Counts of cells that could not run are 0.

@@ -150,11 +150,7 @@ absl::StatusOr<UseSequence> RequestsOfOracleGeneral(const std::string& path,
     for (size_t at = 0; at < whole; at += kRecordBytes) {
       const uint64_t object = LittleEndian(&buffer[at + 4], 8);
       const uint64_t bytes = LittleEndian(&buffer[at + 12], 4);
-      if (bytes == 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(path, ": record ", uses.objects.size() + 1,
-                         ": object ", object, " has no bytes"));
-      }
+      if (bytes == 0) continue;
       auto [it, fresh] = index_of.try_emplace(
           object, static_cast<uint32_t>(uses.bytes.size()));
       if (fresh) uses.bytes.push_back(bytes);

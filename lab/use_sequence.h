@@ -47,7 +47,8 @@ absl::StatusOr<TraceHistory> ReadTraceHistory(const std::string& path);
 // Requests to a cache, each a step: the uses of a botrace in their order, the
 // bos as large as recorded; or the records of a file in libCacheSim's
 // oracleGeneral format (24 bytes each, little-endian: time u32, object u64,
-// size u32, next access i64; plain or zstd), each object as large as at first.
+// size u32, next access i64; plain or zstd), each object as large as at first;
+// records without bytes are passed over, as libCacheSim does by default.
 // kNotFound or kInvalidArgument naming the file and the place.
 absl::StatusOr<UseSequence> ReadCacheRequests(const std::string& path);
 

@@ -19,7 +19,7 @@ class LargestFirstPolicy final : public EvictionPolicy {
   explicit LargestFirstPolicy(uint64_t spared_kib)
       : spared_bytes_(spared_kib * 1024) {}
 
-  // The state of an entry, 63 bits that are the policy's: its class of size.
+  // The state of an entry, a word that is the policy's: its class of size.
   void Insert(EvictionHook& entry) override {
     const uint64_t bytes = FactsOf(entry).bytes;
     entry.set_state(bytes <= spared_bytes_ ? 0 : std::bit_width(bytes));

@@ -1,5 +1,7 @@
 // Registers the eviction policy of largest_first_policy.h, and lets it and LRU
-// choose who leaves video memory for a small bo.
+// choose who leaves video memory for a small bo. With arguments it is the
+// twostep command, where the policy has a name:
+//   custom_policy compare TRACE --policies lru,largest-first
 
 #include <cstdlib>
 #include <memory>
@@ -13,6 +15,7 @@
 #include "twostep/bo/audit.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/host.h"
+#include "twostep/cli/twostep_main.h"
 #include "twostep/eviction/policy_registry.h"
 
 namespace twostep::example {
@@ -73,11 +76,6 @@ bool Evict(Machine& machine, const std::string& policy) {
 }
 
 int Run() {
-  const absl::Status registered = Register();
-  if (!registered.ok()) {
-    absl::PrintF("%s\n", registered.ToString());
-    return EXIT_FAILURE;
-  }
   const auto machine = *Machine::Create(MachineConfig{}, MachineOptions{});
   const bool done = Evict(*machine, "lru") &&
                     Evict(*machine, "largest-first") &&
@@ -88,4 +86,12 @@ int Run() {
 }  // namespace
 }  // namespace twostep::example
 
-int main() { return twostep::example::Run(); }
+int main(int argc, char** argv) {
+  const absl::Status registered = twostep::example::Register();
+  if (!registered.ok()) {
+    absl::PrintF("%s\n", registered.ToString());
+    return EXIT_FAILURE;
+  }
+  if (argc > 1) return twostep::TwostepMain(argc, argv);
+  return twostep::example::Run();
+}

@@ -96,7 +96,8 @@ class Rig {
     machine.swiotlb.forced = sizes.bounced;
     machine_ =
         *Machine::Create(machine, {Backing::kUnbacked, Clock::Kind::kReal});
-    host_ = *Host::Create(*machine_, HostOptions{});
+    // TTM's order.
+    host_ = *Host::Create(*machine_, HostOptions{.eviction_policy = "lru"});
     GpuConfig gpu;
     gpu.vram_bytes = gpu.vram_visible_bytes = PagesToBytes(sizes.vram_pages);
     gpu.vram_allocator = sizes.allocator;

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "tests/bo/rig.h"
 #include "twostep/bo/bo_hooks.h"
+#include "twostep/bo/exec.h"
 #include "twostep/eviction/entry_queue.h"
 #include "twostep/eviction/policy_registry.h"
 
@@ -83,6 +84,7 @@ struct Heard {
   std::vector<uint64_t> expected_keys;
   std::vector<std::pair<uint64_t, Departure>> left;
   int frames = 0;
+  int submissions = 0;
 };
 
 class Listener final : public EvictionPolicy {
@@ -106,7 +108,8 @@ class Listener final : public EvictionPolicy {
     heard_.expected_keys.push_back(entry.key);
   }
   void Note(EvictionBoundary boundary) override {
-    heard_.frames += boundary == EvictionBoundary::kFrame;
+    ++(boundary == EvictionBoundary::kFrame ? heard_.frames
+                                            : heard_.submissions);
   }
 
  private:
@@ -147,6 +150,8 @@ TEST_F(WhatPoliciesHear, TheFactoryServesEveryOrderAndTellsWhatFits) {
             6 + rig_.host().system_manager().orders());
   EXPECT_THAT(heard_.capacities, testing::Contains(4 * kBytes));
   EXPECT_THAT(heard_.capacities, testing::Contains(8 * kMiB));
+  // Coherent memory and CMA.
+  EXPECT_THAT(heard_.capacities, testing::Contains(kMiB).Times(2));
 }
 
 TEST_F(WhatPoliciesHear, FactsAreTheBos) {
@@ -164,6 +169,54 @@ TEST_F(WhatPoliciesHear, FactsAreTheBos) {
   const CostModel& cost = rig_.machine().cost();
   EXPECT_EQ(facts.cost_ns,
             cost.engine_latency_ns + TransferNs(kBytes, cost.engine_mib_per_s));
+}
+
+TEST_F(WhatPoliciesHear, ClientsAreToldApartByTheirNumbers) {
+  const ClientRef one = *rig_.host().CreateClient({.name = "one"});
+  const ClientRef two = *rig_.host().CreateClient({.name = "two"});
+  for (const ClientRef& client : {ClientRef(), two, one}) {
+    const BoRef bo = *rig_.host().CreateBo(kBytes, client);
+    ASSERT_TRUE(rig_.Validate(bo, kVram).ok());
+    EXPECT_EQ(heard_.inserted.back().client,
+              client == nullptr ? 0 : client->number());
+  }
+  EXPECT_NE(one->number(), two->number());
+  EXPECT_NE(one->number(), 0);
+}
+
+// What it costs to bring a bo back, and whether giving it up means copying it.
+TEST_F(WhatPoliciesHear, CostsAreThoseOfTheOrder) {
+  const CostModel& cost = rig_.machine().cost();
+  const BoRef bo = rig_.Make(kBytes);
+  const uint64_t map_ns =
+      cost.map_ns + bo->page_count() * uint64_t{cost.map_page_ns};
+  ASSERT_TRUE(rig_.Validate(bo, Tt(DmaType::kCoherent)).ok());
+  ASSERT_EQ(heard_.inserted.size(), 2);
+  const EvictionFacts& aperture = heard_.inserted[1];
+  EXPECT_EQ(aperture.cost_ns, map_ns);
+  EXPECT_FALSE(aperture.dirty);
+  const EvictionFacts& coherent = heard_.inserted[0];  // step 1
+  EXPECT_EQ(coherent.cost_ns,
+            map_ns + TransferNs(kBytes, cost.cpu_copy_mib_per_s));
+  EXPECT_TRUE(coherent.dirty);
+
+  ASSERT_TRUE(rig_.Validate(bo, Tt(DmaType::kDynamic)).ok());
+  EXPECT_EQ(heard_.inserted.back().cost_ns, map_ns);
+  EXPECT_FALSE(heard_.inserted.back().dirty);  // its frames stay
+
+  ASSERT_TRUE(rig_.Validate(bo, kSystem).ok());
+  EXPECT_EQ(heard_.inserted.back().cost_ns,
+            cost.swap_latency_ns + TransferNs(kBytes, cost.swap_mib_per_s));
+  EXPECT_TRUE(heard_.inserted.back().dirty);
+}
+
+TEST_F(WhatPoliciesHear, WhatIsWorthlessIsNotDirty) {
+  const BoRef bo = rig_.Make(kBytes);
+  bo->Reserve();
+  bo->SetWorthless(true);
+  bo->Unreserve();
+  ASSERT_TRUE(rig_.Validate(bo, kVram).ok());
+  EXPECT_FALSE(heard_.inserted.back().dirty);
 }
 
 TEST_F(WhatPoliciesHear, WhoIsEvictedForWhom) {
@@ -197,6 +250,18 @@ TEST_F(WhatPoliciesHear, FramesEndInEveryOrder) {
   EXPECT_EQ(heard_.frames, 0);
   rig_.device().Note(EvictionBoundary::kFrame);
   EXPECT_EQ(heard_.frames, 7);
+}
+
+TEST_F(WhatPoliciesHear, AnExecIsASubmission) {
+  const BoRef bo = rig_.Make(kBytes);
+  Exec exec(rig_.device());
+  exec.Add(*bo, {&kVram, 1}, FenceUse::kRead);
+  ValidateContext context;
+  ASSERT_TRUE(exec.Run(&context).ok());
+  EXPECT_EQ(heard_.submissions, 0);
+  exec.Finish(Fence());
+  EXPECT_EQ(heard_.submissions, 7);
+  EXPECT_EQ(heard_.frames, 0);
 }
 
 TEST(PriorityPolicy, BosOfALowerPriorityMakeRoomFirst) {

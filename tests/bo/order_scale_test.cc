@@ -43,6 +43,7 @@ class OrderScale : public testing::TestWithParam<SpaceAllocator> {
   RigOptions Options() {
     RigOptions options = RigOptions::Small();
     options.gpu.vram_bytes = 4 * kMiB;
+    options.gpu.aperture_bytes = 4 * kMiB;
     options.gpu.vram_allocator = GetParam();
     options.options.backing = Backing::kUnbacked;
     options.host.make_eviction_policy = [this] {
@@ -95,6 +96,25 @@ TEST_P(OrderScale, R15PinnedAndBusyBosDoNotCount) {
   for (int i = 500; i < 1000; ++i) rig_.KeepBusy(bos[i]);
   for (int i = 0; i < 10; ++i) EXPECT_LE(StepsOfOneEviction(), none);
   for (int i = 1; i < 500; ++i) rig_.Unpin(bos[i]);
+}
+
+// R15: who may not wait gives up after a number of busy ones, whatever there
+// is.
+TEST_P(OrderScale, R15WithoutWaitingOnlySoManyBusyBosAreTried) {
+  std::vector<BoRef> bos;
+  while (bos.size() < 1024) {
+    bos.push_back(rig_.Make(kPageSize));
+    ASSERT_EQ(rig_.Validate(bos.back(), {Tt(DmaType::kNone)}),
+              absl::OkStatus());
+  }
+  for (const BoRef& bo : bos) rig_.KeepBusy(bo);
+  const BoRef newcomer = rig_.Make(kPageSize);
+  ValidateContext hasty{.wait = {WaitLimit::Mode::kNoWait}};
+  const uint64_t before = steps_;
+  EXPECT_EQ(KindOf(rig_.Validate(newcomer, {Tt(DmaType::kNone)}, &hasty)),
+            ErrorKind::kBusy);
+  EXPECT_LE(steps_ - before, 200u);
+  EXPECT_EQ(rig_.Broken(), "");
 }
 
 // One that was reserved for a moment, and not used, keeps its turn.

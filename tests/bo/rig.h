@@ -29,7 +29,8 @@ struct RigOptions {
   MachineConfig machine;
   GpuConfig gpu;
   MachineOptions options{Backing::kBacked, Clock::Kind::kVirtual};
-  HostOptions host;
+  // Who goes next is to be plain to who reads a test.
+  HostOptions host{.eviction_policy = "lru"};
   DeviceHooks* hooks = nullptr;
 
   // Small, so that everything can run out: 16 MiB of frames, 1 MiB pools and

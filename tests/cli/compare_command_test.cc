@@ -180,6 +180,8 @@ TEST(CompareCommand, BadInputEndsWithTwoAndSaysWhere) {
       {"compare --shard 1 " + trace, "--shard"},
       {"compare --machine /nowhere.toml " + trace, "/nowhere.toml"},
       {"compare --cache-only --machine x.toml " + trace, "--machine"},
+      {"compare --cache-only --placement fixed " + trace, "--placement"},
+      {"compare --cache-only --dma-type cma " + trace, "--dma-type"},
       {"compare --quiet --json /nowhere/x.json " + trace, "/nowhere/x.json"},
       {"merge", "JSON"},
       {"merge /nowhere.json", "/nowhere.json"},

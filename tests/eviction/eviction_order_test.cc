@@ -168,6 +168,8 @@ TEST(EvictionOwner, ByDefaultEntriesDifferInTheirKeysAlone) {
 class Told final : public EvictionPolicy {
  public:
   Told(bool blindly, int& touches) : blindly_(blindly), touches_(touches) {}
+  // How many uses had been told of when submissions ended.
+  void SetEnds(std::vector<int>* ends) { ends_ = ends; }
 
   bool TouchesBlindly() const override { return blindly_; }
   void Insert(EvictionHook& entry) override { lru_.Insert(entry); }
@@ -182,12 +184,40 @@ class Told final : public EvictionPolicy {
   EvictionHook* After(EvictionHook& entry) override {
     return lru_.After(entry);
   }
+  void Note(EvictionBoundary boundary) override {
+    const bool submission = boundary == EvictionBoundary::kSubmission;
+    if (submission && ends_ != nullptr) ends_->push_back(touches_);
+  }
 
  private:
   const bool blindly_;
   int& touches_;
+  std::vector<int>* ends_ = nullptr;
   LruPolicy lru_;
 };
+
+TEST(EvictionOrder, EndsOfSubmissionsStayBetweenTheirUses) {
+  for (const bool blindly : {false, true}) {
+    int touches = 0;
+    std::vector<int> ends;
+    auto policy = std::make_unique<Told>(blindly, touches);
+    policy->SetEnds(&ends);
+    EvictionOrder order(std::move(policy));
+    order.Serve({});
+    EvictionHook hook;
+    order.Insert(hook);
+    for (int uses : {2, 0, 1}) {
+      for (; uses > 0; --uses) order.Touch(hook);
+      order.Note(EvictionBoundary::kSubmission);
+    }
+    // Logged, as the uses are.
+    EXPECT_EQ(ends.empty(), blindly);
+    order.Touch(hook);
+    order.Remove(hook, Departure::kGone);
+    EXPECT_THAT(ends, ElementsAre(2, 2, 3)) << blindly;
+    EXPECT_EQ(touches, 4);
+  }
+}
 
 std::vector<EvictionHook*> Listed(EvictionOrder& order) {
   std::vector<EvictionHook*> hooks;

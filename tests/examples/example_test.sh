@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# example_test.sh BINARY LINE...: the example exits 0 and prints each line.
+# example_test.sh COMMAND LINE...: the example exits 0 and prints each line.
 set -euo pipefail
 
 status=0
-output=$("$1") || status=$?
+read -ra command <<<"$1"
+output=$("${command[@]}") || status=$?
 echo "$output"
 ((status == 0)) || exit "$status"
 shift

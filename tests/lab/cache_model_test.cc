@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gtest/gtest.h"
 #include "tests/lab/cache_reference.h"
 #include "tests/lab/request_generator.h"
@@ -88,11 +89,14 @@ TEST_P(Exact, MissesOfScansLoopsAndDrift) {
 INSTANTIATE_TEST_SUITE_P(
     All, Exact,
     testing::Combine(testing::Values("fifo", "lru", "clock", "sieve", "s3fifo",
-                                     "2q", "arc", "lirs", "gdsf", "belady"),
+                                     "2q", "arc", "lirs", "gdsf", "gdsf:cost=1",
+                                     "belady"),
                      testing::Values(1, 2)),
     [](const auto& info) {
-      return absl::StrCat("_", std::get<0>(info.param), "_",
-                          std::get<1>(info.param));
+      return absl::StrCat(
+          "_",
+          absl::StrReplaceAll(std::get<0>(info.param), {{":", "_"}, {"=", ""}}),
+          "_", std::get<1>(info.param));
     });
 
 // A policy from outside is called through its interface.

@@ -20,7 +20,8 @@ class CacheReference {
 };
 
 // By the names of the policies, with the parameters of libCacheSim: fifo, lru,
-// clock, sieve, s3fifo, 2q, arc, lirs, gdsf.
+// clock, sieve, s3fifo, 2q, arc, lirs, gdsf; and gdsf:cost=1, where a miss
+// costs what VRAM's does by default.
 std::unique_ptr<CacheReference> MakeCacheReference(const std::string& policy,
                                                    uint64_t capacity);
 // `objects`: all requests that will come.

@@ -1,0 +1,33 @@
+#include "twostep/cli/twostep_main.h"
+
+#include <cstdio>
+
+#include "twostep/cli/command.h"
+#include "twostep/stress/families.h"
+
+namespace twostep {
+
+int TwostepMain(int argc, char** argv) {
+  CLI::App app{
+      "twostep: buffer objects that reach a device in two steps, and the "
+      "evictions on the way"};
+  ExitCode code = kExitBadInput;
+  AddReplay(app, &code);
+  AddCompare(app, &code);
+  AddMerge(app, &code);
+  AddStress(app, AllScenarios(), &code);
+  AddPolicies(app, &code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help ends with 0, everything else is bad input.
+    return app.exit(error) == 0 ? kExitClean : kExitBadInput;
+  }
+  if (app.get_subcommands().empty()) {
+    std::fprintf(stderr, "twostep: a subcommand is required\n\n%s",
+                 app.help().c_str());
+  }
+  return code;
+}
+
+}  // namespace twostep
