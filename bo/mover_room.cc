@@ -660,7 +660,13 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
 Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
                           CopySide to, const FenceSet& space_fences,
                           Fence* fence) {
-  if (!device.copies()) return Fail(device.StateError());
+  if (!device.copies()) {
+    if (device.state() != DeviceState::kLost) return Fail(device.StateError());
+    // The contents of a lost device's bos are about to come home, or are given
+    // up, as soon as this one is free: whoever wants it elsewhere has only to
+    // wait for that.
+    return Reserved(ReservationLock::Outcome::kBackOff, BoRef(&bo), nullptr);
+  }
   absl::InlinedVector<Fence, 4> dependencies;
   bo.fences_.AppendDependencies(FenceUse::kWrite, &dependencies);
   space_fences.AppendDependencies(FenceUse::kWrite, &dependencies);

@@ -25,6 +25,10 @@ std::string Wrong(const StressRow& row) {
     absl::StrAppend(&text, "  failed  ", GroupedFigure(sum.failures),
                     " times, the first: ", sum.first_failure, "\n");
   }
+  if (sum.hasty != 0) {
+    absl::StrAppend(&text, "  hasty   ", GroupedFigure(sum.hasty),
+                    " calls said no, and had only to wait\n");
+  }
   absl::StrAppend(&text, "  repeat  ", row.repeat, "\n");
   return text;
 }
@@ -38,20 +42,20 @@ std::string StressTable(const std::vector<StressRow>& rows) {
   }
   const int name_width = static_cast<int>(width);
   std::string text = absl::StrFormat(
-      "%-*s %5s %10s %9s %9s %13s %6s %6s %6s %8s\n", name_width, "scenario",
-      "seeds", "operations", "GPU evict", "DMA evict", "checked", "wrong",
-      "broken", "failed", "time");
+      "%-*s %5s %10s %9s %9s %13s %6s %6s %6s %6s %8s\n", name_width,
+      "scenario", "seeds", "operations", "GPU evict", "DMA evict", "checked",
+      "wrong", "broken", "failed", "hasty", "time");
   Verdict all;
   size_t unclean = 0;
   for (const StressRow& row : rows) {
     const Verdict& sum = row.sum;
     absl::StrAppendFormat(
-        &text, "%-*s %5d %10s %9s %9s %13s %6s %6s %6s %6.2f s\n", name_width,
-        row.scenario, row.seeds, GroupedFigure(sum.operations),
+        &text, "%-*s %5d %10s %9s %9s %13s %6s %6s %6s %6s %6.2f s\n",
+        name_width, row.scenario, row.seeds, GroupedFigure(sum.operations),
         GroupedFigure(sum.gpu_evictions), GroupedFigure(sum.dma_evictions),
         BytesFigure(sum.bytes_checked), GroupedFigure(sum.bytes_wrong),
         GroupedFigure(sum.rule_violations), GroupedFigure(sum.failures),
-        sum.seconds);
+        GroupedFigure(sum.hasty), sum.seconds);
     all.Add(sum);
     unclean += sum.clean() ? 0 : 1;
   }
@@ -89,6 +93,7 @@ nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows) {
                     {"violations", std::move(violations)},
                     {"failures", sum.failures},
                     {"first_failure", sum.first_failure},
+                    {"hasty", sum.hasty},
                     {"wall_seconds", sum.seconds},
                     {"clean", sum.clean()},
                     {"repeat", row.repeat}});

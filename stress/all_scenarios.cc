@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "twostep/stress/families.h"
 
 namespace twostep {
@@ -9,8 +11,20 @@ std::vector<Scenario> AllScenarios() {
   AddGemEvictEverything(&all);
   AddGemEvictAlignment(&all);
   AddClientEvict(&all);
-  AddOurs(&all);
+  for (Scenario& ours : OurScenarios()) all.push_back(std::move(ours));
   return all;
+}
+
+std::vector<Scenario> OurScenarios() {
+  std::vector<Scenario> ours;
+  AddDmaUnits(&ours);
+  AddHoles(&ours);
+  AddDmaTenants(&ours);
+  AddContention(&ours);
+  AddFailures(&ours);
+  AddSharing(&ours);
+  AddDeviceLife(&ours);
+  return ours;
 }
 
 }  // namespace twostep

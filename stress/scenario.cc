@@ -27,6 +27,7 @@ void Verdict::Add(const Verdict& other) {
   if (violations.empty()) violations = other.violations;
   failures += other.failures;
   if (first_failure.empty()) first_failure = other.first_failure;
+  hasty += other.hasty;
   seconds += other.seconds;
 }
 

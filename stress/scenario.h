@@ -41,14 +41,17 @@ struct Verdict {
   uint64_t bytes_wrong = 0;
   uint64_t rule_violations = 0;
   std::vector<Violation> violations;  // the first few
-  // Calls that failed though waiting, or evicting, would have helped; and
-  // whatever else the scenario expected and did not get.
+  // Calls that failed, and whatever else the scenario expected and did not get.
   uint64_t failures = 0;
   std::string first_failure;
+  // Calls that were allowed to wait and said that it cannot be done, and were
+  // wrong: with all work at rest it could.
+  uint64_t hasty = 0;
   double seconds = 0;
 
   bool clean() const {
-    return bytes_wrong == 0 && rule_violations == 0 && failures == 0;
+    return bytes_wrong == 0 && rule_violations == 0 && failures == 0 &&
+           hasty == 0;
   }
   // Adds up two runs; the first words stay.
   void Add(const Verdict& other);

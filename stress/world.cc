@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/bo/error.h"
 #include "twostep/machine/page_pattern.h"
 
 namespace twostep {
@@ -13,6 +14,19 @@ namespace {
 // A program does not run further ahead of its GPU than this.
 constexpr size_t kMaxJobsInFlight = 64;
 constexpr size_t kMaxViolationsKept = 5;
+
+// How often a call that was told no is tried again.
+constexpr uint64_t kSecondTries = 8;
+
+uint64_t EvictionsOf(const GpuDevice& gpu_device) {
+  if (gpu_device.device == nullptr) return 0;
+  uint64_t evictions = 0;
+  for (const MemoryType type : {MemoryType::kTt, MemoryType::kVram}) {
+    MemoryManager* manager = gpu_device.device->manager(type);
+    if (manager != nullptr) evictions += manager->evictions();
+  }
+  return evictions;
+}
 
 uint64_t ChecksumOfZeros() {
   static const uint64_t checksum = [] {
@@ -43,17 +57,34 @@ absl::Status World::SetUp() {
   if (!machine.ok()) return machine.status();
   machine_ = *std::move(machine);
   HostOptions host_options = options_.host;
-  host_options.misuse_handler = [this](const Misuse& misuse) {
-    Fail(absl::StrCat("misuse: ", misuse.message));
-  };
+  if (host_options.misuse_handler == nullptr) {
+    host_options.misuse_handler = [this](const Misuse& misuse) {
+      Fail(absl::StrCat("misuse: ", misuse.message));
+    };
+  }
   auto host = Host::Create(*machine_, host_options);
   if (!host.ok()) return host.status();
   host_ = *std::move(host);
-  auto device = Device::Create(*host_, options_.gpu, options_.hooks);
-  if (!device.ok()) return device.status();
-  device_ = *std::move(device);
-  gpu_ = MakeModelGpu(*device_, options_.queues);
+  AddDevice(options_.gpu, options_.hooks);
   return absl::OkStatus();
+}
+
+GpuDevice* World::AddDevice(const GpuConfig& config, DeviceHooks* hooks) {
+  auto device = Device::Create(*host_, config, hooks);
+  if (!Expect(device.status(), "a device")) return nullptr;
+  auto gpu = MakeModelGpu(**device, options_.queues);
+  devices_.push_back(GpuDevice{*std::move(device), std::move(gpu)});
+  return &devices_.back();
+}
+
+void World::Remove(GpuDevice& gone) {
+  evictions_of_the_gone_ += EvictionsOf(gone);
+  if (gone.gpu->faults() != 0) {
+    Fail(absl::StrCat(gone.gpu->faults(), " GPU faults, the first: ",
+                      gone.gpu->fault_records()[0].ToString()));
+  }
+  gone.gpu.reset();
+  gone.device.reset();
 }
 
 World::~World() { Finish(); }
@@ -75,7 +106,28 @@ void World::Drop(KnownBo* bo) {
 }
 
 absl::Status World::Submit(const Submission& submission) {
-  Exec exec(*device_);
+  absl::Status status = SubmitOnce(submission);
+  if (KindOf(status) != ErrorKind::kCannotFit ||
+      submission.wait.mode != WaitLimit::Mode::kWait) {
+    return status;
+  }
+  for (uint64_t tries = 0; tries < kSecondTries; ++tries) {
+    WaitForJobs();
+    while (host_->ReapGhosts(WaitLimit{})) {
+    }
+    YieldFor(tries);
+    status = SubmitOnce(submission);
+    if (status.ok()) {
+      hasty_ += 1;
+      return status;
+    }
+  }
+  return status;
+}
+
+absl::Status World::SubmitOnce(const Submission& submission) {
+  GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
+  Exec exec(*on.device);
   for (const BoUse& use : submission.uses) {
     exec.Add(
         *use.bo->bo, submission.places,
@@ -88,11 +140,18 @@ absl::Status World::Submit(const Submission& submission) {
     *submission.moved_bytes += context.bytes_moved;
   }
   if (!placed.ok()) return placed;
+  if (submission.in_place) submission.in_place();
   uint64_t cost_ns = 0;
   GpuJob job = JobFor(submission.uses, &cost_ns);
   const Fence fence =
-      gpu_->Submit(submission.queue % gpu_->queues(), std::move(job),
-                   exec.dependencies(), cost_ns);
+      on.gpu->Submit(submission.queue % on.gpu->queues(), std::move(job),
+                     exec.dependencies(), cost_ns);
+  if (options_.keep_writes) {
+    for (const BoUse& use : submission.uses) {
+      if (use.does != BoUse::Does::kWrite) continue;
+      use.bo->writes.emplace_back(use.bo->seed, fence);
+    }
+  }
   exec.Finish(fence);
   NoteOperation();
   NoteJob(fence);
@@ -101,16 +160,16 @@ absl::Status World::Submit(const Submission& submission) {
 
 absl::StatusOr<Fence> World::Clear(KnownBo* bo, PlacementList places,
                                    int queue) {
-  Exec exec(*device_);
+  Exec exec(device());
   exec.Add(*bo->bo, places, FenceUse::kWrite);
   ValidateContext context;
   absl::Status placed = exec.Run(&context);
   if (!placed.ok()) return placed;
   GpuJob job;
-  if (gpu_->executes()) job.steps.emplace_back(GpuFill{RunsOf(*bo->bo)});
+  if (backed()) job.steps.emplace_back(GpuFill{RunsOf(*bo->bo)});
   bo->seed = 0;
   const Fence fence =
-      gpu_->Submit(queue % gpu_->queues(), std::move(job), exec.dependencies(),
+      gpu().Submit(queue % gpu().queues(), std::move(job), exec.dependencies(),
                    machine_->cost().job_latency_ns);
   exec.Finish(fence);
   NoteOperation();
@@ -127,7 +186,7 @@ GpuJob World::JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns) {
     KnownBo& known = *use.bo;
     (known.bo->manager().fixed() ? vram_bytes : bus_bytes) +=
         known.bo->size_bytes();
-    if (!gpu_->executes()) continue;
+    if (!backed()) continue;
     GpuVerify verify{RunsOf(*known.bo), {}, &checked_pages_, &wrong_pages_};
     verify.expected.reserve(known.bo->page_count());
     for (PageCount page = 0; page < known.bo->page_count(); ++page) {
@@ -153,7 +212,16 @@ void World::NoteJob(const Fence& fence) {
     oldest = in_flight_.front();
     in_flight_.pop_front();
   }
-  Expect(WaitFor(oldest, WaitLimit{}), "a job");
+  AwaitJob(oldest);
+}
+
+void World::AwaitJob(const Fence& fence) {
+  const absl::Status ended = WaitFor(fence, WaitLimit{});
+  if (may_lose_jobs_.load() && KindOf(ended) == ErrorKind::kDeviceLost) {
+    lost_jobs_ += 1;
+    return;
+  }
+  Expect(ended, "a job");
 }
 
 void World::WaitForJobs() {
@@ -165,7 +233,7 @@ void World::WaitForJobs() {
       fence = in_flight_.front();
       in_flight_.pop_front();
     }
-    Expect(WaitFor(fence, WaitLimit{}), "a job");
+    AwaitJob(fence);
   }
 }
 
@@ -183,22 +251,64 @@ uint64_t World::Wrong(const KnownBo& bo, const std::byte* bytes) const {
 
 void World::CheckByCpu(KnownBo& bo) {
   auto mapping = CpuMapping::Create(bo.bo);
-  if (!Expect(mapping.status(), "mapping a bo") ||
-      !Expect(WaitForCpu(*bo.bo, Access::kRead),
+  if (Expect(mapping.status(), "mapping a bo")) CheckThrough(**mapping, bo);
+}
+
+void World::CheckThrough(CpuMapping& mapping, const KnownBo& known) {
+  if (!Expect(WaitForCpu(*known.bo, Access::kRead),
               "waiting for the bytes of a bo") ||
-      !Expect(
-          (*mapping)->Touch(PageRange{0, backed() ? 1 : bo.bo->page_count()},
+      !Expect(mapping.Touch(PageRange{0, backed() ? 1 : known.bo->page_count()},
                             Access::kRead),
-          "reading a bo")) {
+              "reading a bo")) {
     return;
   }
   NoteOperation();
   if (!backed()) return;
-  checked_pages_.fetch_add(bo.bo->page_count());
-  const uint64_t wrong = Wrong(bo, (*mapping)->data());
+  checked_pages_.fetch_add(known.bo->page_count());
+  const uint64_t wrong = Wrong(known, mapping.data());
   if (wrong == 0) return;
   MutexLock lock(mutex_);
   verdict_->bytes_wrong += wrong;
+}
+
+void World::WriteThrough(CpuMapping& mapping, KnownBo* known) {
+  const PageCount pages = known->bo->page_count();
+  if (!Expect(WaitForCpu(*known->bo, Access::kWrite),
+              "waiting to write a bo") ||
+      !Expect(mapping.Touch(PageRange{0, backed() ? 1 : pages}, Access::kWrite),
+              "writing a bo")) {
+    return;
+  }
+  NoteOperation();
+  known->seed = next_seed_.fetch_add(1);
+  for (PageCount page = 0; backed() && page < pages; ++page) {
+    FillPattern(known->seed, page, mapping.data() + PagesToBytes(page));
+  }
+}
+
+void World::CheckPage(const std::byte* bytes, uint64_t seed, PageCount page) {
+  if (!backed()) return;
+  checked_pages_ += 1;
+  const uint64_t expected =
+      seed == 0 ? ChecksumOfZeros() : PatternChecksum(seed, page);
+  if (bytes == nullptr || PageChecksum(bytes) != expected) wrong_pages_ += 1;
+}
+
+void World::CheckAfterLoss(const KnownBo& known, bool may_be_gone) {
+  auto mapping = CpuMapping::Create(known.bo);
+  if (!Expect(mapping.status(), "mapping a bo") || !backed()) return;
+  const std::byte* is = (*mapping)->data();
+  uint64_t seed = known.writes.empty() ? known.seed : 0;
+  for (size_t i = known.writes.size(); i-- > 0 && seed == 0;) {
+    const auto& [written, fence] = known.writes[i];
+    if (fence.Error().ok() || PageChecksum(is) == PatternChecksum(written, 0)) {
+      seed = written;
+    }
+  }
+  if (may_be_gone && PageChecksum(is) == ChecksumOfZeros()) seed = 0;
+  for (PageCount page = 0; page < known.bo->page_count(); ++page) {
+    CheckPage(is + PagesToBytes(page), seed, page);
+  }
 }
 
 void World::Fail(const std::string& what) {
@@ -217,12 +327,32 @@ void World::CheckRules() {
 }
 
 uint64_t World::gpu_evictions() const {
+  uint64_t evictions = evictions_of_the_gone_;
+  for (const GpuDevice& one : devices_) evictions += EvictionsOf(one);
+  return evictions;
+}
+
+uint64_t World::dma_evictions() const {
   uint64_t evictions = 0;
-  for (const MemoryType type : {MemoryType::kTt, MemoryType::kVram}) {
-    MemoryManager* manager = device_->manager(type);
-    if (manager != nullptr) evictions += manager->evictions();
+  for (DmaBinder* binder : host_->Binders()) {
+    evictions += binder->stats().evictions;
   }
   return evictions;
+}
+
+uint64_t World::LeftBehind() {
+  uint64_t left = machine_->memory().used_frames(Zone::kDma32) +
+                  machine_->memory().used_frames(Zone::kNormal) +
+                  machine_->swap().used_pages() +
+                  machine_->bounce_pool().used_frames() +
+                  machine_->coherent_pool().used_frames() +
+                  machine_->cma().used_frames() + host_->bo_count();
+  for (uint32_t number = 0; number < machine_->domains(); ++number) {
+    const DmaDomain& domain = machine_->domain(number);
+    left += domain.direct_pages();
+    if (domain.translated()) left += domain.used_iova_pages();
+  }
+  return left;
 }
 
 void World::Finish() {
@@ -237,29 +367,26 @@ void World::Finish() {
     for (KnownBo& bo : bos) CheckByCpu(bo);
     CheckRules();
     verdict_->gpu_evictions += gpu_evictions();
-    for (DmaBinder* binder : host_->Binders()) {
-      verdict_->dma_evictions += binder->stats().evictions;
-    }
-    if (gpu_->faults() != 0) {
-      Fail(absl::StrCat(gpu_->faults(), " GPU faults, the first: ",
-                        gpu_->fault_records()[0].ToString()));
-    }
+    verdict_->dma_evictions += dma_evictions();
     bos.clear();
     while (host_->ReapGhosts(WaitLimit{})) {
     }
     CheckRules();
-    const uint64_t left = machine_->memory().used_frames(Zone::kDma32) +
-                          machine_->memory().used_frames(Zone::kNormal) +
-                          machine_->swap().used_pages() + host_->bo_count();
+    const uint64_t left = LeftBehind();
     if (left != 0) {
-      Fail(absl::StrCat(left, " frames, swap slots or bos left behind"));
+      Fail(absl::StrCat(left,
+                        " frames, addresses, swap slots or bos left "
+                        "behind"));
+    }
+    for (GpuDevice& one : devices_) {
+      if (one.device != nullptr) Remove(one);
     }
   }
-  gpu_.reset();
-  device_.reset();
+  devices_.clear();
   host_.reset();
   verdict_->operations += operations_.exchange(0);
   verdict_->failures += failures_.exchange(0);
+  verdict_->hasty += hasty_.exchange(0);
   verdict_->bytes_checked += PagesToBytes(checked_pages_.exchange(0));
   // Of a wrong page at least one byte is.
   verdict_->bytes_wrong += wrong_pages_.exchange(0);

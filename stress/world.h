@@ -23,53 +23,9 @@
 #include "twostep/machine/machine.h"
 #include "twostep/machine/model_gpu.h"
 #include "twostep/stress/scenario.h"
+#include "twostep/stress/submission.h"
 
 namespace twostep {
-
-inline constexpr Placement kInVram{.memory = MemoryType::kVram};
-inline constexpr Placement kInSystem{};
-constexpr Placement InTt(DmaType dma,
-                         Placement::Use use = Placement::Use::kAlways) {
-  return Placement{.dma = dma, .memory = MemoryType::kTt, .use = use};
-}
-
-struct KnownBo {
-  BoRef bo;
-  // What is, or will be when its fences have signalled, in all its pages: the
-  // pattern of this seed (machine/page_pattern.h); 0: zeros. Guarded by the
-  // reservation.
-  uint64_t seed = 0;
-};
-
-struct BoUse {
-  // kHold: it must be in place, and nothing more.
-  enum class Does : uint8_t { kHold, kRead, kWrite };
-  KnownBo* bo;
-  Does does = Does::kWrite;
-};
-
-struct Submission {
-  int queue = 0;
-  std::vector<BoUse> uses;
-  PlacementList places;
-  WaitLimit wait;
-  // Where not null, the bytes moved are added.
-  uint64_t* moved_bytes = nullptr;
-};
-
-struct WorldOptions {
-  MachineConfig machine;
-  GpuConfig gpu;
-  Backing backing = Backing::kBacked;
-  // With one thread a run on a virtual clock repeats exactly.
-  Clock::Kind clock = Clock::Kind::kVirtual;
-  HostOptions host;
-  int queues = 4;
-  // Must outlive the world; null: what leaves VRAM goes to (NONE, SYSTEM).
-  DeviceHooks* hooks = nullptr;
-
-  static WorldOptions Of(const StressOptions& options);
-};
 
 class World {
  public:
@@ -81,11 +37,17 @@ class World {
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  bool ok() const { return gpu_ != nullptr; }
+  bool ok() const { return !devices_.empty(); }
   Machine& machine() { return *machine_; }
   Host& host() { return *host_; }
-  Device& device() { return *device_; }
-  ModelGpu& gpu() { return *gpu_; }
+  Device& device() { return *devices_.front().device; }
+  ModelGpu& gpu() { return *devices_.front().gpu; }
+  GpuDevice& first() { return devices_.front(); }
+  // Another one, before threads use the world. Null, and a failure, where it
+  // is refused.
+  GpuDevice* AddDevice(const GpuConfig& config, DeviceHooks* hooks = nullptr);
+  // Ends it in good order. REQUIRES: nobody submits to it.
+  void Remove(GpuDevice& gone);
   bool backed() const { return options_.backing == Backing::kBacked; }
 
   // Zeros at first. Null, and a failure, where the host refuses it.
@@ -94,7 +56,10 @@ class World {
   void Drop(KnownBo* bo);
 
   // Places the bos, checks on the GPU those that are read or written, writes
-  // new contents to those that are written. Device::Validate's errors.
+  // new contents to those that are written. Device::Validate's errors. What may
+  // wait and is told that it cannot be done is asked for once more when all
+  // work has ended: if it can be done then, the first answer was hasty, and the
+  // verdict says so.
   absl::Status Submit(const Submission& submission);
   // Places a bo and lets a job on `queue` fill it with zeros, as drivers clear
   // what they bind. The fence is that job's.
@@ -104,8 +69,22 @@ class World {
   // Waits when too much is under way.
   void NoteJob(const Fence& fence);
   void WaitForJobs();
+  // Jobs may end with ErrorKind::kDeviceLost from now on, and are counted.
+  void AllowLostJobs() { may_lose_jobs_.store(true); }
+  uint64_t lost_jobs() const { return lost_jobs_.load(); }
+
   // What the CPU sees of it. A failure where it cannot be read.
   void CheckByCpu(KnownBo& bo);
+  // The same through a mapping, and new contents through one. REQUIRES: nobody
+  // else uses the contents meanwhile; others may move them.
+  void CheckThrough(CpuMapping& mapping, const KnownBo& known);
+  void WriteThrough(CpuMapping& mapping, KnownBo* known);
+  // A page as somebody sees it, against what must be in it; null: nothing.
+  void CheckPage(const std::byte* bytes, uint64_t seed, PageCount page);
+  // What the CPU sees of a bo of which jobs were lost: the last of its writes
+  // that was not, or a later one, whole; or zeros where the contents may be
+  // gone. REQUIRES: keep_writes; nobody uses the world, no job is under way.
+  void CheckAfterLoss(const KnownBo& known, bool may_be_gone);
   // Counts a step done. And one that should have been: `what` says which.
   void NoteOperation() { operations_.fetch_add(1); }
   void Fail(const std::string& what);
@@ -114,14 +93,20 @@ class World {
     if (!status.ok()) Fail(what + ": " + std::string(status.message()));
     return status.ok();
   }
+  // The same for what must hold.
+  bool Require(bool holds, const std::string& what) {
+    if (!holds) Fail(what);
+    return holds;
+  }
   // That something had to be evicted.
   void ExpectEvictions() {
     if (gpu_evictions() == 0) Fail("nothing had to be evicted");
   }
   void CheckRules();
   bool failed() const { return failures_.load() != 0; }
-  // By the device's memory types, so far.
+  // By the memory types of the devices, and by all DMA types, so far.
   uint64_t gpu_evictions() const;
+  uint64_t dma_evictions() const;
 
   // Waits for all work, reads every bo, audits, drops the bos and sees that
   // nothing is left of them. Fills in the verdict. REQUIRES: nobody else uses
@@ -130,12 +115,18 @@ class World {
 
  private:
   absl::Status SetUp();
+  absl::Status SubmitOnce(const Submission& submission);
+  void AwaitJob(const Fence& fence);
+  uint64_t LeftBehind();
   uint64_t Wrong(const KnownBo& bo, const std::byte* bytes) const;
 
   const WorldOptions options_;
   Verdict* const verdict_;
   Atomic<uint64_t> operations_{0};
   Atomic<uint64_t> failures_{0};
+  Atomic<uint64_t> hasty_{0};
+  Atomic<bool> may_lose_jobs_{false};
+  Atomic<uint64_t> lost_jobs_{0};
   Atomic<uint64_t> next_seed_{1};
   Atomic<uint64_t> checked_pages_{0};
   Atomic<uint64_t> wrong_pages_{0};
@@ -145,8 +136,8 @@ class World {
   // In the order in which they must outlive each other.
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Host> host_;
-  std::unique_ptr<Device> device_;
-  std::unique_ptr<ModelGpu> gpu_;
+  std::list<GpuDevice> devices_;
+  uint64_t evictions_of_the_gone_ = 0;
 };
 
 }  // namespace twostep

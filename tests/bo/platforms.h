@@ -5,13 +5,13 @@
 // look at before and after: where a bo is, and every account of the machine.
 
 #include <cstdint>
-#include <map>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/bo/rig.h"
+#include "twostep/stress/accounts.h"
 
 namespace twostep {
 
@@ -69,40 +69,8 @@ inline bool HandsOver(MachineKind kind, DmaType type) {
          (type == DmaType::kNone && kind == MachineKind::kNonCoherent);
 }
 
-// Every account there is, by name.
-using Accounts = std::map<std::string, uint64_t>;
 inline Accounts AccountsOf(Rig& rig) {
-  Machine& machine = rig.machine();
-  Accounts accounts{
-      {"frames of DMA32", machine.memory().used_frames(Zone::kDma32)},
-      {"frames of NORMAL", machine.memory().used_frames(Zone::kNormal)},
-      {"swap slots", machine.swap().used_pages()},
-      {"bounce pages", machine.bounce_pool().used_frames()},
-      {"coherent frames", machine.coherent_pool().used_frames()},
-      {"CMA frames", machine.cma().used_frames()},
-      {"direct mappings", machine.domain().direct_pages()}};
-  if (machine.domain().translated()) {
-    accounts["IOVA pages"] = machine.domain().used_iova_pages();
-  }
-  for (int type = 0; type < kMaxMemoryTypes; ++type) {
-    MemoryManager* manager =
-        rig.device().manager(static_cast<MemoryType>(type));
-    if (manager == nullptr) continue;
-    accounts[absl::StrCat(manager->name(), " used")] = manager->used_pages();
-    accounts[absl::StrCat(manager->name(), " pinned")] =
-        manager->pinned_pages_now();
-    accounts[absl::StrCat(manager->name(), " order")] = manager->order().size();
-  }
-  for (int type = 0; type < kMaxDmaTypes; ++type) {
-    DmaBinder* binder = rig.device().binder(static_cast<DmaType>(type));
-    if (binder == nullptr) continue;
-    accounts[absl::StrCat(binder->name(), " bound")] =
-        binder->bound_pages_now();
-    accounts[absl::StrCat(binder->name(), " pinned")] =
-        binder->pinned_pages_now();
-    accounts[absl::StrCat(binder->name(), " order")] = binder->order().size();
-  }
-  return accounts;
+  return AccountsOf(rig.machine(), rig.device());
 }
 inline Accounts NothingUsed(const Accounts& like) {
   Accounts nothing = like;
@@ -110,20 +78,7 @@ inline Accounts NothingUsed(const Accounts& like) {
   return nothing;
 }
 
-// Where a bo is, in words.
-inline std::string WhereIs(const BoRef& bo) {
-  static constexpr const char* kHomes[] = {"no pages", "frames",
-                                           "a binder's frames", "swap"};
-  const MemoryManager& manager = bo->manager();
-  return absl::StrCat(
-      bo->binder() == nullptr ? "unbound" : bo->binder()->name(), " + ",
-      manager.name(),
-      manager.kind() == MemoryManager::Kind::kNowhere
-          ? ""
-          : absl::StrCat(" at ", bo->start_page()),
-      ", ", kHomes[static_cast<size_t>(bo->pages().home())]);
-}
-
+inline std::string WhereIs(const BoRef& bo) { return WhereIs(*bo); }
 inline bool InMemoryType(Rig& rig, const BoRef& bo, MemoryType type) {
   return &bo->manager() == rig.device().manager(type);
 }

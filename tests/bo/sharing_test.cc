@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "tests/bo/sharing_rig.h"
 #include "twostep/bo/shared_buffer.h"
+#include "twostep/machine/sync.h"
 
 namespace twostep {
 namespace {
@@ -461,6 +462,84 @@ TEST_P(SharedBo, S25_ConstraintsThatMakeNoSenseAreNamed) {
   EXPECT_THAT(message({.max_segments = 0}), HasSubstr("max_segments"));
   EXPECT_THAT(message({.max_segment_bytes = 4095}),
               HasSubstr("max_segment_bytes"));
+}
+
+// Importers map and read, the exporter moves the bo about, others come and go:
+// whoever has addresses reads the right bytes there until its fence, or what it
+// reserved, ends.
+class SharingAtOnce : public testing::TestWithParam<MachineKind> {};
+INSTANTIATE_TEST_SUITE_P(Machines, SharingAtOnce,
+                         testing::ValuesIn(kAllMachines));
+
+TEST_P(SharingAtOnce, S25_MapMoveAttachAndDetach) {
+  constexpr int kRounds = 150;
+  SharingRig rig(GetParam());
+  auto camera = rig.MakeDevice("camera");
+  auto nic = rig.MakeDevice("nic", 1);
+  BoRef bo = rig.Make(kBytes);
+  rig.CpuFill(bo, 1);
+  const SharedBuffer shared = rig.Export(bo);
+  Atomic<uint64_t> wrong{0};
+  Atomic<int> failed{0};
+  // Calls `act` with `held` reserved until it has not lost to an older one.
+  const auto run = [&](BufferObject& held, auto act) {
+    for (;;) {
+      ValidateContext context;
+      held.Reserve();
+      const absl::Status status = act(&context);
+      held.Unreserve();
+      if (KindOf(status) != ErrorKind::kContended) {
+        if (!status.ok()) failed.fetch_add(1);
+        EXPECT_EQ(status, absl::OkStatus());
+        return;
+      }
+      if (!context.contention.Wait(WaitLimit{}).ok()) failed.fetch_add(1);
+    }
+  };
+  const auto use = [&](Device& device, SharedAttachment& attachment) {
+    run(*bo, [&](ValidateContext* context) {
+      absl::Status status = attachment.Map(context);
+      if (status.ok()) status = bo->fences().Wait(FenceUse::kRead, {});
+      if (status.ok()) {
+        wrong.fetch_add(rig.WrongBytes(device, attachment, 1));
+      }
+      return status;
+    });
+  };
+  const auto validate = [&](BufferObject& moving, const Placement& place) {
+    run(moving, [&](ValidateContext* context) {
+      return rig.device().Validate(moving, {&place, 1}, context);
+    });
+  };
+  Thread stays([&] {
+    auto attachment = rig.Attach(shared, *camera);
+    for (int i = 0; i < kRounds; ++i) use(*camera, *attachment);
+  });
+  Thread comes_and_goes([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      auto attachment = rig.Attach(shared, *nic);
+      use(*nic, *attachment);
+      if (i % 2) use(*nic, *attachment);
+    }
+  });
+  Thread squeezes([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      const BoRef hog = rig.Make(kMiB - 4 * kPageSize);
+      validate(*hog, Tt(DmaType::kDynamic));
+    }
+  });
+  const Placement places[] = {kVram, Tt(DmaType::kDynamic),
+                              Tt(DmaType::kCoherent), kSystem,
+                              Tt(DmaType::kNone)};
+  for (int i = 0; i < kRounds; ++i) validate(*bo, places[i % 5]);
+  stays.Join();
+  comes_and_goes.Join();
+  squeezes.Join();
+  EXPECT_EQ(wrong.load(), 0u);
+  EXPECT_EQ(failed.load(), 0);
+  EXPECT_EQ(rig.CpuWrongBytes(bo, 1), 0u);
+  rig.ReapAll();
+  EXPECT_EQ(rig.Broken(), "");
 }
 
 }  // namespace

@@ -1,22 +1,18 @@
-// S20, S21, and what a bounced bo looks like to its device: through the public
-// interface, with every byte checked.
+// S21, and what a bounced bo looks like to its device: through the public
+// interface, with every byte checked. What happens when bounce buffers run out
+// the scenarios dma-swiotlb-exhaust, dma-swiotlb-segment and map-fails-at-k
+// show (stress/).
 
 #include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gtest/gtest.h"
 #include "tests/bo/platforms.h"
-#include "twostep/machine/page_pattern.h"
 
 namespace twostep {
 namespace {
-
-using testing::HasSubstr;
-using testing::Not;
-
-constexpr PageCount kSetPages = Swiotlb::kSetBytes / kPageSize;
 
 RigOptions Bouncing(uint64_t pool_bytes) {
   RigOptions options = RigOptions::Small(IommuMode::kAbsent);
@@ -181,35 +177,6 @@ TEST(BouncedSegments, ALargeBoIsSplitAtTheSegmentLimit) {
   ExpectBytesBothWays(rig, bo, 1);
 }
 
-// dma-swiotlb-segment: 2 MiB, the pool empty and twice as large.
-TEST(BouncedSegments, WhereTheDeviceTakesTooFewItIsRefusedAsTooLong) {
-  for (const uint64_t max_segments : {1, 7}) {
-    RigOptions options = Bouncing(4 * kMiB);
-    options.gpu.segments.max_segments = max_segments;
-    Rig rig(options);
-    BoRef bo = rig.Make(2 * kMiB);
-    rig.CpuFill(bo, 1);
-    const std::string before = WhereIs(bo);
-    const Accounts accounts = AccountsOf(rig);
-    const absl::Status status = rig.Validate(bo, Tt(DmaType::kDynamic));
-    EXPECT_EQ(KindOf(status), ErrorKind::kNeverFits) << status;
-    const std::string message(status.message());
-    EXPECT_THAT(message, HasSubstr("segment limit 256 KiB"));
-    EXPECT_THAT(message, Not(HasSubstr("full")));
-    EXPECT_THAT(message, Not(HasSubstr("fragmented")));
-    EXPECT_EQ(WhereIs(bo), before);
-    EXPECT_EQ(AccountsOf(rig), accounts);
-    EXPECT_EQ(rig.CpuWrongBytes(bo, 1), 0);
-    // 256 KiB a segment, and no more.
-    BoRef fits = rig.Make(max_segments * Swiotlb::kSetBytes);
-    ASSERT_TRUE(rig.Validate(fits, Tt(DmaType::kDynamic)).ok());
-    BoRef over = rig.Make(max_segments * Swiotlb::kSetBytes + kPageSize);
-    EXPECT_EQ(KindOf(rig.Validate(over, Tt(DmaType::kDynamic))),
-              ErrorKind::kNeverFits);
-    EXPECT_EQ(rig.Broken(), "");
-  }
-}
-
 // Enough slots, no run of them: those in the way go, and nobody says "full".
 TEST(BouncedSegments, AFragmentedPoolIsEvictedFromForAnUnsplitMapping) {
   RigOptions options = Bouncing(kMiB);
@@ -272,102 +239,6 @@ TEST(BouncedSegments, ADevicesOwnLimitsHoldInThePoolToo) {
     }
     ExpectBytesBothWays(rig, bo, i);
   }
-}
-
-// R12: all but k of the pool's pages are pinned by others, for every k.
-TEST(BouncedSegments, AMapThatFailsAtPageKLeavesNothingBehind) {
-  constexpr PageCount kPages = 70;  // two sets, for some k
-  for (PageCount k = 0; k <= kPages; ++k) {
-    SCOPED_TRACE(k);
-    RigOptions options = Bouncing(2 * Swiotlb::kSetBytes);
-    Rig rig(options);
-    BoRef others = rig.Make((2 * kSetPages - k) * kPageSize);
-    rig.CpuFill(others, 1);
-    ASSERT_TRUE(rig.Validate(others, Tt(DmaType::kDynamic)).ok());
-    rig.Pin(others);
-    BoRef bo = rig.Make(kPages * kPageSize);
-    rig.CpuFill(bo, 2);
-    const std::string before = WhereIs(bo);
-    const Accounts accounts = AccountsOf(rig);
-    const absl::Status status = rig.Validate(bo, Tt(DmaType::kDynamic));
-    EXPECT_EQ(status.ok(), k == kPages);
-    if (!status.ok()) {
-      EXPECT_EQ(KindOf(status), ErrorKind::kCannotFit) << status;
-      EXPECT_EQ(WhereIs(bo), before);
-      EXPECT_EQ(AccountsOf(rig), accounts);
-      EXPECT_EQ(rig.CpuWrongBytes(bo, 2), 0);
-    } else {
-      EXPECT_EQ(rig.DeviceWrongBytes(bo, 2), 0);
-    }
-    EXPECT_EQ(rig.DeviceWrongBytes(others, 1), 0);
-    EXPECT_EQ(rig.Broken(), "");
-  }
-}
-
-// --- S20: dma-swiotlb-exhaust ---
-
-// A page of the bo as the CPU may see it now.
-void FillPages(const BoRef& bo, uint64_t seed) {
-  auto mapping = *CpuMapping::Create(bo);
-  for (PageCount page = 0; page < bo->page_count(); ++page) {
-    FillPattern(seed, page, mapping->data() + PagesToBytes(page));
-  }
-}
-PageCount WrongPages(const BoRef& bo, uint64_t seed) {
-  auto mapping = *CpuMapping::Create(bo);
-  PageCount wrong = 0;
-  for (PageCount page = 0; page < bo->page_count(); ++page) {
-    wrong += PageChecksum(mapping->data() + PagesToBytes(page)) !=
-             PatternChecksum(seed, page);
-  }
-  return wrong;
-}
-PageCount WrongDevicePages(Rig& rig, const BoRef& bo, uint64_t seed) {
-  PageCount wrong = 0;
-  for (PageCount page = 0; page < bo->page_count(); ++page) {
-    const std::byte* at = rig.DevicePage(bo, page, Access::kRead);
-    wrong += at == nullptr || PageChecksum(at) != PatternChecksum(seed, page);
-  }
-  return wrong;
-}
-
-TEST(SwiotlbExhaust, DynamicEvictsAndGoesOnWhileCoherentNeverBounces) {
-  RigOptions options = Bouncing(SwiotlbConfig{}.bytes);
-  EXPECT_EQ(options.machine.swiotlb.bytes, 64 * kMiB);
-  options.machine.dma32_bytes = 512 * kMiB;
-  options.machine.coherent_bytes = 16 * kMiB;
-  options.gpu.aperture_bytes = 512 * kMiB;
-  options.gpu.dma_mask_bits = 32;
-  Rig rig(options);
-  std::vector<BoRef> coherent;
-  for (int i = 0; i < 4; ++i) {
-    coherent.push_back(rig.Make(4 * kMiB));
-    FillPages(coherent[i], i);
-    ASSERT_TRUE(rig.Validate(coherent[i], Tt(DmaType::kCoherent)).ok());
-  }
-  EXPECT_EQ(rig.machine().bounce_pool().used_frames(), 0);
-  constexpr int kBos = 64;  // of 4 MiB: 256 MiB through 64 MiB of slots
-  std::vector<BoRef> bos;
-  for (int i = 0; i < kBos; ++i) {
-    bos.push_back(rig.Make(4 * kMiB));
-    FillPages(bos[i], 100 + i);
-    ASSERT_TRUE(rig.Validate(bos[i], Tt(DmaType::kDynamic)).ok()) << i;
-    EXPECT_EQ(WrongDevicePages(rig, bos[i], 100 + i), 0) << i;
-  }
-  const DmaBinder::Stats& stats =
-      rig.device().binder(DmaType::kDynamic)->stats();
-  EXPECT_EQ(rig.machine().bounce_pool().used_frames(),
-            rig.machine().bounce_pool().frames());
-  EXPECT_EQ(stats.evictions, kBos - 16);
-  for (int i = 0; i < kBos; ++i) EXPECT_EQ(WrongPages(bos[i], 100 + i), 0) << i;
-  for (int i = 0; i < 4; ++i) {
-    EXPECT_TRUE(BoundThrough(rig, coherent[i], DmaType::kCoherent)) << i;
-    EXPECT_EQ(WrongDevicePages(rig, coherent[i], i), 0) << i;
-    EXPECT_EQ(BouncedPages(coherent[i]), 0);
-  }
-  EXPECT_EQ(rig.device().binder(DmaType::kCoherent)->stats().bounced_bytes, 0);
-  EXPECT_EQ(rig.device().binder(DmaType::kCoherent)->stats().evictions, 0);
-  EXPECT_EQ(rig.Broken(), "");
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ TEST(Scenarios, AreTheSuitesRowByRow) {
                                                {"kfd_evict", 3},
                                                {"xe_evict_ccs", 9},
                                                {"gem_lmem_evict", 1},
-                                               {"twostep", 5}};
+                                               {"twostep", 22}};
   EXPECT_EQ(rows, expected);
   for (const char* name :
        {"evict-small", "evict-beng-small-external-cm", "evict-large-multi-vm",
@@ -71,6 +71,17 @@ TEST(Scenarios, AreTheSuitesRowByRow) {
         "evict-cm-threads-large-multi-vm", "evict-mixed-threads-small",
         "evict-beng-mixed-many-threads-large"}) {
     EXPECT_TRUE(names.count(std::string("xe_evict/") + name)) << name;
+  }
+  for (const char* name :
+       {"dma-iova-exhaust",    "dma-iova-fragment",    "dma-swiotlb-exhaust",
+        "dma-swiotlb-segment", "dma-coherent-exhaust", "dma-cma-exhaust",
+        "dma-cma-scatter",     "aperture-fragment",    "two-drivers-one-iommu",
+        "four-guests",         "squatter-and-spammer", "only-busy",
+        "big-against-big",     "two-tier-pingpong",    "everything-at-once",
+        "fault-storm",         "map-fails-at-k",       "fail-every-point",
+        "share-and-die",       "flink-storm",          "hot-unplug",
+        "suspend-resume"}) {
+    EXPECT_TRUE(names.count(std::string("twostep/") + name)) << name;
   }
 }
 

@@ -146,7 +146,7 @@ TEST(StressCommand, JsonHasARowForEachScenario) {
   for (const char* key :
        {"first_seed", "seeds", "operations", "gpu_evictions", "dma_evictions",
         "bytes_checked", "bytes_wrong", "rule_violations", "violations",
-        "failures", "first_failure", "wall_seconds"}) {
+        "failures", "first_failure", "hasty", "wall_seconds"}) {
     EXPECT_TRUE(object["rows"][0].contains(key)) << key;
   }
 }

@@ -1,0 +1,313 @@
+// Enough is free, but not in one piece: eviction makes the hole, and evicts no
+// more than needed. What is needed is found by trying every place there is.
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "twostep/bo/error.h"
+#include "twostep/stress/families.h"
+#include "twostep/stress/small_world.h"
+
+namespace twostep {
+namespace {
+
+constexpr uint64_t kSpacePages = 48;
+constexpr PageCount kLargest = 13;
+constexpr size_t kBos = 40;
+constexpr int kAsks = 250;
+
+enum class Space { kIova, kCma, kAperture };
+
+WorldOptions OptionsOf(const StressOptions& options, Space space,
+                       uint64_t pages) {
+  WorldOptions world = SmallWorldOptions(options);
+  world.machine.iommu.mode =
+      space == Space::kIova ? IommuMode::kTranslated : IommuMode::kAbsent;
+  world.gpu.vram_bytes = 0;
+  world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
+  const uint64_t bytes = PagesToBytes(pages);
+  if (space == Space::kIova) world.machine.iommu.iova_bytes = bytes;
+  if (space == Space::kCma) world.machine.cma_bytes = bytes;
+  if (space == Space::kAperture) world.gpu.aperture_bytes = bytes;
+  return world;
+}
+
+// A small space of addresses, and who is where in it.
+class HoleMaker {
+ public:
+  HoleMaker(Space space, uint64_t pages, World* world)
+      : space_(space),
+        pages_(pages),
+        world_(*world),
+        place_(InTt(space == Space::kIova  ? DmaType::kDynamic
+                    : space == Space::kCma ? DmaType::kCma
+                                           : DmaType::kNone)) {}
+
+  bool There(const KnownBo& known) const {
+    return space_ == Space::kAperture
+               ? &known.bo->manager() ==
+                     world_.device().manager(MemoryType::kTt)
+               : known.bo->binder() != nullptr;
+  }
+  // Leaves nothing under way, so that nobody is passed over for being busy.
+  absl::Status Ask(KnownBo* known, Placement::Use use) {
+    Placement place = place_;
+    place.use = use;
+    const absl::Status status =
+        world_.Submit({.uses = {{known}}, .places = {&place, 1}});
+    world_.WaitForJobs();
+    if (status.ok()) {
+      Forget(known);
+      order_.push_back(known);
+    }
+    return status;
+  }
+  void Pin(KnownBo* known) {
+    known->bo->Reserve();
+    known->bo->Pin();
+    known->bo->UnreserveUnused();
+  }
+  // It is the one used last, then.
+  void Unpin(KnownBo* known) {
+    known->bo->Reserve();
+    known->bo->Unpin();
+    known->bo->Unreserve();
+    Forget(known);
+    order_.push_back(known);
+  }
+  void Forget(KnownBo* known) {
+    order_.erase(std::remove(order_.begin(), order_.end(), known),
+                 order_.end());
+  }
+  uint64_t FreePages() const {
+    uint64_t free = pages_;
+    for (const KnownBo* known : order_) free -= known->bo->page_count();
+    return free;
+  }
+  // Those who are there, the one used last at the end.
+  const KnownBos& order() const { return order_; }
+
+  // Asks for the bo, which is not there, by evicting, and sees that those who
+  // have to go, and no others, went. Whether somebody had to though enough was
+  // free.
+  bool AskByEvicting(KnownBo* known) {
+    const PageCount pages = known->bo->page_count();
+    const bool enough_free = FreePages() >= pages;
+    size_t prefix = 0;
+    size_t fewest = Fewest(prefix, pages);
+    while (fewest == kNever && prefix < order_.size()) {
+      fewest = Fewest(++prefix, pages);
+    }
+    const KnownBos before = order_;
+    const absl::Status status = Ask(known, Placement::Use::kAlways);
+    size_t gone = 0;
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (There(*before[i])) continue;
+      ++gone;
+      Forget(before[i]);
+      // Nobody goes who was used after the last one that has to.
+      world_.Require(i < prefix && !before[i]->bo->pinned(),
+                     "somebody went who need not");
+    }
+    if (fewest == kNever) {
+      world_.Require(
+          KindOf(status) == ErrorKind::kCannotFit && gone == 0,
+          absl::StrCat("no hole can be made, ", gone,
+                       " went, and it is called: ", status.message()));
+      return false;
+    }
+    world_.Expect(status, "a hole could be made");
+    world_.Require(gone == fewest, absl::StrCat(gone, " went for a hole that ",
+                                                fewest, " were in the way of"));
+    return gone > 0 && enough_free;
+  }
+
+ private:
+  static constexpr size_t kNever = ~size_t{0};
+
+  uint64_t StartOf(const KnownBo& known) const {
+    switch (space_) {
+      case Space::kIova:
+        return known.bo->binding().iova.start;
+      case Space::kCma:
+        return known.bo->binding().storage.start;
+      case Space::kAperture:
+        return known.bo->start_page();
+    }
+    return 0;
+  }
+  uint64_t First() const {
+    switch (space_) {
+      case Space::kIova:
+        return world_.machine().config().iommu.iova_base >> kPageShift;
+      case Space::kCma:
+        return world_.machine().cma().end_frame() - pages_;
+      case Space::kAperture:
+        return 0;
+    }
+    return 0;
+  }
+  // The fewest bos that have to go so that `pages` fit, when only the first
+  // `candidates` may.
+  size_t Fewest(size_t candidates, PageCount pages) {
+    starts_.clear();
+    for (const KnownBo* known : order_) starts_.push_back(StartOf(*known));
+    const uint64_t alignment =
+        space_ == Space::kCma ? CmaArea::RequestFor(pages).alignment : 1;
+    size_t fewest = kNever;
+    for (uint64_t at = First(); at + pages <= First() + pages_; ++at) {
+      if (at % alignment != 0) continue;
+      size_t in_the_way = 0;
+      bool possible = true;
+      for (size_t i = 0; i < order_.size(); ++i) {
+        const BufferObject& bo = *order_[i]->bo;
+        if (starts_[i] >= at + pages || at >= starts_[i] + bo.page_count()) {
+          continue;
+        }
+        possible &= i < candidates && !bo.pinned();
+        ++in_the_way;
+      }
+      if (possible) fewest = std::min(fewest, in_the_way);
+    }
+    return fewest;
+  }
+
+  const Space space_;
+  const uint64_t pages_;
+  World& world_;
+  const Placement place_;
+  KnownBos order_;
+  std::vector<uint64_t> starts_;
+};
+
+// Bos of mixed sizes are asked for in a space of which every second one is
+// pinned, now this and now that.
+void PlayHoles(Space space, const StressOptions& options, Verdict* verdict) {
+  World world(OptionsOf(options, space, kSpacePages), verdict);
+  if (!world.ok()) return;
+  HoleMaker holes(space, kSpacePages, &world);
+  std::mt19937_64 random(options.seed);
+  KnownBos bos;
+  for (size_t i = 0; i < kBos; ++i) {
+    bos.push_back(world.Make(PagesToBytes(1 + random() % kLargest)));
+    if (bos.back() == nullptr) return;
+  }
+  for (int refused = 0; refused < 3;) {
+    KnownBo* bo = bos[random() % kBos];
+    if (holes.There(*bo)) continue;
+    if (!holes.Ask(bo, Placement::Use::kDesired).ok()) ++refused;
+  }
+  const auto pin_every_second = [&] {
+    const KnownBos there = holes.order();
+    const size_t first = random() % 2;
+    for (size_t i = 0; i < there.size(); ++i) {
+      const bool pinned = there[i]->bo->pinned();
+      if (i % 2 == first && !pinned) holes.Pin(there[i]);
+      if (i % 2 != first && pinned) holes.Unpin(there[i]);
+    }
+  };
+  const auto unpin_all = [&] {
+    const KnownBos there = holes.order();
+    for (KnownBo* bo : there) {
+      if (bo->bo->pinned()) holes.Unpin(bo);
+    }
+  };
+  int made = 0;
+  for (int ask = 0; ask < kAsks && !world.failed(); ++ask) {
+    if (ask % 8 == 0) pin_every_second();
+    if (ask % 8 == 4) unpin_all();
+    KnownBo* bo = bos[random() % kBos];
+    if (holes.There(*bo)) continue;
+    made += holes.AskByEvicting(bo) ? 1 : 0;
+  }
+  unpin_all();
+  for (KnownBo* bo : bos) {
+    if (!holes.There(*bo)) holes.AskByEvicting(bo);
+    world.Require(holes.There(*bo), "not all could be validated");
+  }
+  world.Require(made > 0, "enough was always free in one piece");
+}
+
+// An area of which an eighth is used, scattered so that no run of a sixteenth
+// of it is free: one bo goes for such a run, or the pinned ones are named.
+void PlayScatter(const StressOptions& options, Verdict* verdict) {
+  constexpr uint64_t kArea = 256;
+  constexpr PageCount kRun = kArea / 16;
+  World world(OptionsOf(options, Space::kCma, kArea), verdict);
+  if (!world.ok()) return;
+  HoleMaker holes(Space::kCma, kArea, &world);
+  std::mt19937_64 random(options.seed);
+  KnownBos all;
+  for (uint64_t i = 0; i < kArea; ++i) {
+    KnownBo* bo = world.Make(kPageSize);
+    if (bo == nullptr ||
+        !world.Expect(holes.Ask(bo, Placement::Use::kAlways), "a page")) {
+      return;
+    }
+    all.push_back(bo);
+  }
+  // Two of each sixteenth stay.
+  std::vector<KnownBos> kept(kArea / kRun);
+  std::shuffle(all.begin(), all.end(), random);
+  const uint64_t first = world.machine().cma().end_frame() - kArea;
+  for (KnownBo* bo : all) {
+    KnownBos& sixteenth =
+        kept[(bo->bo->binding().storage.start - first) / kRun];
+    if (sixteenth.size() < 2) {
+      sixteenth.push_back(bo);
+      continue;
+    }
+    holes.Forget(bo);
+    world.Drop(bo);
+  }
+  for (const KnownBos& sixteenth : kept) {
+    holes.Pin(sixteenth[random() % sixteenth.size()]);
+  }
+  KnownBo* large = world.Make(PagesToBytes(kRun));
+  if (large == nullptr) return;
+  const absl::Status status = holes.Ask(large, Placement::Use::kAlways);
+  world.Require(KindOf(status) == ErrorKind::kCannotFit &&
+                    absl::StrContains(status.message(), "pinned") &&
+                    absl::StrContains(status.message(), "fragmented"),
+                absl::StrCat("between pinned ones: ", status.message()));
+  for (const KnownBos& sixteenth : kept) {
+    for (KnownBo* bo : sixteenth) {
+      if (bo->bo->pinned()) holes.Unpin(bo);
+    }
+  }
+  world.Require(holes.AskByEvicting(large), "nobody was in the way");
+  // At the cost of no more than the two that were in one sixteenth.
+  world.Require(world.dma_evictions() <= 2, "too many went");
+}
+
+void PlayCmaScatter(const StressOptions& options, Verdict* verdict) {
+  PlayScatter(options, verdict);
+  PlayHoles(Space::kCma, options, verdict);
+}
+
+}  // namespace
+
+void AddHoles(std::vector<Scenario>* scenarios) {
+  scenarios->push_back(
+      {"twostep", "dma-iova-fragment",
+       "mixed sizes, every second one pinned: the fewest make way for a hole",
+       [](const StressOptions& options, Verdict* verdict) {
+         PlayHoles(Space::kIova, options, verdict);
+       }});
+  scenarios->push_back(
+      {"twostep", "dma-cma-scatter",
+       "an eighth of a CMA area is used, everywhere: a large run is made",
+       PlayCmaScatter});
+  scenarios->push_back({"twostep", "aperture-fragment",
+                        "mixed sizes in an aperture, every second one pinned",
+                        [](const StressOptions& options, Verdict* verdict) {
+                          PlayHoles(Space::kAperture, options, verdict);
+                        }});
+}
+
+}  // namespace twostep

@@ -1,0 +1,80 @@
+#ifndef STRESS_SMALL_WORLD_H_
+#define STRESS_SMALL_WORLD_H_
+
+// A world of a few MiB that the seed chooses, whatever the machine file says:
+// for scenarios in which everybody wants what there is not enough of.
+
+#include <random>
+#include <vector>
+
+#include "twostep/stress/world.h"
+
+namespace twostep {
+
+using KnownBos = std::vector<KnownBo*>;
+
+// VRAM where there is room for it, or can be made, else TT; what VRAM evicts
+// goes to TT, or to SYSTEM.
+class TwoTierDriver : public DeviceHooks {
+ public:
+  explicit TwoTierDriver(DmaType dma)
+      : places_{kInVram, InTt(dma, Placement::Use::kFallback)},
+        evict_to_{InTt(dma), kInSystem} {}
+  PlacementList places() const { return places_; }
+  PlacementList EvictTo(const BufferObject&) override { return evict_to_; }
+
+ private:
+  const std::vector<Placement> places_;
+  const std::vector<Placement> evict_to_;
+};
+
+// 16 MiB of frames, 1 MiB of VRAM, IOVAs, coherent memory and bounce pages, 2
+// MiB of aperture, so that everything can run out.
+WorldOptions SmallWorldOptions(const StressOptions& options);
+// One of three, by the seed.
+DmaType SmallWorldDmaType(uint64_t seed);
+
+// Such a world, with a driver of either sort of memory.
+template <typename Driver = TwoTierDriver>
+class SmallWorld {
+ public:
+  SmallWorld(const StressOptions& options, Verdict* verdict)
+      : seed(options.seed),
+        driver(SmallWorldDmaType(options.seed)),
+        random(options.seed),
+        world(WithHooks(SmallWorldOptions(options), &driver), verdict) {}
+
+  // Bos that a job has written. Empty after a failure.
+  KnownBos Make(int count, uint64_t bytes) {
+    KnownBos bos;
+    for (int i = 0; i < count && world.ok(); ++i) {
+      KnownBo* bo = world.Make(bytes);
+      if (bo == nullptr || !Submit({bo}, driver.places())) return {};
+      bos.push_back(bo);
+    }
+    return bos;
+  }
+  static Submission Of(const KnownBos& bos, PlacementList places) {
+    Submission submission{.places = places};
+    for (KnownBo* bo : bos) submission.uses.push_back({bo});
+    return submission;
+  }
+  bool Submit(const KnownBos& bos, PlacementList places) {
+    return world.Expect(world.Submit(Of(bos, places)), "a submission");
+  }
+
+  const uint64_t seed;
+  Driver driver;
+  std::mt19937_64 random;
+  World world;
+
+ private:
+  static WorldOptions WithHooks(WorldOptions options, DeviceHooks* hooks) {
+    options.hooks = hooks;
+    return options;
+  }
+};
+
+}  // namespace twostep
+
+#endif  // STRESS_SMALL_WORLD_H_
