@@ -250,6 +250,9 @@ class EveryPoint {
   }
 
   absl::Status SubmitHarmed(size_t step, Submission* submission) {
+    // With an end to its wait it is not tried again: the fault is over then.
+    constexpr uint64_t kLongEnoughNs = 3'600'000'000'000;
+    submission->wait = WaitLimit::Within(kLongEnoughNs);
     if (fault_ == Fault::kInterrupt) {
       submission->wait.interrupt = driver_.interrupt();
     }

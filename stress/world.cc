@@ -108,7 +108,8 @@ void World::Drop(KnownBo* bo) {
 absl::Status World::Submit(const Submission& submission) {
   absl::Status status = SubmitOnce(submission);
   if (KindOf(status) != ErrorKind::kCannotFit ||
-      submission.wait.mode != WaitLimit::Mode::kWait) {
+      submission.wait.mode != WaitLimit::Mode::kWait ||
+      submission.wait.deadline != SteadyTime::max()) {
     return status;
   }
   for (uint64_t tries = 0; tries < kSecondTries; ++tries) {

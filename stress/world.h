@@ -57,9 +57,9 @@ class World {
 
   // Places the bos, checks on the GPU those that are read or written, writes
   // new contents to those that are written. Device::Validate's errors. What may
-  // wait and is told that it cannot be done is asked for once more when all
-  // work has ended: if it can be done then, the first answer was hasty, and the
-  // verdict says so.
+  // wait for good and is told that it cannot be done is asked for once more
+  // when all work has ended: if it can be done then, the first answer was
+  // hasty, and the verdict says so.
   absl::Status Submit(const Submission& submission);
   // Places a bo and lets a job on `queue` fill it with zeros, as drivers clear
   // what they bind. The fence is that job's.
