@@ -44,7 +44,7 @@ void AdaptivePolicy::Insert(EvictionHook& entry) {
   if (wanted_.has_value() && wanted_->key == facts.key) wanted_.reset();
   uint32_t number = bos_.Find(facts.key);
   if (number == 0) number = bos_.Add(facts.key);
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   bo.in = &entry;
   shadow_.Insert(bo, facts.bytes);
   entry.set_state(kArrived | uint64_t{number} << kBoShift |
@@ -56,7 +56,7 @@ void AdaptivePolicy::Insert(EvictionHook& entry) {
 
 void AdaptivePolicy::TouchUnlogged(EvictionHook& entry) {
   const uint32_t number = BoOf(entry.state());
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   QueueOf(entry).Remove(entry);
   walked_ = nullptr;
   if (bo.due != 0 && log_.Widen(bo.due) >= log_.oldest()) {
@@ -70,7 +70,7 @@ void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
   if (why == Departure::kGone) CatchUp();
   walked_ = nullptr;
   const uint32_t number = BoOf(entry.state());
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   if (Unlogged(entry)) {
     QueueOf(entry).Remove(entry);
   } else {
@@ -89,7 +89,7 @@ void AdaptivePolicy::Remove(EvictionHook& entry, Departure why) {
 }
 
 void AdaptivePolicy::Forget(uint32_t number) {
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   shadow_.Forget(bo);
   bo.last = 0;
   if (bo.in == nullptr) {
@@ -233,7 +233,7 @@ void AdaptivePolicy::LogWanted() {
   const EvictionFacts wanted = *std::exchange(wanted_, std::nullopt);
   uint32_t number = bos_.Find(wanted.key);
   if (number == 0) number = bos_.Add(wanted.key);
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   // The submission may have begun anew.
   if (bo.here || LastUse(bo) >= submitted_) return;
   bo.bytes = wanted.bytes;
@@ -280,7 +280,7 @@ EvictionHook* AdaptivePolicy::FirstStale(Position from) {
 EvictionHook* AdaptivePolicy::LastDue(Position limit) {
   limit = std::min(limit, log_.head());
   while ((limit = dues_.LastIn(Horizon() + 1, limit)) != HintRing::kNone) {
-    KnownBo& bo = bos_[log_.bo(limit)];
+    BoRecord& bo = bos_[log_.bo(limit)];
     const Position before = log_.Previous(limit);
     const bool in = bo.in != nullptr && !Unlogged(*bo.in);
     if (in && before <= Horizon()) {

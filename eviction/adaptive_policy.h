@@ -85,7 +85,7 @@ class AdaptivePolicy final : public EvictionPolicy {
     return log_.Widen(LowBits(entry.state()));
   }
   // 0 when it has none in the log.
-  Position LastUse(const KnownBo& bo) const {
+  Position LastUse(const BoRecord& bo) const {
     return bo.last == 0 ? 0 : log_.Widen(bo.last);
   }
   void Log(EvictionHook& entry, uint64_t state, uint32_t since_last) {

@@ -21,9 +21,9 @@ uint32_t KnownBos::Find(uint64_t key) const {
 uint32_t KnownBos::Add(uint64_t key) {
   if (unused_ == 0) Grow();
   const uint32_t number = unused_;
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   unused_ = bo.chain;
-  bo = KnownBo{.key = key};
+  bo = BoRecord{.key = key};
   uint32_t& bucket = buckets_[BucketOf(key)];
   bo.chain = bucket;
   bucket = number;
@@ -31,7 +31,7 @@ uint32_t KnownBos::Add(uint64_t key) {
 }
 
 void KnownBos::Forget(uint32_t number) {
-  KnownBo& bo = bos_[number];
+  BoRecord& bo = bos_[number];
   uint32_t* link = &buckets_[BucketOf(bo.key)];
   while (*link != number) link = &bos_[*link].chain;
   *link = bo.chain;

@@ -12,7 +12,7 @@
 
 namespace twostep {
 
-struct KnownBo {
+struct BoRecord {
   EvictionHook* in = nullptr;  // null when it has left
   uint64_t key = 0;
   uint64_t bytes = 0;
@@ -34,8 +34,8 @@ class KnownBos {
   // Numbers are above 0 and below this.
   static constexpr uint32_t kEnd = 1u << 27;
 
-  KnownBo& operator[](uint32_t number) { return bos_[number]; }
-  const KnownBo& operator[](uint32_t number) const { return bos_[number]; }
+  BoRecord& operator[](uint32_t number) { return bos_[number]; }
+  const BoRecord& operator[](uint32_t number) const { return bos_[number]; }
 
   // 0 when it is not known.
   uint32_t Find(uint64_t key) const;
@@ -51,7 +51,7 @@ class KnownBos {
   void Grow();
 
   // By number; those of no use are in the chain unused_.
-  std::vector<KnownBo> bos_;
+  std::vector<BoRecord> bos_;
   std::vector<uint32_t> buckets_;
   uint32_t unused_ = 0;
 };

@@ -24,7 +24,7 @@ constexpr int64_t kFillMemory = 16;
 
 }  // namespace
 
-void LruShadow::Set(KnownBo& bo, bool here, bool lru_has) {
+void LruShadow::Set(BoRecord& bo, bool here, bool lru_has) {
   if (bo.here) here_bytes_ -= bo.bytes;
   if (bo.lru_has) bytes_ -= bo.bytes;
   if (bo.lru_has && !bo.here) lacking_bytes_ -= bo.bytes;
@@ -43,7 +43,7 @@ void LruShadow::NoteFull() {
                   : static_cast<uint64_t>(known + (here - known) / kFillMemory);
 }
 
-void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
+void LruShadow::Insert(BoRecord& bo, uint64_t bytes) {
   // While it is stopped LRU moves the same, but for what it has.
   if (!bo.here && (running_ || bo.lru_has)) {
     moved_ += bytes;
@@ -55,7 +55,7 @@ void LruShadow::Insert(KnownBo& bo, uint64_t bytes) {
   Set(bo, true, lru_has);
 }
 
-void LruShadow::Remove(KnownBo& bo, Departure why) {
+void LruShadow::Remove(BoRecord& bo, Departure why) {
   if (why == Departure::kAside) return;
   if (why == Departure::kEvicted) {
     moved_ += bo.bytes;
@@ -66,13 +66,13 @@ void LruShadow::Remove(KnownBo& bo, Departure why) {
   }
 }
 
-void LruShadow::Forget(KnownBo& bo) {
+void LruShadow::Forget(BoRecord& bo) {
   Set(bo, bo.here && bo.in != nullptr, false);
 }
 
 void LruShadow::MakeRoom(uint64_t bytes) {
   for (; bytes_ + bytes > capacity_ && floor_ < counted_; ++floor_) {
-    KnownBo& bo = bos_[log_.bo(floor_)];
+    BoRecord& bo = bos_[log_.bo(floor_)];
     const bool pinned = bo.here && bo.in == nullptr;
     if (!log_.IsLast(floor_) || !bo.lru_has || pinned) continue;
     Set(bo, bo.here, false);
@@ -93,12 +93,12 @@ void LruShadow::Count() {
   floor_ = std::max(floor_, log_.oldest());
   uint64_t kept = 0;  // bytes that cannot go: the submission uses them
   for (Position use = counted_; use < log_.linked(); ++use) {
-    const KnownBo& bo = bos_[log_.bo(use)];
+    const BoRecord& bo = bos_[log_.bo(use)];
     if (bo.lru_has && log_.IsLast(use)) kept += bo.bytes;
     overfull_ |= !bo.here && !bo.gone;
   }
   for (Position use = counted_; use < log_.linked(); ++use) {
-    KnownBo& bo = bos_[log_.bo(use)];
+    BoRecord& bo = bos_[log_.bo(use)];
     if (bo.lru_has || !bo.here || kept + bo.bytes > capacity_) continue;
     MakeRoom(bo.bytes);
     Set(bo, bo.here, true);
@@ -144,7 +144,7 @@ void LruShadow::Distrust(int64_t bytes) {
 void LruShadow::Align() {
   floor_ = log_.oldest();
   for (Position use = floor_; use < log_.linked(); ++use) {
-    KnownBo& bo = bos_[log_.bo(use)];
+    BoRecord& bo = bos_[log_.bo(use)];
     if (log_.IsLast(use)) Set(bo, bo.here, bo.here);
   }
 }

@@ -28,8 +28,8 @@ class LruShadow {
   // Somebody is asked to leave: what is there fills the room, about.
   void NoteFull();
   // `bytes` is the size from now on.
-  void Insert(KnownBo& bo, uint64_t bytes);
-  void Remove(KnownBo& bo, Departure why);
+  void Insert(BoRecord& bo, uint64_t bytes);
+  void Remove(BoRecord& bo, Departure why);
   // All uses from counted() to log.linked() were one submission's, or one.
   void Submit();
   Position counted() const { return counted_; }
@@ -37,12 +37,12 @@ class LruShadow {
   void Stop() { running_ = false; }
   void Start();
   // Its last use, which was the oldest in the log, is forgotten.
-  void Forget(KnownBo& bo);
+  void Forget(BoRecord& bo);
 
  private:
   static constexpr uint64_t kOne = 64;
 
-  void Set(KnownBo& bo, bool here, bool lru_has);
+  void Set(BoRecord& bo, bool here, bool lru_has);
   // All bos in the log: LRU has what is here.
   void Align();
   // LRU gives up what was used last before counted() until there is room.

@@ -15,7 +15,7 @@ class LruShadowTest : public testing::Test {
 
   LruShadowTest() { log_.Grow(1024); }
 
-  KnownBo& Known(uint64_t key) {
+  BoRecord& Known(uint64_t key) {
     const uint32_t number = bos_.Find(key);
     return bos_[number != 0 ? number : bos_.Add(key)];
   }
