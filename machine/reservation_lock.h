@@ -26,7 +26,7 @@ namespace internal {
 
 // What others may know of a thread that takes reservations. Never freed, used
 // again by another thread once its own ends.
-struct alignas(64) ReservationHolder {
+struct alignas(64) TWOSTEP_EXPORT ReservationHolder {
   explicit ReservationHolder(uint32_t number) : number(number) {}
 
   // From 0 on; low as long as there are few threads at a time.

@@ -20,6 +20,10 @@
 
 #include "absl/base/thread_annotations.h"
 
+// Of what inline code shares with a shared library: one of it, also for those
+// who compile with -fvisibility=hidden.
+#define TWOSTEP_EXPORT [[gnu::visibility("default")]]
+
 #ifdef TWOSTEP_FIBERS
 #include "twostep/machine/sync_fibers.h"
 #else
@@ -29,9 +33,10 @@ namespace twostep {
 template <typename T>
 using Atomic = std::atomic<T>;
 
-// A T of each thread's own. `Of` tells several of the same type apart.
+// A T of each thread's own. `Of` tells several of the same type apart; where
+// headers use it, it and T are TWOSTEP_EXPORT.
 template <typename T, typename Of>
-class PerThread {
+class TWOSTEP_EXPORT PerThread {
  public:
   static T& Get() { return value_; }
 
