@@ -24,8 +24,8 @@
 namespace twostep {
 namespace {
 
-// The trace that comes with the project, where Bazel puts it: beside the
-// binary, or beside the test that runs it.
+// The trace that comes with the project: where Bazel puts it, beside the binary
+// or beside the test that runs it, or where it is installed.
 constexpr char kBundledTrace[] = "examples/traces/glmark2.botrace";
 std::string BundledTracePath() {
   char path[4096];
@@ -33,9 +33,12 @@ std::string BundledTracePath() {
   const std::string binary(path, length < 0 ? 0 : static_cast<size_t>(length));
   const std::string beside =
       absl::StrCat(binary, ".runfiles/twostep/", kBundledTrace);
-  const char* runfiles = std::getenv("RUNFILES_DIR");
-  if (runfiles == nullptr || access(beside.c_str(), R_OK) == 0) return beside;
-  return absl::StrCat(runfiles, "/twostep/", kBundledTrace);
+  if (access(beside.c_str(), R_OK) == 0) return beside;
+  if (const char* runfiles = std::getenv("RUNFILES_DIR")) {
+    return absl::StrCat(runfiles, "/twostep/", kBundledTrace);
+  }
+  return absl::StrCat(binary.substr(0, binary.rfind('/') + 1),
+                      "../share/twostep/", kBundledTrace);
 }
 
 struct ReplayFlags {

@@ -2,7 +2,9 @@
 
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "twostep/cli/command.h"
+#include "twostep/machine/version.h"
 #include "twostep/stress/families.h"
 
 namespace twostep {
@@ -11,6 +13,7 @@ int TwostepMain(int argc, char** argv) {
   CLI::App app{
       "twostep: buffer objects that reach a device in two steps, and the "
       "evictions on the way"};
+  app.set_version_flag("--version", absl::StrCat("twostep ", kVersion));
   ExitCode code = kExitBadInput;
   AddReplay(app, &code);
   AddCompare(app, &code);

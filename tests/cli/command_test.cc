@@ -9,6 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/cli/run_twostep.h"
 #include "tests/trace/trace_writer.h"
+#include "twostep/machine/version.h"
 
 namespace twostep {
 namespace {
@@ -28,6 +29,12 @@ TEST(Command, ReplayEndsWithATableAndAVerdict) {
   EXPECT_EQ(ran.code, 0) << ran.output;
   EXPECT_THAT(ran.output, HasSubstr("validates"));
   EXPECT_THAT(ran.output, HasSubstr("0 bytes wrong, 0 rules broken"));
+}
+
+TEST(Command, VersionIsThatOfTheHeader) {
+  const Ran ran = Twostep("--version");
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_EQ(ran.output, absl::StrCat("twostep ", kVersion, "\n"));
 }
 
 TEST(Command, TheBundledTraceIsReplayedWhenNoneIsNamed) {

@@ -251,6 +251,10 @@ def system_repositories():
     for name in _NATIVE_RULES:
         native_rules(name = name)
     coverage_tools(name = "remote_coverage_tools")
+    library_repositories()
+
+def library_repositories():
+    """Those of libraries, for MODULE.bazel too."""
     system_absl(name = "com_google_absl")
     system_googletest(name = "com_google_googletest")
     system_benchmark(name = "com_google_benchmark")
