@@ -12,6 +12,7 @@
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 #include "twostep/dma_types/dma_binder.h"
 
 namespace twostep {
@@ -184,6 +185,7 @@ absl::Status CpuMapping::PrepareLocked(Contention* contention) {
   {
     Mover mover(bo.host(), WaitLimit{});
     present = mover.MakePresent(bo);
+    Telling::Outcome(bo.host(), &bo, present);
     *contention = mover.TakeContention();
   }
   bo.host().KeepWatermark();
@@ -195,10 +197,10 @@ absl::Status CpuMapping::ServeLocked(PageRange range) {
   BufferObject& bo = *bo_;
   Machine& machine = bo.host().machine();
   bo.host().stats().cpu_faults += range.count;
+  Telling::Tell(bo, EventKind::kCpuFault, range.count);
   machine.clock().Charge(range.count * machine.cost().fault_ns);
   if (bo.binder_ != nullptr && bo.binder_->hands_over(*bo.binding_->port)) {
-    bo.binder_->SyncForCpu(bo.pages_, *bo.binding_, range);
-    bo.flags_ |= BufferObject::kCpuOwnsPages;
+    Mover::GivePagesToCpu(bo, range, DmaBinder::Contents::kKeep);
   }
   for (PageCount i = 0; i < range.count; ++i) {
     absl::Status shown = PresentLocked(range.first + i);
@@ -236,6 +238,7 @@ absl::Status CpuMapping::BringIntoWindow(Contention* contention) {
   Mover mover(bo.host(), WaitLimit{});
   absl::Status moved = mover.Validate(
       bo, device, PlacementList(placements + (window ? 0 : 1), window ? 2 : 1));
+  Telling::Outcome(bo.host(), &bo, moved);
   *contention = mover.TakeContention();
   if (!moved.ok()) return moved;
   return bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
@@ -353,6 +356,7 @@ absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
   if (ready.ok()) {
     Mover mover(host, WaitLimit{});
     ready = mover.MakePresent(bo);
+    Telling::Outcome(host, &bo, ready);
     *contention = mover.TakeContention();
   }
   host.KeepWatermark();
@@ -375,9 +379,8 @@ absl::Status KernelMapping::MapLocked(BufferObject& bo, std::byte** data) {
         absl::StrCat("the process has no room to map ", bo.DebugName()));
   }
   if (bo.binder_ != nullptr && bo.binder_->hands_over(*bo.binding_->port)) {
-    bo.binder_->SyncForCpu(bo.pages_, *bo.binding_,
-                           PageRange{0, bo.page_count()});
-    bo.flags_ |= BufferObject::kCpuOwnsPages;
+    Mover::GivePagesToCpu(bo, PageRange{0, bo.page_count()},
+                          DmaBinder::Contents::kKeep);
   }
   bo.Pin();
   ++BoViews::Of(bo).kernel_maps;

@@ -9,6 +9,7 @@
 #include "twostep/bo/evacuation.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 #include "twostep/mem_types/managers.h"
 
 namespace twostep {
@@ -127,6 +128,12 @@ Device::~Device() {
   host_.AwaitOthers();
   ReapOwnGhosts();
   host_.machine().coherent_pool().Forget(port_.get());
+  for (const auto& manager : own_managers_) {
+    Telling::Forget(host_.events(), manager.get());
+  }
+  for (const auto& binder : own_binders_) {
+    Telling::Forget(host_.events(), binder.get());
+  }
 }
 
 void Device::ReapOwnGhosts() {
@@ -229,6 +236,7 @@ absl::Status Device::Resume() {
 
 MemoryManager* Device::Adopt(std::unique_ptr<MemoryManager> manager) {
   manager->order().Serve(BoHooks::OwnerOf(*manager), host_.policy_factory());
+  Telling::Name(host_.events(), manager.get(), name_, manager->name());
   own_managers_.push_back(std::move(manager));
   return own_managers_.back().get();
 }
@@ -247,6 +255,7 @@ absl::StatusOr<DmaType> Device::RegisterDmaType(
     if (binders_[type] == nullptr) {
       binder->order().Serve(BoHooks::OwnerOf(*binder), host_.policy_factory());
       binders_[type] = binder.get();
+      Telling::Name(host_.events(), binder.get(), name_, binder->name());
       own_binders_.push_back(std::move(binder));
       return static_cast<DmaType>(type);
     }
@@ -283,6 +292,7 @@ absl::Status Device::GiveUpAddresses(BufferObject& bo,
   if (state() != DeviceState::kRunning) return StateError();
   Mover mover(host_, context->wait);
   absl::Status status = mover.GiveUpAddresses(bo);
+  Telling::Outcome(host_, &bo, status);
   context->contention = mover.TakeContention();
   return status;
 }
@@ -361,6 +371,7 @@ absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
     const bool throttled = context->bytes_moved >= context->move_budget;
     status = mover.Validate(bo, *this, placements, throttled);
     context->bytes_moved += mover.bytes_moved();
+    Telling::Outcome(host_, &bo, status);
     context->hit = mover.stayed();
     context->contention = mover.TakeContention();
   }

@@ -10,6 +10,7 @@
 #include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 namespace {
@@ -47,6 +48,7 @@ Evacuation::Evacuation(Device& device)
 
 void Evacuation::ForEachBo(
     absl::FunctionRef<absl::Status(BufferObject&, Contention*)> visit) {
+  const Telling::DeviceGoes told(host_);
   host_.slab_.ForEachReferenced([&](const BoRef& bo) {
     const absl::Status visited = WithReserved(
         *bo, [&](Contention* contention) { return visit(*bo, contention); });
@@ -240,6 +242,8 @@ void Evacuation::BringHome(std::vector<SavedContents>* saved) {
       bo.LeaveOrders(Departure::kGone);
       contents.copy->LeaveOrders(Departure::kGone);
       Mover::KillMappings(bo, PageRange{0, bo.page_count()});
+      Telling::Tell(bo, EventKind::kMove, bo.page_count(), bo.manager_,
+                    host_.system_manager_.get());
       host_.DiscardStorage(bo);
       bo.pages_.Adopt(contents.copy->pages_.Adopt(nullptr, Pages::Home::kNone),
                       Pages::Home::kMemory);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/error.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 
@@ -22,6 +23,8 @@ void Exec::Add(BufferObject& bo, FenceUse use) {
 
 absl::Status Exec::Run(ValidateContext* context) {
   TWOSTEP_CHECK(!ticket_.has_value());
+  const Telling::Submission submission(device_.host());
+  submission_ = submission.number();
   nested_ = Ticket::Exists();
   // One age for all attempts: in the end it is the oldest.
   ticket_.emplace();

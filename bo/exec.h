@@ -66,6 +66,8 @@ class Exec {
   // The sizes of those that were not.
   uint64_t missed_bytes() const { return missed_bytes_; }
   size_t size() const { return entries_.size(); }
+  // Its number in events; 0: they are off.
+  uint32_t submission() const { return submission_; }
   // How often it made way for an older one.
   uint32_t restarts() const { return restarts_; }
   // What the work must wait for. REQUIRES: Run succeeded.
@@ -101,6 +103,7 @@ class Exec {
   uint64_t missed_bytes_ = 0;
   size_t reserved_ = 0;
   uint32_t restarts_ = 0;
+  uint32_t submission_ = 0;
   bool nested_ = false;  // in another's ticket
 };
 

@@ -12,6 +12,7 @@
 #include "twostep/bo/device.h"
 #include "twostep/bo/error.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 #include "twostep/dma_types/binders.h"
 #include "twostep/mem_types/managers.h"
 
@@ -77,6 +78,10 @@ Host::Host(Machine& machine, HostOptions options,
     : machine_(machine),
       options_(std::move(options)),
       make_policy_(std::move(make_policy)),
+      events_(options_.events.ring_events == 0 &&
+                      options_.events.callback == nullptr
+                  ? nullptr
+                  : std::make_unique<Events>(machine.clock(), options_.events)),
       system_manager_(MakeSystemManager(MakePolicy())),
       binders_{MakeNoneBinder(machine, MakePolicy()),
                MakeDynamicBinder(machine, MakePolicy()),
@@ -92,7 +97,10 @@ Host::Host(Machine& machine, HostOptions options,
   }
   for (auto& binder : binders_) {
     binder->order().Serve(BoHooks::OwnerOf(*binder), make_policy_);
+    Telling::Name(events(), binder.get(), "", binder->name());
   }
+  Telling::Name(events(), system_manager_.get(), "", system_manager_->name());
+  Telling::Name(events(), &machine.swap(), "", "swap");
   spare_bindings_.reserve(kMaxSpares);
 }
 
@@ -119,13 +127,17 @@ Host::~Host() {
 absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes, ClientRef client) {
   const uint64_t pages = BytesToPages(size_bytes);
   if (pages == 0 || pages >= ~PageCount{0}) {
-    return MakeError(
+    absl::Status error = MakeError(
         ErrorKind::kNeverFits,
         absl::StrCat("a bo of ", size_bytes,
                      " bytes: the size must be above 0 and below 16 TiB"));
+    Telling::Outcome(*this, nullptr, error);
+    return error;
   }
-  return BoRef(
+  BoRef bo(
       &slab_.Make(*this, std::move(client), static_cast<PageCount>(pages)));
+  Telling::Tell(*bo, EventKind::kCreate, bo->page_count());
+  return bo;
 }
 
 absl::StatusOr<ClientRef> Host::CreateClient(const ClientOptions& options) {
@@ -145,6 +157,7 @@ absl::StatusOr<ClientRef> Host::CreateClient(const ClientOptions& options) {
   const uint32_t number = clients_.empty() ? 1 : clients_.back()->number() + 1;
   ClientRef client(new Client(*this, number, options));
   clients_.push_back(client.get());
+  Telling::NameClient(events(), number, options.name);
   return client;
 }
 
@@ -248,10 +261,12 @@ void Host::GiveUp(BufferObject& bo) {
   bo.ForgetPins();
   DiscardStorage(bo);
   bo.Uncharge();
+  Telling::Tell(bo, EventKind::kDestroy, bo.page_count());
 }
 
 void Host::DiscardStorage(BufferObject& bo) {
   const bool fixed = bo.manager_->fixed();
+  Telling::LeftBehind(bo);
   if (fixed) {
     // Nobody needs to wait for the space but whoever gets it.
     bo.manager_->FreeAfter(bo.block(), bo.page_count(), &bo.fences_);

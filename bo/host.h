@@ -14,7 +14,6 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
@@ -42,6 +41,7 @@ class Host {
 
   Machine& machine() { return machine_; }
   MoveStats& stats() { return stats_; }
+  Events* events() const { return events_.get(); }  // null: off
 
   // A fresh bo, charged to `client`: in SYSTEM, no contents (reads as zero),
   // bound to nothing. kOutOfRange for 0 bytes or 2^32 - 1 pages up.
@@ -63,10 +63,9 @@ class Host {
   GlobalNames& names() { return names_; }
   std::unique_ptr<EvictionPolicy> MakePolicy() const { return make_policy_(); }
   const EvictionPolicyFactory& policy_factory() const { return make_policy_; }
-  // Those of all devices.
+  // Those of all devices, and of binders the built-in ones.
   absl::InlinedVector<MemoryManager*, 16> Managers(
       MemoryManager::Kind kind) const;
-  // The built-in ones and those of all devices.
   absl::InlinedVector<DmaBinder*, 16> Binders() const;
 
   // A port of nobody's that reaches up to `highest` (2^n - 1), with these
@@ -166,6 +165,7 @@ class Host {
   Machine& machine_;
   const HostOptions options_;
   const EvictionPolicyFactory make_policy_;
+  const std::unique_ptr<Events> events_;
   MoveStats stats_;
   std::unique_ptr<MemoryManager> system_manager_;
   std::array<std::unique_ptr<DmaBinder>, 4> binders_;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "twostep/bo/events.h"
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/machine/counter.h"
 
@@ -34,6 +35,8 @@ struct HostOptions {
   std::function<void(const Misuse&)> misuse_handler;
   // Of the global names: without one nobody can tell them beforehand.
   std::optional<uint64_t> name_seed;
+  // Whether, and to whom, it tells what happens to its bos.
+  EventOptions events;
 };
 
 // Counts since the host was made, in bytes or events.

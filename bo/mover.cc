@@ -8,6 +8,7 @@
 #include "twostep/bo/bo_views.h"
 #include "twostep/bo/copy_sides.h"
 #include "twostep/bo/cpu_mapping.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 namespace {
@@ -27,10 +28,6 @@ Mover::~Mover() {
   for (BufferObject* bo : unmovable_) bo->lock_.Unlock();
   for (const BoRef& bo : awaited_) bo->lock_.Unlock();
   host_.FinishRetiring();
-}
-
-void Mover::Notify(BufferObject& bo, BoEvent event) {
-  if (bo.device_ != nullptr) bo.device_->hooks().Notify(bo, event);
 }
 
 Mover::Result Mover::Fail(absl::Status status) {
@@ -77,6 +74,7 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
 
 absl::Status Mover::Validate(BufferObject& bo, Device& device,
                              PlacementList placements, bool throttled) {
+  const Telling::AtWork at_work(bo);
   const bool stays = bo.pinned() || throttled;
   if (stays &&
       StaysInFallback(bo, device, placements, Placement::Use::kLastResort)) {
@@ -111,6 +109,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
         placements[0].use == Placement::Use::kAlways) {
       continue;
     }
+    Telling::Pass(host_, evicting == Evicting::kNo ? 1 : 2);
     if (evicting == Evicting::kYes &&
         StaysInFallback(bo, device, placements, Placement::Use::kFallback)) {
       return TakePagesFromCpu(bo);
@@ -296,7 +295,7 @@ Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
   // Room first: what fails most often fails before anything has moved.
   MemoryManager& to = *device.manager(placement.memory);
   if (to.kind() != MemoryManager::Kind::kNowhere) {
-    Taken taken{&to};
+    TakenSpace taken{&to};
     const Result took =
         TakeSpace(bo, to, RequestFor(placement, bo.page_count()), evicting,
                   &taken.block, &taken.fences);
@@ -364,6 +363,8 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
     if (!taken.ok()) result = Fail(std::move(taken));
   }
   Fence moved;
+  const bool empty =
+      !bo.manager_->fixed() && bo.pages_.home() == Pages::Home::kNone;
   if (result == Result::kDone) {
     KillMappings(bo, PageRange{0, pages});
     CopySide from =
@@ -378,6 +379,8 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
     to.Free(block, pages);
     return result;
   }
+  Telling::Tell(bo, empty ? EventKind::kClear : EventKind::kMove, pages,
+                empty ? nullptr : bo.manager_, &to, moved);
   bo.LeaveOrders(Leaving());
   if (!bo.fences_.Supersede(moved)) bo.flags_ |= BufferObject::kPurged;
   const FenceSet moves = bo.fences_;
@@ -423,6 +426,10 @@ Mover::Result Mover::MoveFromFixed(BufferObject& bo, Device& device,
     if (aperture) to.Free(block, pages);
     return result;
   }
+  Telling::Tell(
+      bo, EventKind::kMove, pages, bo.manager_,
+      bind ? static_cast<const void*>(bo.binder_) : host_.system_manager_.get(),
+      moved);
   bo.LeaveMemoryOrder(Leaving());
   KillMappings(bo, PageRange{0, pages});
   if (!bo.fences_.Supersede(moved)) bo.flags_ |= BufferObject::kPurged;
@@ -513,6 +520,7 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
   bo.LeaveOrders(Leaving());
   if (shown) {
     bo.manager_->Unbind(bo.block(), bo.page_count());
+    Telling::Tell(bo, EventKind::kGpuUnbind, bo.page_count(), bo.manager_);
     Notify(bo, BoEvent::kGpuUnbound);
   }
   Result result = Result::kDone;
@@ -540,6 +548,7 @@ Mover::Result Mover::SwitchBinder(BufferObject& bo, Device& device,
 
 absl::Status Mover::MakePresent(BufferObject& bo) {
   if (bo.manager_->fixed() || bo.pages_.present()) return absl::OkStatus();
+  const Telling::AtWork at_work(bo);
   asker_ = bo.client_.get();
   Result result = Charge(bo, {Resource::kHost}, Evicting::kYes);
   if (result == Result::kDone) {
@@ -553,6 +562,7 @@ absl::Status Mover::MakePresent(BufferObject& bo) {
 }
 
 absl::Status Mover::LeaveDevice(BufferObject& bo) {
+  const Telling::AtWork at_work(bo);
   asker_ = bo.client_.get();
   return ToStatus(bo, Leave(bo, Evicting::kYes));
 }
@@ -562,72 +572,6 @@ Mover::Result Mover::Leave(BufferObject& bo, Evicting evicting) {
   // Through the device that it is leaving.
   const Placement anonymous;
   return Place(bo, *bo.device_, anonymous, evicting);
-}
-
-Mover::Result Mover::SwapOut(BufferObject& victim) {
-  Machine& machine = host_.machine();
-  // Known beforehand, it costs nobody the bindings.
-  if (machine.swap().pages() - machine.swap().used_pages() <
-      victim.page_count()) {
-    return Result::kShort;
-  }
-  Result result = EvictDma(victim, Departure::kEvicted);
-  if (result == Result::kDone) result = WaitIdle(victim);
-  if (result != Result::kDone) return result;
-  KillMappings(victim, PageRange{0, victim.page_count()});
-  if (victim.pages_.SwapOut(machine.memory(), machine.swap()) !=
-      Shortage::Kind::kNone) {
-    return Result::kShort;
-  }
-  victim.LeaveOrders(Departure::kEvicted);
-  const uint64_t bytes = victim.size_bytes();
-  machine.clock().Charge(machine.cost().swap_latency_ns +
-                         TransferNs(bytes, machine.cost().swap_mib_per_s));
-  host_.stats().swap_out_bytes += bytes;
-  victim.Uncharge();
-  Notify(victim, BoEvent::kSwappedOut);
-  return Result::kDone;
-}
-
-void Mover::Drop(BufferObject& bo) {
-  bo.LeaveOrders(Departure::kGone);
-  KillMappings(bo, PageRange{0, bo.page_count()});
-  host_.DiscardStorage(bo);
-  bo.Uncharge();
-  Notify(bo, BoEvent::kPurged);
-}
-
-absl::Status Mover::TakePagesFromCpu(BufferObject& bo, PageRange range) {
-  if (!(bo.flags_ & BufferObject::kCpuOwnsPages)) return absl::OkStatus();
-  if (bo.views_ != nullptr && bo.views_->kernel_maps != 0) {
-    std::string message =
-        absl::StrCat(bo.DebugName(),
-                     " is to be used by a device while a kernel mapping has ",
-                     bo.binding_->cpu_owned_pages, " pages: unmap it first");
-    bo.host().ReportMisuse(Misuse::Kind::kDeviceUseOfKernelMapped, message);
-    return MakeError(ErrorKind::kMisuse, message);
-  }
-  const PageCount end = range.first + range.count;
-  for (PageCount page = range.first; page < end;) {
-    const PageCount first = page;
-    for (; page < end && bo.binding_->CpuOwns(page); ++page) {
-    }
-    if (page > first) KillMappings(bo, PageRange{first, page - first});
-    if (page == first) ++page;
-  }
-  bo.binder_->SyncForDevice(bo.pages_, *bo.binding_, range);
-  if (bo.binding_->cpu_owned_pages == 0) {
-    bo.flags_ &= ~BufferObject::kCpuOwnsPages;
-  }
-  return absl::OkStatus();
-}
-
-void Mover::KillMappings(BufferObject& bo, PageRange range) {
-  if (bo.views_ == nullptr) return;
-  for (CpuMapping* mapping = bo.views_->mappings; mapping != nullptr;
-       mapping = mapping->next()) {
-    mapping->Kill(range);
-  }
 }
 
 }  // namespace twostep

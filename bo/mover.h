@@ -81,6 +81,9 @@ class Mover {
     return TakePagesFromCpu(bo, PageRange{0, bo.page_count()});
   }
   static void KillMappings(BufferObject& bo, PageRange range);
+  // The other way. REQUIRES: bound, by a binder that hands over.
+  static void GivePagesToCpu(BufferObject& bo, PageRange range,
+                             DmaBinder::Contents contents);
 
  private:
   enum class Evicting : uint8_t { kNo, kYes };
@@ -171,8 +174,8 @@ class Mover {
                                    BindOutcome::Scarce scarce, PageCount pages,
                                    DmaPort& port, bool* found);
   // The victims, all reserved: those that cannot go stay so.
-  Result EvictAll(const VictimSearch::Victims& victims,
-                  absl::FunctionRef<Result(BufferObject&)> evict);
+  inline Result EvictAll(const VictimSearch::Victims& victims,
+                         absl::FunctionRef<Result(BufferObject&)> evict);
   // For a search that found nobody: waits for the bo that it passed over, if
   // any, and keeps it reserved if `fits` says that it might still be a victim.
   // kShort: there is none to wait for.
@@ -185,9 +188,10 @@ class Mover {
   Result MakeFrames();
   // Evicts one, swaps one out, of those whose turn it is. kShort: there is none
   // that can go.
-  Result EvictOne(VictimSearch::Orders orders, VictimSearch::Order which,
-                  const EvictionOrder::Asker& asker);
-  Result SwapOutOne(const EvictionOrder::Asker& asker);
+  Result EvictOne(VictimSearch::Orders orders, const Client& client,
+                  Resource resource);
+  // Null: for the host; else for a client at its limit, of its own.
+  Result SwapOutOne(const Client* limited);
   // Calls `take` until it has its frames, making some in between.
   Result RetryForFrames(absl::FunctionRef<Shortage::Kind()> take);
   Result TakeFrames(BufferObject& bo, FrameNumber highest,
@@ -235,21 +239,12 @@ class Mover {
   // For whom room is made: the client of the bo that the call is about.
   const Client* asker_ = nullptr;
   // At whose limit, if any, the last placement failed.
-  struct AtLimit {
-    const Client* client;
-    Resource resource;
-  };
   std::optional<AtLimit> at_limit_;
   // How many bos had left the orders, and ghosts the list of them, when the
   // last search found none; nothing when one was on its way out.
   std::optional<uint64_t> left_;
   // Space that TakeSpace finds taken.
-  struct Taken {
-    MemoryManager* manager;
-    SpaceBlock block;
-    FenceSet fences;
-  };
-  std::optional<Taken> taken_;
+  std::optional<TakenSpace> taken_;
   // Of a caller that has none, once it waits for a reservation.
   std::optional<Ticket> late_ticket_;
   Contention contention_;

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_views.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 
@@ -16,6 +17,7 @@ absl::Status Mover::GiveUpAddresses(BufferObject& bo) {
         ErrorKind::kPinned,
         absl::StrCat(bo.DebugName(), " is pinned: its addresses are in use"));
   }
+  const Telling::AtWork at_work(bo);
   // Ordinary frames have nothing but their addresses from step 1.
   if (bo.pages_.home() != Pages::Home::kBinder) {
     return ToStatus(bo, UndoDma(bo, Departure::kGone));
@@ -39,6 +41,8 @@ Mover::Result Mover::UndoDma(BufferObject& victim, Departure why) {
   KillMappings(victim, PageRange{0, victim.page_count()});
   if (shown) {
     victim.manager_->Unbind(victim.block(), victim.page_count());
+    Telling::Tell(victim, EventKind::kGpuUnbind, victim.page_count(),
+                  victim.manager_);
     Notify(victim, BoEvent::kGpuUnbound);
   }
   ++depth_;

@@ -2,6 +2,7 @@
 // not because a bo does: it takes what is idle, and waits for nobody.
 
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 
@@ -17,7 +18,10 @@ uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
           return bo.pages_.home() == Pages::Home::kMemory;
         });
     if (victims.empty()) break;
+    Telling::Searched(host_, search, EventLimit::kReclaim, nullptr,
+                      unmovable_.size(), 0);
     BufferObject& victim = *victims[0];
+    Telling::Victim(victim);
     // What is busy would leave its frames behind until its fences signal.
     Result result = WaitIdle(victim);
     if (result == Result::kDone) {

@@ -8,6 +8,7 @@
 #include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/bo_views.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 
@@ -46,6 +47,7 @@ Mover::Result Mover::Reserved(ReservationLock::Outcome outcome, const BoRef& bo,
 
 Mover::Result Mover::WaitIdle(BufferObject& bo) {
   if (bo.fences_.Signalled()) return Result::kDone;
+  const Telling::Wait told(bo);
   return Waited(bo.fences_.Wait(FenceUse::kRead, wait_));
 }
 
@@ -58,6 +60,7 @@ void Mover::Settle(BufferObject& victim, Result result) {
     kept_.push_back(std::move(*awaited));
     awaited_.erase(awaited);
   }
+  Telling::Settled(victim, result == Result::kDone);
   if (result == Result::kDone) victim.lock_.Unlock();
 }
 
@@ -134,6 +137,7 @@ Mover::Result Mover::EvictAll(const VictimSearch::Victims& victims,
                               absl::FunctionRef<Result(BufferObject&)> evict) {
   Result result = Result::kDone;
   for (BufferObject* victim : victims) {
+    Telling::Victim(*victim);
     const Result evicted = result == Result::kDone ? evict(*victim) : result;
     // All is given back when an older one was met: nothing is worth keeping.
     // When the caller's wait has ended, so has the search.
@@ -195,41 +199,44 @@ Mover::Result Mover::EvictOwn(const Client& client, Resource resource) {
            ghost.charged[static_cast<int>(resource)];
   });
   if (reaped != Result::kShort) return reaped;
-  const EvictionOrder::Asker asker{&client.account(resource),
-                                   /*own_only=*/true};
   VictimSearch::Orders orders;
   switch (resource) {
     case Resource::kHost:
-      return SwapOutOne(asker);
+      return SwapOutOne(&client);
     case Resource::kDma:
       for (DmaBinder* binder : host_.Binders()) {
         orders.push_back(&binder->order());
       }
-      return EvictOne(std::move(orders), VictimSearch::Order::kDma, asker);
+      return EvictOne(std::move(orders), client, resource);
     case Resource::kDevice:
       for (MemoryManager* manager :
            host_.Managers(MemoryManager::Kind::kFixed)) {
         orders.push_back(&manager->order());
       }
-      return EvictOne(std::move(orders), VictimSearch::Order::kMemory, asker);
+      return EvictOne(std::move(orders), client, resource);
   }
   return Result::kShort;
 }
 
-Mover::Result Mover::EvictOne(VictimSearch::Orders orders,
-                              VictimSearch::Order which,
-                              const EvictionOrder::Asker& asker) {
+Mover::Result Mover::EvictOne(VictimSearch::Orders orders, const Client& client,
+                              Resource resource) {
   if (depth_ >= kMaxDepth) return Result::kShort;
-  VictimSearch search(std::move(orders), which, asker, awaited_);
+  const bool dma = resource == Resource::kDma;
+  VictimSearch search(
+      std::move(orders),
+      dma ? VictimSearch::Order::kDma : VictimSearch::Order::kMemory,
+      {&client.account(resource), /*own_only=*/true}, awaited_);
   const VictimSearch::Victims victims = search.First();
-  const bool dma = which == VictimSearch::Order::kDma;
+  Telling::Searched(host_, search,
+                    dma ? EventLimit::kClientDma : EventLimit::kClientDevice,
+                    &client, unmovable_.size(), 0);
   if (!victims.empty()) {
     return EvictAll(victims, [&](BufferObject& victim) {
       return dma ? EvictDma(victim, Departure::kEvicted) : EvictGpu(victim);
     });
   }
   return AwaitVictim(search, [&](const BufferObject& bo) {
-    return !bo.pinned() && bo.Holds(dma ? Resource::kDma : Resource::kDevice);
+    return !bo.pinned() && bo.Holds(resource);
   });
 }
 
@@ -332,6 +339,8 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
         [&](const BufferObject& bo) { return StandsIn(manager, bo, request); });
     found = !victims.empty();
   }
+  Telling::Searched(host_, search, EventLimit::kMemoryType, &manager,
+                    unmovable_.size(), manager.pinned_pages_now());
   if (!found) {
     return AwaitVictim(search, [&](const BufferObject& bo) {
       return bo.manager_ == &manager && !bo.pinned();
@@ -391,11 +400,13 @@ void Mover::ShowInAperture(BufferObject& bo, MemoryManager& manager,
   bo.SetManager(manager);
   bo.start_ = static_cast<PageCount>(block.start);
   bo.node_ = block.node;
+  Telling::Tell(bo, EventKind::kGpuBind, bo.page_count(), nullptr, &manager);
   Notify(bo, BoEvent::kGpuBound);
 }
 
 void Mover::HideFromAperture(BufferObject& bo) {
   bo.manager_->Unbind(bo.block(), bo.page_count());
+  Telling::Tell(bo, EventKind::kGpuUnbind, bo.page_count(), bo.manager_);
   LeaveAperture(bo);
   Notify(bo, BoEvent::kGpuUnbound);
 }
@@ -408,6 +419,39 @@ void Mover::LeaveAperture(BufferObject& bo) {
 // --- Step 1: DMA resources ---
 
 namespace {
+
+using Contents = DmaBinder::Contents;
+
+// `copied` pages were, into frames that the device reaches.
+void TellBound(const BufferObject& bo, Contents contents, PageCount copied) {
+  const DmaBinder& binder = *bo.binder();
+  Telling::Tell(bo, EventKind::kDmaBind, bo.page_count(), nullptr, &binder);
+  if (copied != 0) {
+    Telling::Tell(bo, EventKind::kMove, copied, &bo.host().system_manager(),
+                  &binder);
+  }
+  if (contents == Contents::kKeep && binder.hands_over(*bo.binding().port)) {
+    Telling::Tell(bo, EventKind::kSyncForDevice, bo.page_count());
+  }
+}
+
+// How many pages unbinding takes from the device.
+PageCount PagesToTake(const BufferObject& bo, Contents contents) {
+  return contents == Contents::kKeep &&
+                 bo.binder()->hands_over(*bo.binding().port)
+             ? bo.page_count() - bo.binding().cpu_owned_pages
+             : 0;
+}
+
+// REQUIRES: the bo still names what it was bound by.
+void TellUnbound(const BufferObject& bo, PageCount taken, bool copied) {
+  if (taken != 0) Telling::Tell(bo, EventKind::kSyncForCpu, taken);
+  if (copied) {
+    Telling::Tell(bo, EventKind::kMove, bo.page_count(), bo.binder(),
+                  &bo.host().system_manager());
+  }
+  Telling::Tell(bo, EventKind::kDmaUnbind, bo.page_count(), bo.binder());
+}
 
 // The block of IOVAs that a binding holds in the domain of `port`; 0: none.
 uint32_t IovaNodeIn(const DmaBinding& binding, const DmaPort& port) {
@@ -455,17 +499,19 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
   if (home == Pages::Home::kMemory &&
       bo.pages_.home() == Pages::Home::kBinder &&
       contents == DmaBinder::Contents::kKeep) {
-    bytes_moved_ += bo.size_bytes();
+    replaced = bo.page_count();
   }
   bytes_moved_ += PagesToBytes(replaced);
   bo.binding_ = std::move(binding);
   bo.binder_ = &binder;
+  TellBound(bo, contents, replaced);
   Notify(bo, BoEvent::kDmaBound);
   return Result::kDone;
 }
 
 Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   const bool own_memory = bo.pages_.home() == Pages::Home::kBinder;
+  const PageCount taken = PagesToTake(bo, contents);
   const Result unbound = RetryForFrames([&] {
     return bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()
                ? Shortage::Kind::kNone
@@ -482,6 +528,7 @@ Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   if (own_memory && contents == DmaBinder::Contents::kKeep) {
     bytes_moved_ += bo.size_bytes();
   }
+  TellUnbound(bo, taken, own_memory && contents == DmaBinder::Contents::kKeep);
   host_.ReturnBinding(BoViews::LoseBinding(bo));
   bo.flags_ &= ~BufferObject::kCpuOwnsPages;
   Notify(bo, BoEvent::kDmaUnbound);
@@ -541,6 +588,10 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
   bool found = false;
   const VictimSearch::Victims victims =
       FindForDma(&search, binder, scarce, pages, port, &found);
+  Telling::Searched(host_, search,
+                    scarce == BindOutcome::Scarce::kIova ? EventLimit::kIova
+                                                         : EventLimit::kDmaType,
+                    &binder, unmovable_.size(), binder.pinned_pages_now());
   if (found) {
     return EvictAll(victims, [&](BufferObject& victim) {
       return EvictDma(victim, Departure::kEvicted);
@@ -595,38 +646,23 @@ Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
   return result;
 }
 
-Mover::Result Mover::SwapIn(BufferObject& bo) {
-  Machine& machine = host_.machine();
-  absl::Status unreadable;
-  const Result result = RetryForFrames([&] {
-    const absl::StatusOr<Shortage::Kind> kind =
-        bo.pages_.SwapIn(machine.memory(), machine.swap(), kNoFrame - 1);
-    unreadable = kind.status();
-    return kind.ok() ? *kind : Shortage::Kind::kNone;
-  });
-  if (!unreadable.ok()) return Fail(std::move(unreadable));
-  if (result != Result::kDone) return result;
-  const uint64_t bytes = bo.size_bytes();
-  machine.clock().Charge(machine.cost().swap_latency_ns +
-                         TransferNs(bytes, machine.cost().swap_mib_per_s));
-  host_.stats().swap_in_bytes += bytes;
-  bo.JoinOrders();
-  Notify(bo, BoEvent::kSwappedIn);
-  return Result::kDone;
-}
-
 // Gives up what has been left behind, or swaps one bo out.
 Mover::Result Mover::MakeFrames() {
   const Result reaped = ReapGhosts([](const Host::Ghost& ghost) {
     return ghost.pages.home() == Pages::Home::kMemory;
   });
   if (reaped != Result::kShort) return reaped;
-  return SwapOutOne(AskerFor(Resource::kHost));
+  return SwapOutOne(nullptr);
 }
 
 // First of those that no GPU sees, then of the apertures'.
-Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
+Mover::Result Mover::SwapOutOne(const Client* limited) {
   if (depth_ >= kMaxDepth) return Result::kShort;
+  const EvictionOrder::Asker asker =
+      limited == nullptr
+          ? AskerFor(Resource::kHost)
+          : EvictionOrder::Asker{&limited->account(Resource::kHost),
+                                 /*own_only=*/true};
   const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
   const auto has_frames = [](const BufferObject& bo) {
     return bo.pages_.home() == Pages::Home::kMemory;
@@ -643,7 +679,12 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
       if (result == Result::kShort) break;
       continue;
     }
+    Telling::Searched(
+        host_, search,
+        limited == nullptr ? EventLimit::kFrames : EventLimit::kClientHost,
+        limited, unmovable_.size(), 0);
     BufferObject& victim = *victims[0];
+    Telling::Victim(victim);
     result = victim.worthless() ? EvictGpu(victim) : SwapOut(victim);
     Settle(victim, result);
     // One that cannot go is no reason not to try the next.
@@ -653,40 +694,6 @@ Mover::Result Mover::SwapOutOne(const EvictionOrder::Asker& asker) {
   }
   --depth_;
   return result;
-}
-
-// --- Contents ---
-
-Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
-                          CopySide to, const FenceSet& space_fences,
-                          Fence* fence) {
-  if (!device.copies()) {
-    if (device.state() != DeviceState::kLost) return Fail(device.StateError());
-    // The contents of a lost device's bos are about to come home, or are given
-    // up, as soon as this one is free: whoever wants it elsewhere has only to
-    // wait for that.
-    return Reserved(ReservationLock::Outcome::kBackOff, BoRef(&bo), nullptr);
-  }
-  absl::InlinedVector<Fence, 4> dependencies;
-  bo.fences_.AppendDependencies(FenceUse::kWrite, &dependencies);
-  space_fences.AppendDependencies(FenceUse::kWrite, &dependencies);
-  const bool counts = from.kind != CopySide::Kind::kZero;
-  const bool from_fixed = from.kind == CopySide::Kind::kVram;
-  const bool to_fixed = to.kind == CopySide::Kind::kVram;
-  absl::StatusOr<Fence> copied = device.hooks().Copy(
-      device.copy_engine(),
-      CopyJob{std::move(from), std::move(to), bo.page_count()}, dependencies);
-  if (!copied.ok()) return Fail(copied.status());
-  // The device may have gone in between.
-  absl::Status failed = copied->Error();
-  if (!failed.ok()) return Fail(std::move(failed));
-  *fence = *copied;
-  if (counts) {
-    bytes_moved_ += bo.size_bytes();
-    if (from_fixed) host_.stats().from_fixed_bytes += bo.size_bytes();
-    if (to_fixed) host_.stats().to_fixed_bytes += bo.size_bytes();
-  }
-  return Result::kDone;
 }
 
 }  // namespace twostep

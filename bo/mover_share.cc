@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
 
 namespace twostep {
 
@@ -18,6 +19,7 @@ absl::Status Mover::BindShared(BufferObject& bo, const SharedBind& bind) {
                      bo.binder_ == nullptr ? "" : bo.binder_->name(),
                      ": that does not suit ", bind.importer.name()));
   }
+  const Telling::AtWork at_work(bo);
   asker_ = bo.client_.get();
   std::vector<Obstacle> obstacles;
   for (const DmaType type : bind.types) {

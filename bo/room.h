@@ -2,13 +2,17 @@
 #define BO_ROOM_H_
 
 // Room that an operation makes, for itself: others stay outside its gate from
-// Mover::Close() until this is gone. Private to the library.
+// Mover::Close() until this is gone; and what stands in its way. Private to the
+// library.
 
 #include <cstdint>
 #include <optional>
 
+#include "twostep/bo/client.h"
 #include "twostep/dma_types/dma_binder.h"
+#include "twostep/machine/fence_set.h"
 #include "twostep/machine/reservation_lock.h"
+#include "twostep/mem_types/memory_manager.h"
 
 namespace twostep {
 
@@ -28,6 +32,20 @@ struct Room {
   // many had left before the last time, see Mover::left_.
   int settles = 0;
   std::optional<uint64_t> left;
+};
+
+// The limit of a client that stands in the way.
+struct AtLimit {
+  const Client* client;
+  Resource resource;
+};
+
+// Space of a memory type that nobody stands in yet; who gets it waits for the
+// fences.
+struct TakenSpace {
+  MemoryManager* manager;
+  SpaceBlock block;
+  FenceSet fences;
 };
 
 }  // namespace twostep

@@ -9,6 +9,7 @@
 #include "twostep/bo/host.h"
 #include "twostep/bo/mover.h"
 #include "twostep/bo/shared_buffer.h"
+#include "twostep/bo/telling.h"
 #include "twostep/dma_types/dma_binder.h"
 
 namespace twostep {
@@ -119,13 +120,9 @@ absl::Status Sharing::BeginCpuAccess(PageRange range, CpuUse use,
       only_writers ? FenceUse::kWrite : FenceUse::kRead, limit);
   if (!idle.ok()) return WaitError(idle);
   if (!taken) return idle;
-  bo_.binder_->SyncForCpu(bo_.pages_, *bo_.binding_, range,
-                          use == CpuUse::kOverwrite
-                              ? DmaBinder::Contents::kDrop
-                              : DmaBinder::Contents::kKeep);
-  if (bo_.binding_->cpu_owned_pages != 0) {
-    bo_.flags_ |= BufferObject::kCpuOwnsPages;
-  }
+  Mover::GivePagesToCpu(bo_, range,
+                        use == CpuUse::kOverwrite ? DmaBinder::Contents::kDrop
+                                                  : DmaBinder::Contents::kKeep);
   return idle;
 }
 
@@ -237,6 +234,7 @@ absl::Status Sharing::Map(SharedAttachment& attachment,
                                     .port = PortFor(importer),
                                     .types = *types,
                                     .bound = bound});
+    Telling::Outcome(bo_.host(), &bo_, status);
     context->bytes_moved += mover.bytes_moved();
     context->contention = mover.TakeContention();
   }

@@ -43,7 +43,12 @@ bool VictimSearch::IsAwaited(const BufferObject& bo) const {
 
 bool VictimSearch::TryTake(BufferObject& bo) {
   if (bo.TryReserve() || IsAwaited(bo)) return true;
-  if (passed_over_ != nullptr || bo.lock_.HeldByMe()) return false;
+  if (bo.lock_.HeldByMe()) {
+    ++skipped_.mine;
+    return false;
+  }
+  ++skipped_.reserved;
+  if (passed_over_ != nullptr) return false;
   // It stands in the order, so it exists; but its last reference may be gone,
   // and then it is leaving by itself.
   if (bo.TryAddReference()) {
@@ -58,6 +63,14 @@ void VictimSearch::GiveBack(BufferObject& bo) {
   if (!IsAwaited(bo)) bo.lock_.Unlock();
 }
 
+size_t VictimSearch::ProtectedNow() const {
+  size_t bos = 0;
+  for (const EvictionOrder* order : orders_) {
+    bos += order->ProtectedFrom(asker_);
+  }
+  return bos;
+}
+
 VictimSearch::Victims VictimSearch::First(
     absl::FunctionRef<bool(const BufferObject&)> accept) {
   Victims victims;
@@ -66,6 +79,7 @@ VictimSearch::Victims VictimSearch::First(
       BufferObject& bo = BoOf(hook);
       if (!TryTake(bo)) return Verdict::kAside;
       if (!accept(bo)) {
+        ++skipped_.unhelpful;
         GiveBack(bo);
         return Verdict::kNext;
       }
@@ -89,6 +103,7 @@ VictimSearch::Victims VictimSearch::ForHole(
       if (!TryTake(bo)) return Verdict::kAside;
       const uint32_t node = node_of(bo);
       if (node == 0) {
+        ++skipped_.unhelpful;
         GiveBack(bo);
         return Verdict::kNext;
       }
@@ -103,6 +118,7 @@ VictimSearch::Victims VictimSearch::ForHole(
     if (*found && scan.Needs(node_of(*bo))) {
       victims.push_back(bo);
     } else {
+      ++skipped_.unhelpful;
       GiveBack(*bo);
     }
   }

@@ -49,6 +49,15 @@ class VictimSearch {
   // The first that was passed over because another thread has it; null when
   // there was none. It might be a victim once that thread is done with it.
   const BoRef& passed_over() const { return passed_over_; }
+  // How many it passed over, and why.
+  struct Skipped {
+    uint32_t reserved = 0;  // by other threads
+    uint32_t mine = 0;      // by this one
+    uint32_t unhelpful = 0;
+  };
+  const Skipped& skipped() const { return skipped_; }
+  // How many a search would not be shown now, as they are protected.
+  size_t ProtectedNow() const;
   // How many bos had left the orders when they were searched; nothing when one
   // was on its way out.
   std::optional<uint64_t> left() const {
@@ -66,6 +75,7 @@ class VictimSearch {
   const EvictionOrder::Asker asker_;
   const absl::Span<const BoRef> awaited_;
   BoRef passed_over_;
+  Skipped skipped_;
   uint64_t left_ = 0;
   bool leaving_ = false;
 };

@@ -100,13 +100,14 @@ void EvictionOrder::Take(Section& section, EvictionHook& entry,
 void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
   SpinLockHolder hold(lock_);
   TellTouches();
-  Put(SectionOf(place), entry, place.group);
+  Section& section = SectionOf(place);
+  Put(section, entry, place.group);
   if (place.group != nullptr) {
     ++place.group->size_;
   } else {
     entry.set_arrived(owner_.touches_arrivals);
   }
-  ++size_;
+  ++section.size;
 }
 
 void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
@@ -209,7 +210,7 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
     entry.set_arrived(false);
   }
   if (place.group != nullptr) --place.group->size_;
-  --size_;
+  --section.size;
   ++left_;
 }
 
@@ -248,7 +249,22 @@ void EvictionOrder::NoteNow(EvictionBoundary boundary) {
 
 size_t EvictionOrder::size() const {
   SpinLockHolder hold(lock_);
-  return size_;
+  size_t size = shared_.size;
+  for (const auto& section : budgeted_) size += section->size;
+  return size;
+}
+
+size_t EvictionOrder::ProtectedFrom(const Asker& asker) const {
+  if (asker.own_only) return 0;
+  SpinLockHolder hold(lock_);
+  size_t bos = 0;
+  for (const auto& section : budgeted_) {
+    const EvictionAccount& account = *section->account;
+    const bool passed_over = &account != asker.account &&
+                             account.used_pages() <= account.budget().min_pages;
+    if (passed_over) bos += section->size;
+  }
+  return bos;
 }
 
 EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {

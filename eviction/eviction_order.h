@@ -101,6 +101,9 @@ class EvictionOrder {
   void Expect(const EvictionFacts& entry, const Place& place = {});
   void Note(EvictionBoundary boundary);
   size_t size() const;
+  // How many a search for `asker` passes over, as their clients have no more
+  // than is protected.
+  size_t ProtectedFrom(const Asker& asker) const;
 
   // Shows the entries to `visit`, the one to give up first at the start, until
   // it says kStop. Entries of protected clients come later, or not at all:
@@ -116,6 +119,7 @@ class EvictionOrder {
     EvictionAccountPtr account;  // null: the shared one
     std::unique_ptr<EvictionPolicy> policy;
     EntryQueue aside;
+    size_t size = 0;  // all entries, members and those aside
   };
   // How many of those aside a search looks at before all others.
   static constexpr int kAsideFirst = 2;
@@ -163,7 +167,6 @@ class EvictionOrder {
   PolicyFactory factory_ ABSL_GUARDED_BY(lock_);
   Section shared_ ABSL_GUARDED_BY(lock_);
   std::vector<std::unique_ptr<Section>> budgeted_ ABSL_GUARDED_BY(lock_);
-  size_t size_ ABSL_GUARDED_BY(lock_) = 0;
   // Others may have what was used: only their identity may be asked for.
   bool telling_ ABSL_GUARDED_BY(lock_) = false;
   uint64_t left_ ABSL_GUARDED_BY(lock_) = 0;

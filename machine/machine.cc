@@ -144,7 +144,17 @@ absl::Status Machine::SetUpFrameMap(ExchangePool* shared) {
 
 Timeline& Machine::NewTimeline(std::string name) {
   MutexLock lock(mutex_);
-  return timelines_.emplace_back(std::move(name), clock_);
+  // Counted from 1 on, as far as that goes.
+  const size_t number = timelines_.size() + 1;
+  return timelines_.emplace_back(
+      std::move(name), clock_,
+      static_cast<uint16_t>(number > UINT16_MAX ? 0 : number));
+}
+
+Timeline* Machine::timeline(uint16_t number) {
+  MutexLock lock(mutex_);
+  return number == 0 || number > timelines_.size() ? nullptr
+                                                   : &timelines_[number - 1];
 }
 
 }  // namespace twostep

@@ -59,6 +59,8 @@ class Machine {
 
   // A timeline that lives as long as the machine.
   Timeline& NewTimeline(std::string name);
+  // Of that number; null where there is none.
+  Timeline* timeline(uint16_t number);
 
  private:
   Machine(const MachineConfig& config, const MachineOptions& options);

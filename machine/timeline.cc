@@ -7,8 +7,8 @@
 #include "twostep/machine/check.h"
 
 namespace twostep {
-Timeline::Timeline(std::string name, Clock& clock)
-    : name_(std::move(name)), clock_(clock) {}
+Timeline::Timeline(std::string name, Clock& clock, uint16_t number)
+    : name_(std::move(name)), clock_(clock), number_(number) {}
 
 Fence Timeline::Emit(uint64_t due_ns) {
   MutexLock lock(mutex_);

@@ -40,11 +40,13 @@ struct Fence {
 // Thread-safe.
 class Timeline {
  public:
-  Timeline(std::string name, Clock& clock);
+  // `number` is its machine's name for it; 0: it has none.
+  Timeline(std::string name, Clock& clock, uint16_t number = 0);
   Timeline(const Timeline&) = delete;
   Timeline& operator=(const Timeline&) = delete;
 
   const std::string& name() const { return name_; }
+  uint16_t number() const { return number_; }
 
   // The next point, pending. On a virtual clock it is due at `due_ns`, not
   // before the one emitted last; a real clock ignores `due_ns`.
@@ -86,6 +88,7 @@ class Timeline {
 
   const std::string name_;
   Clock& clock_;
+  const uint16_t number_;
   // All points up to this one have signalled.
   Atomic<uint64_t> signalled_{0};
   Mutex mutex_;

@@ -81,6 +81,8 @@ struct Sizes {
   SpaceAllocator allocator = SpaceAllocator::kRange;
   bool bounced = false;
   int devices = 1;
+  EventOptions events{};
+  Clock::Kind clock = Clock::Kind::kReal;
 };
 
 // A machine that never runs out of anything but what `Sizes` says.
@@ -94,10 +96,10 @@ class Rig {
         sizes.bounced ? IommuMode::kAbsent : IommuMode::kTranslated;
     machine.iommu.iova_bytes = 64 * kGiB;
     machine.swiotlb.forced = sizes.bounced;
-    machine_ =
-        *Machine::Create(machine, {Backing::kUnbacked, Clock::Kind::kReal});
+    machine_ = *Machine::Create(machine, {Backing::kUnbacked, sizes.clock});
     // TTM's order.
-    host_ = *Host::Create(*machine_, HostOptions{.eviction_policy = "lru"});
+    host_ = *Host::Create(*machine_, HostOptions{.eviction_policy = "lru",
+                                                 .events = sizes.events});
     GpuConfig gpu;
     gpu.vram_bytes = gpu.vram_visible_bytes = PagesToBytes(sizes.vram_pages);
     gpu.vram_allocator = sizes.allocator;
@@ -379,6 +381,23 @@ void CreateDestroy(benchmark::State& state) {
   MeasureRow(state, 424, [&] { BoRef bo = *rig.host().CreateBo(kPageSize); });
 }
 
+// Two events each: made and gone.
+void TellTwoEvents(benchmark::State& state, const EventOptions& events,
+                   Clock::Kind clock) {
+  Rig rig({.vram_pages = 1, .events = events, .clock = clock});
+  rig.Make(1);
+  MeasureRow(state, 0, [&] { BoRef bo = *rig.host().CreateBo(kPageSize); });
+}
+
+// Three events each: hidden, evicted, shown.
+void TellOfEviction(benchmark::State& state, const EventOptions& events) {
+  constexpr size_t kFit = 1024;
+  Rig rig({.aperture_pages = kFit, .events = events});
+  rig.Make(2 * kFit);
+  for (size_t i = 0; i < 4 * kFit; ++i) rig.Validate(rig.Next(), kTt);
+  MeasureRow(state, 0, [&] { rig.Validate(rig.Next(), kTt); });
+}
+
 void PopulatePageReused(benchmark::State& state) {
   Rig rig({.vram_pages = 1});
   const auto count = static_cast<PageCount>(state.range(0));
@@ -529,6 +548,22 @@ void RegisterRows(int64_t iterations) {
     }
   }
   row("create_destroy", CreateDestroy);
+  static uint64_t heard = 0;
+  for (const auto& [name, events] :
+       {std::pair<const char*, EventOptions>{"off", {}},
+        {"ring", {.ring_events = 4096}},
+        {"callback", {.callback = [](const Event&) { ++heard; }}}}) {
+    for (const auto& [clock_name, clock] :
+         {std::pair<const char*, Clock::Kind>{"real", Clock::Kind::kReal},
+          {"virtual", Clock::Kind::kVirtual}}) {
+      row(absl::StrCat("tell_two_events/", name, "_", clock_name),
+          [events = events, clock = clock](auto& state) {
+            TellTwoEvents(state, events, clock);
+          });
+    }
+    row(absl::StrCat("tell_of_eviction/", name),
+        [events = events](auto& state) { TellOfEviction(state, events); });
+  }
   row("populate_page_reused", PopulatePageReused, {1, 64});
   row("memory_of_a_bo/vram",
       [](auto& state) { MemoryOfABo(state, kVram, 828); }, {1 << 20})
