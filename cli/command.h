@@ -31,6 +31,8 @@ void AddPolicies(CLI::App& app, ExitCode* code);
 void AddReplay(CLI::App& app, ExitCode* code);
 void AddCompare(CLI::App& app, ExitCode* code);
 void AddMerge(CLI::App& app, ExitCode* code);
+void AddExplain(CLI::App& app, ExitCode* code);
+void AddDiff(CLI::App& app, ExitCode* code);
 // Of these scenarios.
 void AddStress(CLI::App& app, std::vector<Scenario> scenarios, ExitCode* code);
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/lab/replay.h"
 #include "twostep/placement/placement_registry.h"
+#include "twostep/record/perfetto_trace.h"
+#include "twostep/record/run_recorder.h"
 #include "twostep/trace/trace_summary.h"
 
 namespace twostep {
@@ -53,6 +56,8 @@ struct ReplayFlags {
   uint64_t seed = 1;
   uint64_t audit_every = 0;
   std::string json;
+  std::string record;
+  std::string perfetto;
   bool quiet = false;
 };
 
@@ -94,6 +99,12 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
                    "check all rules every so many records; 0: at the end")
       ->capture_default_str();
   replay->add_option("--json", flags->json, "write the figures to this file");
+  replay->add_option("--record", flags->record,
+                     "write all that happens to this file, for twostep explain "
+                     "and diff; one trace only");
+  replay->add_option("--perfetto", flags->perfetto,
+                     "write what happens, and when, to this file, for "
+                     "ui.perfetto.dev or chrome://tracing");
   replay->add_flag("--quiet", flags->quiet, "no progress, no table");
 }
 
@@ -135,12 +146,47 @@ absl::Status SizeVram(const ReplayFlags& flags, const std::string& trace,
   return absl::OkStatus();
 }
 
-ExitCode Run(const ReplayFlags& flags) {
+// Replays, and records that where it is asked for.
+absl::StatusOr<ReplayResult> Play(const ReplayFlags& flags, bool bundled,
+                                  const std::string& trace,
+                                  ReplayOptions options,
+                                  RunObservers observers) {
+  const std::string name = bundled ? kBundledTrace : trace;
+  std::optional<RunRecorder> recorder;
+  if (!flags.record.empty()) {
+    recorder.emplace(
+        flags.record,
+        nlohmann::ordered_json{{"trace", name},
+                               {"machine", options.machine.name},
+                               {"mode", flags.unbacked ? "unbacked" : "backed"},
+                               {"dma_type", flags.dma_type},
+                               {"placement", options.placement},
+                               {"eviction", options.eviction},
+                               {"seed", options.seed},
+                               {"vram_bytes", options.gpu.vram_bytes}});
+    observers.Add(&*recorder);
+  }
+  if (!observers.empty()) options.observer = &observers;
+  absl::StatusOr<ReplayResult> result = Replay(trace, options);
+  if (result.ok()) result->trace = name;
+  if (recorder.has_value()) {
+    absl::Status written = result.ok() ? recorder->Finish(ReplayJson(*result))
+                                       : recorder->Finish(result.status());
+    if (result.ok() && !written.ok()) return written;
+  }
+  return result;
+}
+
+ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
   absl::StatusOr<ReplayOptions> options = OptionsOf(flags);
   if (!options.ok()) return BadInput(options.status());
   std::vector<std::string> traces = flags.traces;
   const bool bundled = traces.empty();
   if (bundled) traces.push_back(BundledTracePath());
+  if (!flags.record.empty() && traces.size() > 1) {
+    return BadInput(absl::InvalidArgumentError(
+        "--record: a file holds one run; name one trace"));
+  }
   const GpuConfig gpu = options->gpu;
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   bool clean = true;
@@ -152,10 +198,10 @@ ExitCode Run(const ReplayFlags& flags) {
     options->progress = [&](double part) {
       progress.Show(part, bundled ? kBundledTrace : trace);
     };
-    absl::StatusOr<ReplayResult> result = Replay(trace, *options);
+    absl::StatusOr<ReplayResult> result =
+        Play(flags, bundled, trace, *options, observers);
     progress.Clear();
     if (!result.ok()) return BadInput(result.status());
-    if (bundled) result->trace = kBundledTrace;
     clean &= result->clean();
     if (!flags.quiet) {
       if (!results.empty()) std::printf("\n");
@@ -169,6 +215,16 @@ ExitCode Run(const ReplayFlags& flags) {
     if (!written.ok()) return BadInput(written);
   }
   return clean ? kExitClean : kExitWrong;
+}
+
+ExitCode Run(const ReplayFlags& flags) {
+  if (flags.perfetto.empty()) return RunObserved(flags, {});
+  PerfettoTrace perfetto(flags.perfetto);
+  RunObservers observers;
+  observers.Add(&perfetto);
+  const ExitCode code = RunObserved(flags, observers);
+  const absl::Status written = perfetto.Finish();
+  return written.ok() || code == kExitBadInput ? code : BadInput(written);
 }
 
 }  // namespace

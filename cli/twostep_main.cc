@@ -18,6 +18,8 @@ int TwostepMain(int argc, char** argv) {
   AddReplay(app, &code);
   AddCompare(app, &code);
   AddMerge(app, &code);
+  AddExplain(app, &code);
+  AddDiff(app, &code);
   AddStress(app, AllScenarios(), &code);
   AddPolicies(app, &code);
   try {

@@ -110,6 +110,11 @@ absl::Status Replayer::SetUp() {
   machine_ = *std::move(machine);
   HostOptions host_options;
   host_options.eviction_policy = options_.eviction;
+  if (options_.observer != nullptr) {
+    host_options.events.callback = [this](const Event& event) {
+      options_.observer->Happened(event);
+    };
+  }
   if (options_.eviction == kBelady) {
     absl::Status foreseen = Foresee();
     if (!foreseen.ok()) return foreseen;
@@ -125,6 +130,7 @@ absl::Status Replayer::SetUp() {
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   gpu_ = MakeModelGpu(*device_, kQueues);
+  if (options_.observer != nullptr) options_.observer->Began(*host_, *device_);
   return absl::OkStatus();
 }
 
@@ -174,6 +180,7 @@ absl::StatusOr<ReplayResult> Replayer::Run() {
   }
   CheckRules();
   Collect();
+  if (options_.observer != nullptr) options_.observer->Ending();
   result_.wall_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started)
           .count();
@@ -193,6 +200,7 @@ absl::Status Replayer::Apply(const TraceRecord& record) {
     case TraceRecord::Kind::kFrameEnd:
       ++result_.frames;
       device_->Note(EvictionBoundary::kFrame);
+      if (options_.observer != nullptr) options_.observer->FrameEnded();
       return absl::OkStatus();
     case TraceRecord::Kind::kDestroy: {
       LiveBo& live = live_[record.slot];
@@ -211,6 +219,9 @@ absl::Status Replayer::Create(const TraceRecord& record) {
   if (record.slot >= live_.size()) live_.resize(record.slot + 1);
   LiveBo& live = live_[record.slot];
   live.bo = *std::move(bo);
+  if (options_.observer != nullptr) {
+    options_.observer->Named(live.bo->id(), record.bo);
+  }
   if (foresight_ != nullptr) foresight_->NoteCreated(live.bo->id());
   if (!backed()) return absl::OkStatus();
   live.contents.emplace(live.bo->page_count());
@@ -298,6 +309,17 @@ absl::Status Replayer::Submit(const TraceRecord& record) {
   GpuJob job = JobFor(record, &cost_ns);
   const Fence fence =
       gpu_->Submit(queue, std::move(job), exec.dependencies(), cost_ns);
+  if (options_.observer != nullptr) {
+    RunObserver::Job told{.submission = exec.submission(),
+                          .fence = fence,
+                          .asked_ns = asked_ns,
+                          .starts_ns = starts_ns,
+                          .ends_ns = starts_ns + cost_ns};
+    for (const TraceUse& use : record.uses) {
+      told.uses.push_back({live_[use.slot].bo->id(), use.written});
+    }
+    options_.observer->Submitted(told);
+  }
   exec.Finish(fence);
   in_flight_.push_back(fence);
   if (in_flight_.size() <= kMaxSubmissionsInFlight) return absl::OkStatus();

@@ -18,6 +18,7 @@
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/placement/placement.h"
+#include "twostep/record/run_observer.h"
 
 namespace twostep {
 
@@ -36,6 +37,8 @@ struct ReplayOptions {
   uint64_t seed = 1;  // of the contents
   // Check the rules every so many records, and at the end; 0: only then.
   uint64_t audit_every = 0;
+  // Told of the run, if not null; it must outlive that.
+  RunObserver* observer = nullptr;
   // Called now and then with how much of the trace has been read, 0 to 1.
   std::function<void(double)> progress;
 };

@@ -1,0 +1,44 @@
+// twostep diff: two runs side by side.
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "twostep/cli/command.h"
+#include "twostep/cli/run_diff.h"
+
+namespace twostep {
+namespace {
+
+struct DiffFlags {
+  std::string before;
+  std::string after;
+};
+
+ExitCode Run(const DiffFlags& flags) {
+  const auto diff = RunDiff(flags.before, flags.after);
+  if (!diff.ok()) return BadInput(diff.status());
+  std::printf("%s", diff->c_str());
+  return kExitClean;
+}
+
+}  // namespace
+
+void AddDiff(CLI::App& app, ExitCode* code) {
+  CLI::App* diff = app.add_subcommand(
+      "diff", "Tell what changed between two runs, and where they part");
+  auto flags = std::make_shared<DiffFlags>();
+  diff->add_option("BEFORE", flags->before,
+                   "figures (--json of replay or compare), or a recorded run "
+                   "(--record of replay)")
+      ->required();
+  diff->add_option("AFTER", flags->after, "another of the same kind")
+      ->required();
+  diff->footer(
+      "Example:\n  twostep replay --record a.jsonl && twostep replay "
+      "--eviction "
+      "clock --record b.jsonl\n  twostep diff a.jsonl b.jsonl");
+  diff->callback([flags, code] { *code = Run(*flags); });
+}
+
+}  // namespace twostep

@@ -1,0 +1,50 @@
+// twostep explain: one bo of a recorded run.
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "twostep/cli/command.h"
+#include "twostep/cli/life_story.h"
+
+namespace twostep {
+namespace {
+
+struct ExplainFlags {
+  std::string run;
+  uint64_t bo = 0;
+  std::optional<uint64_t> frame;
+};
+
+ExitCode Run(const ExplainFlags& flags) {
+  const auto story = LifeStory(flags.run, flags.bo, flags.frame);
+  if (!story.ok()) return BadInput(story.status());
+  std::printf("%s", story->c_str());
+  return kExitClean;
+}
+
+}  // namespace
+
+void AddExplain(CLI::App& app, ExitCode* code) {
+  CLI::App* explain = app.add_subcommand(
+      "explain", "Tell the life of a buffer object, each move with its cause");
+  auto flags = std::make_shared<ExplainFlags>();
+  explain
+      ->add_option("RUN", flags->run,
+                   "a run recorded with twostep replay --record")
+      ->required();
+  explain
+      ->add_option("--bo", flags->bo,
+                   "which one: the number that error messages and events have")
+      ->required();
+  explain->add_option("--at", flags->frame,
+                      "only this frame, and where the bo is when it begins");
+  explain->footer(
+      "Example:\n  twostep replay --record run.jsonl && twostep explain "
+      "run.jsonl --bo 7 --at 12");
+  explain->callback([flags, code] { *code = Run(*flags); });
+}
+
+}  // namespace twostep
