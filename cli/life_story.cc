@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "twostep/cli/figures.h"
-#include "twostep/record/recorded_run.h"
+#include "twostep/cli/recorded_run.h"
 
 namespace twostep {
 namespace {

@@ -14,14 +14,14 @@
 #include "twostep/cli/command.h"
 #include "twostep/cli/dma_type_option.h"
 #include "twostep/cli/machine_file.h"
+#include "twostep/cli/perfetto_trace.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/replay_report.h"
+#include "twostep/cli/run_recorder.h"
 #include "twostep/cli/size.h"
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/lab/replay.h"
 #include "twostep/placement/placement_registry.h"
-#include "twostep/record/perfetto_trace.h"
-#include "twostep/record/run_recorder.h"
 #include "twostep/trace/trace_summary.h"
 
 namespace twostep {

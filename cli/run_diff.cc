@@ -16,7 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 #include "twostep/cli/figures.h"
-#include "twostep/record/recorded_run.h"
+#include "twostep/cli/recorded_run.h"
 
 namespace twostep {
 namespace {

@@ -14,11 +14,11 @@
 
 #include "absl/status/statusor.h"
 #include "twostep/bo/audit.h"
+#include "twostep/lab/run_observer.h"
 #include "twostep/lab/use_sequence.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/placement/placement.h"
-#include "twostep/record/run_observer.h"
 
 namespace twostep {
 

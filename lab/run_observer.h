@@ -1,5 +1,5 @@
-#ifndef RECORD_RUN_OBSERVER_H_
-#define RECORD_RUN_OBSERVER_H_
+#ifndef LAB_RUN_OBSERVER_H_
+#define LAB_RUN_OBSERVER_H_
 
 // Who watches a run on a modelled machine, like a replay. Told of every event
 // of the host, and of what the program and the GPU do, which a host does not
@@ -78,4 +78,4 @@ class RunObservers : public RunObserver {
 
 }  // namespace twostep
 
-#endif  // RECORD_RUN_OBSERVER_H_
+#endif  // LAB_RUN_OBSERVER_H_

@@ -1,5 +1,5 @@
-#ifndef RECORD_RUN_RECORDER_H_
-#define RECORD_RUN_RECORDER_H_
+#ifndef CLI_RUN_RECORDER_H_
+#define CLI_RUN_RECORDER_H_
 
 // Writes a run down, a JSON object a line: docs/events.md has the format.
 // RecordedRun reads it.
@@ -11,8 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
+#include "twostep/lab/run_observer.h"
 #include "twostep/machine/sync.h"
-#include "twostep/record/run_observer.h"
 
 namespace twostep {
 
@@ -62,4 +62,4 @@ class RunRecorder : public RunObserver {
 
 }  // namespace twostep
 
-#endif  // RECORD_RUN_RECORDER_H_
+#endif  // CLI_RUN_RECORDER_H_

@@ -1,4 +1,4 @@
-#include "twostep/record/recorded_run.h"
+#include "twostep/cli/recorded_run.h"
 
 #include <cerrno>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "twostep/record/perfetto_trace.h"
+#include "twostep/cli/perfetto_trace.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "twostep/record/run_recorder.h"
+#include "twostep/cli/run_recorder.h"
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/error.h"

@@ -1,5 +1,5 @@
-#ifndef RECORD_RECORDED_RUN_H_
-#define RECORD_RECORDED_RUN_H_
+#ifndef CLI_RECORDED_RUN_H_
+#define CLI_RECORDED_RUN_H_
 
 // Reads what a RunRecorder wrote, a line at a time: a run may be larger than
 // memory.
@@ -89,4 +89,4 @@ class RecordedRun {
 
 }  // namespace twostep
 
-#endif  // RECORD_RECORDED_RUN_H_
+#endif  // CLI_RECORDED_RUN_H_

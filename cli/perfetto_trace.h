@@ -1,5 +1,5 @@
-#ifndef RECORD_PERFETTO_TRACE_H_
-#define RECORD_PERFETTO_TRACE_H_
+#ifndef CLI_PERFETTO_TRACE_H_
+#define CLI_PERFETTO_TRACE_H_
 
 // Writes a run down as Chrome trace events in JSON, which ui.perfetto.dev and
 // chrome://tracing show: docs/events.md says what is on which track.
@@ -12,8 +12,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "twostep/lab/run_observer.h"
 #include "twostep/machine/sync.h"
-#include "twostep/record/run_observer.h"
 
 namespace twostep {
 
@@ -77,4 +77,4 @@ class PerfettoTrace : public RunObserver {
 
 }  // namespace twostep
 
-#endif  // RECORD_PERFETTO_TRACE_H_
+#endif  // CLI_PERFETTO_TRACE_H_
