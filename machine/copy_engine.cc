@@ -46,14 +46,13 @@ std::byte* CopyEngine::At(const CopySide& side, PageCount index,
 }
 
 void CopyEngine::Fail(const absl::Status& error) {
-  failed_.store(true, std::memory_order_release);
   queue_.Fail(error, DeviceQueue::Unbegun::kRun);
 }
 
 void CopyEngine::Execute(const CopyJob& job) {
-  const bool failed = failed_.load(std::memory_order_acquire);
-  if (failed && job.to.kind == CopySide::Kind::kVram) return;
-  const bool zero = failed || job.from.kind == CopySide::Kind::kZero;
+  const bool lost = queue_.lost();
+  if (lost && job.to.kind == CopySide::Kind::kVram) return;
+  const bool zero = lost || job.from.kind == CopySide::Kind::kZero;
   for (PageCount i = 0; i < job.pages; ++i) {
     std::byte* to = At(job.to, i, Access::kWrite);
     if (to == nullptr) continue;

@@ -62,7 +62,6 @@ class CopyEngine {
   const CostModel& cost_;
   PhysicalMemory& memory_;
   DmaPort& port_;
-  Atomic<bool> failed_{false};
   DeviceQueue queue_;
 };
 

@@ -63,6 +63,8 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
       return fence;
     }
     if (unbegun_ == Unbegun::kDrop) work = nullptr;
+    // Behind the job at work, as ever.
+    while (work != nullptr && at_work_) changed_.Wait(mutex_);
   }
   if (work != nullptr) work();
   MutexLock lock(mutex_);
@@ -83,6 +85,11 @@ void DeviceQueue::Fail(const absl::Status& error, Unbegun unbegun) {
     for (Job& job : jobs) job.work();
   }
   timeline_.Fail(error);
+}
+
+bool DeviceQueue::lost() const {
+  MutexLock lock(mutex_);
+  return failed_ && !at_work_;
 }
 
 bool DeviceQueue::NextDependencies(

@@ -44,6 +44,9 @@ class DeviceQueue {
   // fails the timeline. Jobs submitted later fare as those that were not begun.
   // The first call counts.
   void Fail(const absl::Status& error, Unbegun unbegun);
+  // To a job that is run: whether it was not begun when the queue failed, so
+  // that its fence will not say that it is done.
+  bool lost() const;
 
   // When the last job submitted ends, in virtual time.
   uint64_t idle_at_ns() const;

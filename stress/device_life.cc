@@ -242,8 +242,10 @@ void DeviceLife::PlayHotUnplug() {
       world_.Require(bo->bo->device() != &device, "a bo is still its device's");
       world_.Require(may_lose || !bo->bo->purged(),
                      "contents were lost that could be had");
-      // Dropped; or on its way when the copy engine went.
-      world_.CheckAfterLoss(*bo, may_lose);
+      // Dropped; or on its way when the copy engine went. Either is told.
+      const bool told =
+          bo->bo->purged() || !WaitForCpu(*bo->bo, Access::kRead).ok();
+      world_.CheckAfterLoss(*bo, may_lose && told);
       world_.Drop(bo);
     }
   }

@@ -416,14 +416,21 @@ TEST_P(FailedQueue, EndsTheJobAtWorkAndNoOtherIsBegun) {
   Atomic<bool> begun{false};
   Atomic<bool> go_on{false};
   Atomic<int> others{0};
+  Atomic<int> lost{0};
   DeviceQueue queue(timeline, clock, Execution::kThread);
+  const auto other = [&] {
+    ++others;
+    lost += queue.lost();
+  };
   const Fence first = queue.Submit({}, 0, [&] {
     begun = true;
     while (!go_on.load()) YieldFor(0);
+    // What it has done counts.
+    lost += 100 * queue.lost();
   });
   const Fence dependency[] = {never.Emit(0)};
-  const Fence second = queue.Submit(dependency, 0, [&] { ++others; });
-  const Fence third = queue.Submit({}, 0, [&] { ++others; });
+  const Fence second = queue.Submit(dependency, 0, other);
+  const Fence third = queue.Submit({}, 0, other);
   while (!begun.load()) YieldFor(0);
   {
     Thread fails(
@@ -441,9 +448,10 @@ TEST_P(FailedQueue, EndsTheJobAtWorkAndNoOtherIsBegun) {
     EXPECT_TRUE(fence.Signalled());
     EXPECT_FALSE(fence.Error().ok());
   }
-  const Fence late = queue.Submit(dependency, 0, [&] { ++others; });
+  const Fence late = queue.Submit(dependency, 0, other);
   EXPECT_EQ(late.Error(), absl::DataLossError("pulled out"));
   EXPECT_EQ(others, 3 * run);
+  EXPECT_EQ(lost, 3 * run);
   // If the second came to wait for it before the queue failed.
   never.Fail(absl::DataLossError("pulled out"));
 }
