@@ -19,13 +19,14 @@ void Mover::Notify(BufferObject& bo, BoEvent event) {
 Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
                           CopySide to, const FenceSet& space_fences,
                           Fence* fence) {
-  if (!device.copies()) {
-    if (device.state() != DeviceState::kLost) return Fail(device.StateError());
-    // The contents of a lost device's bos are about to come home, or are given
-    // up, as soon as this one is free: whoever wants it elsewhere has only to
-    // wait for that.
+  // The contents of a lost device's bos are about to come home, or are given
+  // up, as soon as this one is free: whoever wants it elsewhere has only to
+  // wait for that.
+  const auto refused = [&](absl::Status why) {
+    if (device.state() != DeviceState::kLost) return Fail(std::move(why));
     return Reserved(ReservationLock::Outcome::kBackOff, BoRef(&bo), nullptr);
-  }
+  };
+  if (!device.copies()) return refused(device.StateError());
   absl::InlinedVector<Fence, 4> dependencies;
   bo.fences_.AppendDependencies(FenceUse::kWrite, &dependencies);
   space_fences.AppendDependencies(FenceUse::kWrite, &dependencies);
@@ -38,7 +39,7 @@ Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
   if (!copied.ok()) return Fail(copied.status());
   // The device may have gone in between.
   absl::Status failed = copied->Error();
-  if (!failed.ok()) return Fail(std::move(failed));
+  if (!failed.ok()) return refused(std::move(failed));
   *fence = *copied;
   if (counts) {
     bytes_moved_ += bo.size_bytes();
