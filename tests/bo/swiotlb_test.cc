@@ -28,13 +28,6 @@ DmaAddress FrameAddress(const BoRef& bo, PageCount page) {
 bool Bounces(const BoRef& bo, PageCount page) {
   return bo->binding().Address(bo->pages(), page) != FrameAddress(bo, page);
 }
-PageCount BouncedPages(const BoRef& bo) {
-  PageCount bounced = 0;
-  for (PageCount page = 0; page < bo->page_count(); ++page) {
-    bounced += Bounces(bo, page);
-  }
-  return bounced;
-}
 
 // CPU -> device -> CPU, all bytes.
 void ExpectBytesBothWays(Rig& rig, const BoRef& bo, uint64_t seed) {
