@@ -75,6 +75,19 @@ TEST(AdaptiveReplay, ACycleOfSubmissionsCostsAsWithForesight) {
   EXPECT_GE(moved[0], 3 * moved[2]);
 }
 
+// As xe_evict scans: 448 uses, of which LRU finds none in place.
+TEST(AdaptiveReplay, AShortCyclicScanCostsAsWithForesight) {
+  Program program(std::vector<uint64_t>(64, 128 * 1024));
+  for (int round = 0; round < 7; ++round) {
+    for (int bo = 0; bo < 64; ++bo) program.Submit({bo});
+    program.EndFrame();
+  }
+  for (const int percent : {25, 50, 75}) {
+    const std::vector<double> moved = program.Moved("scan", percent);
+    EXPECT_LE(moved[1], 1.1 * moved[2]) << percent;
+  }
+}
+
 TEST(AdaptiveReplay, LargeSubmissionsDrawnAnewCostNoMoreThanWithLru) {
   std::mt19937 random(21);
   std::vector<uint64_t> bytes(120);
