@@ -99,6 +99,8 @@ bazel_source_consumer() {
   echo twostep >.bazelignore
   bazel_build //:all
   check "Bazel, sources" "$says" bazel-bin/consumer
+  check "a policy's contract" "[  PASSED  ]" \
+    sh -c 'bazel-bin/lifo_policy_test | grep -o "^\[  PASSED  \]"'
 }
 
 kinds=(cmake pkg_config bazel_installed)
