@@ -1,4 +1,4 @@
-// The default-to-be against LRU on made-up programs, through both steps: what a
+// The default against LRU on made-up programs, through both steps: what a
 // submission uses cannot make room for itself, and not all of it may fit.
 
 #include <algorithm>
