@@ -210,7 +210,8 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
     results.push_back(ReplayJson(*result));
   }
   if (!flags.json.empty()) {
-    const nlohmann::json& json = results.size() == 1 ? results[0] : results;
+    const nlohmann::ordered_json& json =
+        results.size() == 1 ? results[0] : results;
     absl::Status written = WriteFile("--json", flags.json, json.dump(2) + "\n");
     if (!written.ok()) return BadInput(written);
   }

@@ -51,7 +51,8 @@ TEST(Command, JsonHasEveryDocumentedKey) {
   EXPECT_EQ(ran.code, 0) << ran.output;
   EXPECT_EQ(ran.output, "");
   std::ifstream file(json);
-  const nlohmann::json object = nlohmann::json::parse(file);
+  const auto object = nlohmann::ordered_json::parse(file);
+  EXPECT_EQ(object.begin().key(), "trace");  // in the order of the docs
   for (const char* key :
        {"trace",           "machine",       "mode",          "records",
         "submissions",     "frames",        "validates",     "validate_hits",
