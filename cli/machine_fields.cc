@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "nlohmann/json.hpp"
 #include "twostep/cli/size.h"
 #include "twostep/machine/check.h"
 #include "twostep/machine/types.h"
@@ -13,6 +14,7 @@ namespace twostep {
 namespace {
 
 using Kind = MachineField::Kind;
+using Json = nlohmann::ordered_json;
 
 // The accounts of as many pages (frames, page tables) still take little.
 constexpr uint64_t kMaxSpaceBytes = 64 * kGiB;
@@ -249,6 +251,55 @@ std::string Quoted(uint64_t bytes) {
   return bytes == 0 ? "0" : absl::StrCat("\"", FormatSize(bytes), "\"");
 }
 
+// What Expected() says in words.
+Json ValueSchema(const MachineField& field) {
+  Json whole = {{"type", "integer"}, {"minimum", field.min}};
+  if (field.max != SegmentLimits::kAny) whole["maximum"] = field.max;
+  switch (field.kind) {
+    case Kind::kSize:
+      whole["description"] = "Bytes: in whole pages.";
+      whole["multipleOf"] = kPageSize;
+      return {{"oneOf",
+               {{{"type", "string"},
+                 {"pattern", "^[0-9]+( ?(B|KiB|MiB|GiB|TiB))?$"}},
+                whole}}};
+    case Kind::kNumber:
+      return whole;
+    case Kind::kSwitch:
+      return {{"type", "boolean"}};
+    case Kind::kChoice:
+      return {{"enum", field.choices}};
+    case Kind::kText:
+      break;
+  }
+  return {{"type", "string"}, {"pattern", "^[ -~]{1,64}$"}};
+}
+
+Json FieldSchema(const MachineField& field, const MachineFile& defaults) {
+  std::string doc = field.doc;
+  if (field.kind == Kind::kSize) doc = absl::StrCat("Size: ", doc);
+  if (field.kind == Kind::kNumber) doc = absl::StrCat(field.unit, ": ", doc);
+  Json schema = {{"description", doc}};
+  // A limit that there is not has no value that a file could say.
+  const std::string shown = field.Show(defaults);
+  const Json value = Json::parse(shown, nullptr, /*allow_exceptions=*/false);
+  if (!value.is_discarded()) schema["default"] = value;
+  schema.update(ValueSchema(field));
+  return schema;
+}
+
+Json TableSchema(const MachineTable& table, const MachineFile& defaults) {
+  Json properties = Json::object();
+  for (const MachineField& field : MachineFields()) {
+    if (absl::string_view(field.table) != table.name) continue;
+    properties[field.key] = FieldSchema(field, defaults);
+  }
+  return {{"description", table.doc},
+          {"type", "object"},
+          {"properties", std::move(properties)},
+          {"additionalProperties", false}};
+}
+
 }  // namespace
 
 const std::vector<MachineTable>& MachineTables() {
@@ -377,6 +428,33 @@ std::string MachineFileReference() {
     }
   }
   return page;
+}
+
+std::string MachineFileSchema() {
+  const MachineFile defaults;
+  Json required = Json::array();
+  Json properties = Json::object();
+  for (const MachineTable& table : MachineTables()) {
+    Json schema = TableSchema(table, defaults);
+    if (*table.name == '\0') {
+      properties.update(schema["properties"]);
+      continue;
+    }
+    properties[table.name] = std::move(schema);
+    if (table.required) required.push_back(table.name);
+  }
+  const Json schema = {
+      {"$schema", "https://json-schema.org/draft/2020-12/schema"},
+      {"title", "A machine file"},
+      {"description",
+       "A machine file's TOML, read as JSON. It holds for each key by itself; "
+       "what must hold among them is in docs/machine-files.md. Written by "
+       "`bazel run //cli:print_machine_reference -- --schema`."},
+      {"type", "object"},
+      {"properties", std::move(properties)},
+      {"required", std::move(required)},
+      {"additionalProperties", false}};
+  return schema.dump(2) + "\n";
 }
 
 }  // namespace twostep

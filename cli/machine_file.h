@@ -31,6 +31,9 @@ absl::StatusOr<MachineFile> ParseMachineFile(absl::string_view text,
 // All that a machine file may hold, as a Markdown page.
 std::string MachineFileReference();
 
+// The same as a JSON Schema (draft 2020-12), for the file's TOML read as JSON.
+std::string MachineFileSchema();
+
 }  // namespace twostep
 
 #endif  // CLI_MACHINE_FILE_H_

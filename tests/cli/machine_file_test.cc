@@ -393,5 +393,11 @@ TEST(MachineFile, TheReferencePageIsUpToDate) {
       << "run: bazel run //cli:print_machine_reference > docs/machine-files.md";
 }
 
+TEST(MachineFile, TheSchemaIsUpToDate) {
+  const std::string path = "docs/schemas/machine-file.schema.json";
+  EXPECT_EQ(Contents(path), MachineFileSchema())
+      << "run: bazel run //cli:print_machine_reference -- --schema > " << path;
+}
+
 }  // namespace
 }  // namespace twostep
