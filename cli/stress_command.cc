@@ -14,6 +14,7 @@
 #include "twostep/cli/command.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/progress.h"
+#include "twostep/cli/soak.h"
 #include "twostep/cli/stress_report.h"
 
 namespace twostep {
@@ -27,6 +28,7 @@ struct StressFlags {
   uint64_t seed = 0;
   uint64_t seeds = 1;
   double duration_s = 0;
+  double soak_s = 0;
   int threads = 0;
   bool unbacked = false;
   std::string machine;
@@ -50,6 +52,12 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
                    "go on with further seeds until each scenario has had so "
                    "many seconds")
       ->check(CLI::NonNegativeNumber);
+  stress
+      ->add_option("--soak", flags->soak_s,
+                   "play rounds of all, with further seeds, until so many "
+                   "seconds are over; fail if memory grows")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes("--duration");
   stress
       ->add_option("--threads", flags->threads,
                    "of scenarios with threads; otherwise what each says")
@@ -151,20 +159,41 @@ std::string RepeatCommand(const StressFlags& flags, const Scenario& scenario,
   return command;
 }
 
-// Ends with the first seed that goes wrong.
-StressRow Play(const Scenario& scenario, const StressFlags& flags,
-               StressOptions options) {
-  StressRow row{.scenario = scenario.full_name(), .first_seed = flags.seed};
-  do {
-    options.seed = flags.seed + row.seeds;
-    row.sum.Add(PlayScenario(scenario, options));
-    ++row.seeds;
-    if (!row.sum.clean()) {
-      row.repeat = RepeatCommand(flags, scenario, options.seed);
-      break;
+// Further seeds. Ends with the first that goes wrong, for good.
+void Play(const Scenario& scenario, const StressFlags& flags,
+          StressOptions options, StressRow* row) {
+  const uint64_t end = row->seeds + flags.seeds;
+  while (row->sum.clean() &&
+         (row->seeds < end || row->sum.seconds < flags.duration_s)) {
+    options.seed = flags.seed + row->seeds;
+    row->sum.Add(PlayScenario(scenario, options));
+    ++row->seeds;
+    if (!row->sum.clean()) {
+      row->repeat = RepeatCommand(flags, scenario, options.seed);
     }
-  } while (row.seeds < flags.seeds || row.sum.seconds < flags.duration_s);
-  return row;
+  }
+}
+
+// A row each, of one round or of a soak's.
+std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
+                               const StressFlags& flags,
+                               const StressOptions& options, Soak* soak) {
+  std::vector<StressRow> rows;
+  for (const Scenario& scenario : scenarios) {
+    rows.push_back(
+        {.scenario = scenario.full_name(), .first_seed = flags.seed});
+  }
+  Progress progress(/*quiet=*/false);
+  do {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const double part =
+          static_cast<double>(i) / static_cast<double>(rows.size());
+      progress.Show(flags.soak_s == 0 ? part : soak->Part(), rows[i].scenario);
+      Play(scenarios[i], flags, options, &rows[i]);
+    }
+  } while (soak->GoesOn());
+  progress.Clear();
+  return rows;
 }
 
 ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
@@ -178,24 +207,17 @@ ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
   }
   auto options = OptionsOf(flags);
   if (!options.ok()) return BadInput(options.status());
-  Progress progress(/*quiet=*/false);
-  std::vector<StressRow> rows;
-  bool clean = true;
-  for (const Scenario& scenario : *scenarios) {
-    progress.Show(static_cast<double>(rows.size()) /
-                      static_cast<double>(scenarios->size()),
-                  scenario.full_name());
-    rows.push_back(Play(scenario, flags, *options));
-    clean &= rows.back().sum.clean();
-  }
-  progress.Clear();
-  absl::PrintF("%s", StressTable(rows));
+  Soak soak(flags.soak_s);
+  const std::vector<StressRow> rows =
+      PlayAll(*scenarios, flags, *options, &soak);
+  absl::PrintF("%s%s", StressTable(rows), soak.Text());
+  const nlohmann::ordered_json figures = StressJson(rows, soak);
   if (!flags.json.empty()) {
     absl::Status written =
-        WriteFile("--json", flags.json, StressJson(rows).dump(2) + "\n");
+        WriteFile("--json", flags.json, figures.dump(2) + "\n");
     if (!written.ok()) return BadInput(written);
   }
-  return clean ? kExitClean : kExitWrong;
+  return figures["clean"] ? kExitClean : kExitWrong;
 }
 
 }  // namespace

@@ -70,9 +70,10 @@ std::string StressTable(const std::vector<StressRow>& rows) {
   return text;
 }
 
-nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows) {
+nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows,
+                                  const Soak& soak) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  bool clean = true;
+  bool clean = !soak.grew();
   for (const StressRow& row : rows) {
     const Verdict& sum = row.sum;
     clean &= sum.clean();
@@ -98,7 +99,9 @@ nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows) {
                     {"clean", sum.clean()},
                     {"repeat", row.repeat}});
   }
-  return {{"clean", clean}, {"rows", std::move(list)}};
+  return {{"clean", clean},
+          {"rows", std::move(list)},
+          {"resident_bytes", soak.resident_bytes()}};
 }
 
 }  // namespace twostep

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
+#include "twostep/cli/soak.h"
 #include "twostep/stress/scenario.h"
 
 namespace twostep {
@@ -25,7 +26,8 @@ struct StressRow {
 // Lines of columns, then what went wrong where, then the sum as one line.
 std::string StressTable(const std::vector<StressRow>& rows);
 // docs/stress.md lists the keys.
-nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows);
+nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows,
+                                  const Soak& soak);
 
 }  // namespace twostep
 

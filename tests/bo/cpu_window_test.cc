@@ -4,6 +4,7 @@
 
 #include "gtest/gtest.h"
 #include "tests/bo/platforms.h"
+#include "twostep/bo/gpu_runs.h"
 
 namespace twostep {
 namespace {
@@ -117,6 +118,27 @@ TEST_P(CpuWindow, S29_AMappingFaultsAgainWhereTheBoIsThen) {
   EXPECT_EQ(mapping->data()[0], first);
   EXPECT_TRUE(Visible(bo));
   ExpectBytes();
+}
+
+// B11: a block of buddies may lie in several places.
+TEST(CpuMappingOfVram, ShowsABoThatLiesInPiecesInItsOrder) {
+  RigOptions options = RigOptions::Small();
+  options.gpu.vram_allocator = SpaceAllocator::kBuddy;
+  Rig rig(options);
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 8; ++i) {
+    bos.push_back(rig.Make(kSize));
+    ASSERT_EQ(rig.Validate(bos[i], kVram), absl::OkStatus());
+  }
+  bos[1].reset();
+  bos[4].reset();
+  BoRef bo = rig.Make(2 * kSize);
+  rig.CpuFill(bo, 1);
+  ASSERT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+  ASSERT_EQ(RunsOf(*bo).size(), 2);
+  EXPECT_EQ(rig.CpuWrongBytes(bo, 1), 0);
+  rig.CpuFill(bo, 2);
+  EXPECT_EQ(rig.DeviceWrongBytes(bo, 2), 0);
 }
 
 }  // namespace

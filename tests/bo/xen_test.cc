@@ -85,6 +85,19 @@ TEST(XenPv, DynamicBouncesEntriesThatAreTornAndNoOthers) {
   ExpectBytesBothWays(rig, whole, DmaType::kDynamic, 50);
 }
 
+TEST(XenPv, TornEntriesBounceAlsoWithinTheMask) {
+  RigOptions options = Guest();
+  options.gpu.dma_mask_bits = 64;
+  Rig rig(options);
+  for (const PageCount pages : {1, 8}) {
+    BoRef bo = rig.Make(pages * kPageSize);
+    rig.CpuFill(bo, pages);
+    ASSERT_TRUE(rig.Validate(bo, Tt(DmaType::kDynamic)).ok());
+    EXPECT_EQ(BouncedPages(rig, bo), pages == 1 ? 0 : pages);
+    ExpectBytesBothWays(rig, bo, DmaType::kDynamic, pages);
+  }
+}
+
 TEST(XenPv, APageAnEntryBouncesNothing) {
   RigOptions options = Guest();
   options.gpu.segments.max_bytes = kPageSize;

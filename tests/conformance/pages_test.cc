@@ -40,6 +40,22 @@ TEST(PagesOfABo, B12_ZeroAndBeyondTheAddressSpaceAreRefused) {
   EXPECT_EQ((*largest)->page_count(), ~PageCount{0} - 1);
 }
 
+TEST(PagesOfABo, B6_FreshOnesShowNobodyElsesBytes) {
+  Rig rig;
+  PhysicalMemory& memory = rig.machine().memory();
+  for (int time = 0; time < 2; ++time) {
+    Pages pages(7);
+    ASSERT_EQ(pages.Populate(memory, kNoFrame - 1, PhysicalMemory::Zero::kYes),
+              Shortage::Kind::kNone);
+    for (const FrameNumber frame : pages.frames()) {
+      EXPECT_EQ(memory.CpuBytes(frame)[42], std::byte{0});
+      memory.CpuBytes(frame)[42] = std::byte{1};
+    }
+    // Released, they are the first to be taken again.
+    pages.Release(memory, rig.machine().swap());
+  }
+}
+
 TEST(PagesOfABo, B13_PopulateIsIdempotent) {
   Rig rig;
   PhysicalMemory& memory = rig.machine().memory();

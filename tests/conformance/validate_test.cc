@@ -762,13 +762,17 @@ TEST(Validate, B34_AMoveOutOfVramIsQueuedBehindTheBosOwnFences) {
   Rig rig(Options());
   BoRef bo = rig.Make(kQuarter);
   rig.CpuFill(bo, 1);
-  ASSERT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
-  const Fence fence = rig.KeepBusy(bo);
-  ValidateContext no_wait = NoWait();
-  ASSERT_EQ(rig.Validate(bo, {Tt(DmaType::kNone)}, &no_wait), absl::OkStatus());
-  EXPECT_FALSE(fence.Signalled());
-  EXPECT_EQ(rig.DeviceWrongBytes(bo, 1), 0);
-  EXPECT_TRUE(fence.Signalled());
+  // Of readers as well: others get the space that it leaves.
+  for (const FenceUse use : {FenceUse::kWrite, FenceUse::kRead}) {
+    ASSERT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+    const Fence fence = rig.KeepBusy(bo, use);
+    ValidateContext no_wait = NoWait();
+    ASSERT_EQ(rig.Validate(bo, {Tt(DmaType::kNone)}, &no_wait),
+              absl::OkStatus());
+    EXPECT_FALSE(fence.Signalled());
+    EXPECT_EQ(rig.DeviceWrongBytes(bo, 1), 0);
+    EXPECT_TRUE(fence.Signalled());
+  }
 }
 
 // --- B38: victims that cannot be moved ---

@@ -14,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "twostep/machine/machine.h"
+#include "twostep/machine/pages.h"
 
 namespace twostep {
 namespace {
@@ -210,6 +211,21 @@ TEST_P(SwapFile, WhatCannotBeReadIsAnErrorAndStaysWhereItIs) {
   EXPECT_EQ(swap().used_pages(), 8);
   EXPECT_THAT(swap().Describe(), HasSubstr("shorter than it was"));
   swap().Drop(slots);
+  EXPECT_EQ(swap().used_pages(), 0);
+}
+
+TEST_P(SwapFile, ABosPagesThatCannotBeReadTakeNoFrames) {
+  Pages pages(8);
+  ASSERT_EQ(pages.Populate(memory(), kNoFrame - 1, PhysicalMemory::Zero::kYes),
+            Shortage::Kind::kNone);
+  for (size_t i = 0; i < 8; ++i) Fill(pages.frames()[i], 4 * i + 3);
+  ASSERT_EQ(pages.SwapOut(memory(), swap()), Shortage::Kind::kNone);
+  ASSERT_EQ(ftruncate(FindSwapFile(), 3 * kPageSize), 0);
+  EXPECT_EQ(pages.SwapIn(memory(), swap(), kNoFrame - 1).status().code(),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(pages.home(), Pages::Home::kSwapped);
+  EXPECT_EQ(memory().used_frames(Zone::kDma32), 0);
+  pages.Release(memory(), swap());
   EXPECT_EQ(swap().used_pages(), 0);
 }
 

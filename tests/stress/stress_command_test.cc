@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "twostep/cli/command.h"
+#include "twostep/cli/soak.h"
 #include "twostep/stress/world.h"
 
 namespace twostep {
@@ -68,6 +69,11 @@ std::vector<Scenario> Ours() {
          world.Expect(world.Submit({.uses = {{bo}}, .places = {&kInVram, 1}}),
                       "the large one");
        }},
+      {"test", "hoards", "sound, but keeps memory",
+       [](const StressOptions&, Verdict*) {
+         static std::vector<std::string> hoard;
+         hoard.emplace_back(2 * Soak::kMostGrowthBytes, 'x');
+       }},
   };
 }
 
@@ -120,7 +126,7 @@ TEST(StressCommand, ACallThatFailsIsExitOneAndSaysWhy) {
 TEST(StressCommand, OneThatGoesWrongDoesNotStopTheOthers) {
   const Ran ran = Stress("");
   EXPECT_EQ(ran.code, 1);
-  EXPECT_THAT(ran.out, HasSubstr("3 scenarios, 1 of them wrong"));
+  EXPECT_THAT(ran.out, HasSubstr("4 scenarios, 1 of them wrong"));
 }
 
 TEST(StressCommand, ListNamesWhatMatches) {
@@ -129,6 +135,34 @@ TEST(StressCommand, ListNamesWhatMatches) {
   EXPECT_THAT(ran.out, HasSubstr("test/sound "));
   EXPECT_THAT(ran.out, HasSubstr("more than VRAM in one bo\n"));
   EXPECT_THAT(ran.out, Not(HasSubstr("loses")));
+}
+
+TEST(StressCommand, ASoakPlaysFurtherSeedsInRoundsOfAll) {
+  const std::string path = testing::TempDir() + "/soak.json";
+  const Ran ran =
+      Stress("sound loses-a-page --soak 0.001 --seed 1 --json " + path);
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("test/sound            2 "));
+  EXPECT_THAT(ran.out, HasSubstr("test/loses-a-page --seed 2\n"));
+  EXPECT_THAT(ran.out, HasSubstr("clean  memory: "));
+  EXPECT_THAT(ran.out, HasSubstr("after the first of 2 rounds"));
+  std::ifstream file(path);
+  const nlohmann::json object = nlohmann::json::parse(file);
+  EXPECT_FALSE(object["clean"]);
+  EXPECT_EQ(object["resident_bytes"].size(), 2);
+}
+
+TEST(StressCommand, ASoakFailsWhenMemoryGrows) {
+  const Ran ran = Stress("sound hoards --soak 0.001");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.out, HasSubstr("clean  2 scenarios, 0 of them wrong"));
+  EXPECT_THAT(ran.out, HasSubstr("WRONG  memory: "));
+}
+
+TEST(StressCommand, WithoutASoakMemoryIsNotLookedAt) {
+  const Ran ran = Stress("hoards --seeds 2");
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_THAT(ran.out, Not(HasSubstr("memory")));
 }
 
 TEST(StressCommand, JsonHasARowForEachScenario) {
