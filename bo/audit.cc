@@ -45,9 +45,17 @@ std::vector<Violation> Audit::Run(Host& host) {
         audit.CheckBinding("storage waiting for its fence", ghost->pages,
                            *ghost->binding, &totals);
       }
+      const bool bound =
+          ghost->binder != nullptr && ghost->binder->can_run_out();
+      const std::array<bool, kResources> holds{ghost->pages.present(), bound};
       for (int i = 0; i < kResources; ++i) {
         if (!ghost->charged[i]) continue;
         totals.of_clients[ghost->client.get()][i] += ghost->pages.count();
+        if (holds[i]) continue;
+        audit.Add("R13", absl::StrCat("storage waiting for its fence is "
+                                      "charged for ",
+                                      NameOf(static_cast<Resource>(i)),
+                                      ", and holds none"));
       }
     }
   }

@@ -360,6 +360,16 @@ absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
     *contention = mover.TakeContention();
   }
   host.KeepWatermark();
+  // What a suspended device's memory holds is not the contents: these wait in
+  // frames, and come back over whatever was written meanwhile.
+  if (ready.ok() && bo.manager_->fixed() &&
+      bo.device_->state() == DeviceState::kSuspended) {
+    return MakeError(
+        ErrorKind::kBusy,
+        absl::StrCat(bo.DebugName(), " is in ", bo.manager_->name(), " of ",
+                     bo.device_->name(),
+                     ", which is suspended: resume it first"));
+  }
   if (ready.ok() && bo.manager_->fixed() && !InWindow(bo, *bo.manager_)) {
     return absl::FailedPreconditionError(
         absl::StrCat(bo.DebugName(), " lies beyond the part of ",

@@ -310,6 +310,9 @@ Mover::Result Mover::MoveBetweenDevices(BufferObject& bo, Device& device,
     // Leaving has given back what it was charged for.
     result = Arrive(bo, device, placement, evicting);
     if (result != Result::kDone && old != nullptr) PutBack(bo, *old, was);
+    // Where it could not be put back it is nobody's: the next place that is
+    // tried is one of this device.
+    if (!OnAnother(bo, device)) bo.device_ = &device;
   }
   if (taken_.has_value()) to.Free(taken_->block, bo.page_count());
   taken_.reset();
@@ -330,6 +333,8 @@ void Mover::PutBack(BufferObject& bo, Device& old, const Placement& was) {
   const BindOutcome why = dma_outcome_;
   const std::optional<AtLimit> at_limit = at_limit_;
   bo.device_ = &old;
+  // What was charged for the other place is not to leave with the frames.
+  bo.Uncharge();
   Arrive(bo, old, was, Evicting::kYes);
   dma_outcome_ = why;
   at_limit_ = at_limit;
@@ -564,11 +569,15 @@ absl::Status Mover::MakePresent(BufferObject& bo) {
 absl::Status Mover::LeaveDevice(BufferObject& bo) {
   const Telling::AtWork at_work(bo);
   asker_ = bo.client_.get();
-  return ToStatus(bo, Leave(bo, Evicting::kYes));
+  Result result = Leave(bo, Evicting::kYes);
+  // It cannot stay, and need not be kept.
+  if (result == Result::kShort && bo.worthless()) result = EvictGpu(bo);
+  return ToStatus(bo, result);
 }
 
+// Nobody is short of what it has: what is worthless is kept.
 Mover::Result Mover::Leave(BufferObject& bo, Evicting evicting) {
-  if (!bo.manager_->fixed()) return EvictDma(bo, Leaving());
+  if (!bo.manager_->fixed()) return UndoDma(bo, Leaving());
   // Through the device that it is leaving.
   const Placement anonymous;
   return Place(bo, *bo.device_, anonymous, evicting);
