@@ -183,7 +183,21 @@ def copy_pages(source):
     for name in set(listed) - {"docs/mkdocs.yml", "docs/BUILD.bazel"}:
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target)
+        if target.suffix == ".md":
+            target.write_text(without_tree(ROOT / name, listed))
+        else:
+            shutil.copyfile(ROOT / name, target)
+
+
+def without_tree(page, listed):
+    """Its text; what links to folders and sources, which the site lacks, links
+    no more."""
+    def keep(match):
+        path = (page.parent / match[2].split("#")[0]).resolve()
+        outside = path.exists() and path != page.parent and \
+            str(path.relative_to(ROOT)) not in listed
+        return match[1] if outside else match[0]
+    return re.sub(r"\[([^\]]+)\]\((?!\w+:)([^)\s#][^)\s]*)\)", keep, page.read_text())
 
 
 class Page(html.parser.HTMLParser):
