@@ -79,14 +79,19 @@ class Recorder final : public EvictionPolicy {
   EntryQueue queue_;
 };
 
+// On the heap: .bazelrc says why, for asan_ubsan.
+std::unique_ptr<EvictionOrder> OrderOf(std::unique_ptr<EvictionPolicy> policy) {
+  return std::make_unique<EvictionOrder>(std::move(policy));
+}
+
 TEST(EvictionOrder, AnEntryThatWasAsideComesBackWithItsStateAndOthersAsNew) {
   Recorder::Log log;
-  EvictionOrder order(std::make_unique<Recorder>(log));
+  const auto order = OrderOf(std::make_unique<Recorder>(log));
   EvictionHook hook;
   for (Departure why : {Departure::kAside, Departure::kEvicted,
                         Departure::kAside, Departure::kGone}) {
-    order.Insert(hook);
-    order.Remove(hook, why);
+    order->Insert(hook);
+    order->Remove(hook, why);
   }
   EXPECT_THAT(log.states_at_insert, ElementsAre(0, 1, 0, 1));
   EXPECT_THAT(log.departures,
@@ -100,49 +105,49 @@ TEST(EvictionOrder, AnEntryThatWasAsideComesBackWithItsStateAndOthersAsNew) {
 TEST(EvictionOrder, AUseOfAnEntryThatIsAsideIsAUse) {
   for (const bool touches_arrivals : {true, false}) {
     Recorder::Log log;
-    EvictionOrder order(std::make_unique<Recorder>(log));
-    order.Serve({.touches_arrivals = touches_arrivals});
+    const auto order = OrderOf(std::make_unique<Recorder>(log));
+    order->Serve({.touches_arrivals = touches_arrivals});
     EvictionHook hook;
-    order.Insert(hook);
-    order.Visit({},
-                [](EvictionHook&) { return EvictionOrder::Verdict::kAside; });
+    order->Insert(hook);
+    order->Visit({},
+                 [](EvictionHook&) { return EvictionOrder::Verdict::kAside; });
     ASSERT_TRUE(hook.aside());
-    order.Touch(hook);
+    order->Touch(hook);
     EXPECT_FALSE(hook.aside());
     EXPECT_EQ(log.states_at_insert.size(), 2);
     EXPECT_EQ(log.touches, touches_arrivals ? 1 : 0);
-    order.Remove(hook, Departure::kGone);
+    order->Remove(hook, Departure::kGone);
   }
 }
 
 // A clock counts uses: the one that an entry came in for is none of them.
 TEST(EvictionOrder, AnArrivalAndItsTouchAreOneUse) {
-  EvictionOrder order(std::make_unique<ClockPolicy>(1));
-  order.Serve({.touches_arrivals = true});
+  const auto order = OrderOf(std::make_unique<ClockPolicy>(1));
+  order->Serve({.touches_arrivals = true});
   std::array<EvictionHook, 3> hooks;
-  for (EvictionHook& hook : hooks) order.Insert(hook);
+  for (EvictionHook& hook : hooks) order->Insert(hook);
   // Aside in between, as by a search of the same submission.
-  order.Visit({},
-              [&](EvictionHook&) { return EvictionOrder::Verdict::kAside; });
-  for (EvictionHook& hook : hooks) order.Touch(hook);
-  order.Touch(hooks[0]);
+  order->Visit({},
+               [&](EvictionHook&) { return EvictionOrder::Verdict::kAside; });
+  for (EvictionHook& hook : hooks) order->Touch(hook);
+  order->Touch(hooks[0]);
   EvictionHook* first = nullptr;
-  order.Visit({}, [&](EvictionHook& hook) {
+  order->Visit({}, [&](EvictionHook& hook) {
     first = &hook;
     return EvictionOrder::Verdict::kStop;
   });
   EXPECT_EQ(first, &hooks[1]);
-  for (EvictionHook& hook : hooks) order.Remove(hook, Departure::kGone);
+  for (EvictionHook& hook : hooks) order->Remove(hook, Departure::kGone);
 }
 
 TEST(EvictionOrder, HintsReachThePolicy) {
   Recorder::Log log;
-  EvictionOrder order(std::make_unique<Recorder>(log));
-  order.Serve({.capacity_bytes = 4096});
+  const auto order = OrderOf(std::make_unique<Recorder>(log));
+  order->Serve({.capacity_bytes = 4096});
   EXPECT_EQ(log.capacity_bytes, 4096);
-  order.Expect({.key = 7});
+  order->Expect({.key = 7});
   EXPECT_THAT(log.expected_keys, ElementsAre(7));
-  order.Note(EvictionBoundary::kFrame);
+  order->Note(EvictionBoundary::kFrame);
   EXPECT_THAT(log.boundaries, ElementsAre(EvictionBoundary::kFrame));
 }
 
@@ -202,18 +207,18 @@ TEST(EvictionOrder, EndsOfSubmissionsStayBetweenTheirUses) {
     std::vector<int> ends;
     auto policy = std::make_unique<Told>(blindly, touches);
     policy->SetEnds(&ends);
-    EvictionOrder order(std::move(policy));
-    order.Serve({});
+    const auto order = OrderOf(std::move(policy));
+    order->Serve({});
     EvictionHook hook;
-    order.Insert(hook);
+    order->Insert(hook);
     for (int uses : {2, 0, 1}) {
-      for (; uses > 0; --uses) order.Touch(hook);
-      order.Note(EvictionBoundary::kSubmission);
+      for (; uses > 0; --uses) order->Touch(hook);
+      order->Note(EvictionBoundary::kSubmission);
     }
     // Logged, as the uses are.
     EXPECT_EQ(ends.empty(), blindly);
-    order.Touch(hook);
-    order.Remove(hook, Departure::kGone);
+    order->Touch(hook);
+    order->Remove(hook, Departure::kGone);
     EXPECT_THAT(ends, ElementsAre(2, 2, 3)) << blindly;
     EXPECT_EQ(touches, 4);
   }
@@ -237,52 +242,52 @@ void RemoveAll(EvictionOrder& order) {
 TEST(TouchLogs, APolicyThatAsksForFactsIsToldAtOnceAnotherBeforeAnythingElse) {
   for (const bool blindly : {false, true}) {
     int touches = 0;
-    EvictionOrder order(std::make_unique<Told>(blindly, touches));
+    const auto order = OrderOf(std::make_unique<Told>(blindly, touches));
     EvictionHook a, b, c;
-    order.Insert(a);
-    order.Insert(b);
-    order.Touch(a);
+    order->Insert(a);
+    order->Insert(b);
+    order->Touch(a);
     EXPECT_EQ(touches, blindly ? 0 : 1);
-    order.Insert(c);
+    order->Insert(c);
     EXPECT_EQ(touches, 1);
-    EXPECT_THAT(Listed(order), ElementsAre(&b, &a, &c));
-    order.Touch(b);
-    EXPECT_THAT(Listed(order), ElementsAre(&a, &c, &b));
+    EXPECT_THAT(Listed(*order), ElementsAre(&b, &a, &c));
+    order->Touch(b);
+    EXPECT_THAT(Listed(*order), ElementsAre(&a, &c, &b));
     EXPECT_EQ(touches, 2);
-    order.Touch(a);
-    order.Note(EvictionBoundary::kFrame);
+    order->Touch(a);
+    order->Note(EvictionBoundary::kFrame);
     EXPECT_EQ(touches, 3);
-    RemoveAll(order);
+    RemoveAll(*order);
   }
 }
 
 TEST(TouchLogs, NoUseIsLostHoweverMany) {
   int touches = 0;
-  EvictionOrder order(std::make_unique<Told>(true, touches));
+  const auto order = OrderOf(std::make_unique<Told>(true, touches));
   std::array<EvictionHook, 4> hooks;
-  for (EvictionHook& hook : hooks) order.Insert(hook);
-  order.Touch(hooks[0]);
-  for (int i = 0; i < 1000; ++i) order.Touch(hooks[1 + i % 2]);
-  EXPECT_THAT(Listed(order),
+  for (EvictionHook& hook : hooks) order->Insert(hook);
+  order->Touch(hooks[0]);
+  for (int i = 0; i < 1000; ++i) order->Touch(hooks[1 + i % 2]);
+  EXPECT_THAT(Listed(*order),
               ElementsAre(&hooks[3], &hooks[0], &hooks[1], &hooks[2]));
   EXPECT_EQ(touches, 1001);
-  RemoveAll(order);
+  RemoveAll(*order);
 }
 
 TEST(TouchLogs, AnEntryThatLeavesIsForgotten) {
   int touches = 0;
-  EvictionOrder order(std::make_unique<Told>(true, touches));
+  const auto order = OrderOf(std::make_unique<Told>(true, touches));
   EvictionHook stays;
-  order.Insert(stays);
+  order->Insert(stays);
   {
     auto leaves = std::make_unique<EvictionHook>();
-    order.Insert(*leaves);
-    order.Touch(*leaves);
-    order.Remove(*leaves, Departure::kGone);
+    order->Insert(*leaves);
+    order->Touch(*leaves);
+    order->Remove(*leaves, Departure::kGone);
   }
-  EXPECT_THAT(Listed(order), ElementsAre(&stays));
+  EXPECT_THAT(Listed(*order), ElementsAre(&stays));
   EXPECT_EQ(touches, 1);
-  RemoveAll(order);
+  RemoveAll(*order);
 }
 
 // More threads than there are logs, each with entries of its own; some share
@@ -291,9 +296,9 @@ TEST(TouchLogs, UsesOfAllThreadsAreTold) {
   constexpr int kThreads = 20;
   constexpr int kUses = 500;
   int touches = 0;
-  EvictionOrder order(std::make_unique<Told>(true, touches));
+  const auto order = OrderOf(std::make_unique<Told>(true, touches));
   std::array<EvictionHook, kThreads> hooks;
-  for (EvictionHook& hook : hooks) order.Insert(hook);
+  for (EvictionHook& hook : hooks) order->Insert(hook);
   Atomic<int> running{0};
   for (int round = 1; round <= 3; ++round) {
     {
@@ -303,14 +308,14 @@ TEST(TouchLogs, UsesOfAllThreadsAreTold) {
           // All at a time: one that ends leaves its log to the next.
           ++running;
           while (running.load() < round * kThreads) YieldFor(0);
-          for (int i = 0; i < kUses; ++i) order.Touch(hook);
+          for (int i = 0; i < kUses; ++i) order->Touch(hook);
         });
       }
     }
-    EXPECT_EQ(Listed(order).size(), kThreads);
+    EXPECT_EQ(Listed(*order).size(), kThreads);
     EXPECT_EQ(touches, round * kThreads * kUses);
   }
-  RemoveAll(order);
+  RemoveAll(*order);
 }
 
 }  // namespace
