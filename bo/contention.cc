@@ -1,6 +1,7 @@
 #include "twostep/bo/contention.h"
 
 #include "twostep/bo/error.h"
+#include "twostep/bo/validate_context.h"
 
 namespace twostep {
 
@@ -21,19 +22,47 @@ absl::Status Contention::Wait(const WaitLimit& limit) {
       outcome, keeps != nullptr ? keeps->DebugName() : "room being made");
 }
 
-absl::Status WithReserved(BufferObject& bo,
-                          absl::FunctionRef<absl::Status(Contention*)> use) {
+namespace {
+
+// Tries until `use`, with `bo` reserved, has not lost to an older one.
+template <typename Use>
+absl::Status Insist(BufferObject& bo, const WaitLimit& limit,
+                    Contention* contention, Use use) {
   // One age for all tries: nobody passes for ever.
   const Ticket ticket;
   for (;;) {
-    Contention contention;
-    bo.Reserve();
+    absl::Status status = bo.ReserveAgain(limit);
+    if (!status.ok()) return status;
+    status = use();
+    if (KindOf(status) != ErrorKind::kContended) return status;
+    status = contention->Wait(limit);
+    if (!status.ok()) return status;
+  }
+}
+
+}  // namespace
+
+absl::Status WithReserved(BufferObject& bo, const WaitLimit& limit,
+                          absl::FunctionRef<absl::Status(Contention*)> use) {
+  Contention contention;
+  return Insist(bo, limit, &contention, [&] {
     absl::Status status = use(&contention);
     bo.UnreserveUnused();
-    if (KindOf(status) != ErrorKind::kContended) return status;
-    absl::Status waited = contention.Wait(WaitLimit{});
-    if (!waited.ok()) return waited;
-  }
+    return status;
+  });
+}
+
+absl::Status WithReserved(BufferObject& bo, ValidateContext* context,
+                          absl::FunctionRef<absl::Status()> use) {
+  return Insist(bo, context->wait, &context->contention, [&] {
+    absl::Status status = use();
+    if (status.ok()) {
+      bo.Unreserve();
+    } else {
+      bo.UnreserveUnused();
+    }
+    return status;
+  });
 }
 
 }  // namespace twostep

@@ -25,9 +25,11 @@ struct Contention {
 
 // Calls `use` with `bo` reserved, again as long as it loses to an older one:
 // with one reservation there is nothing else to give back. `use` fills in what
-// it lost. For uses that are none by a device: the eviction orders stay as they
-// are. REQUIRES: this thread has nothing reserved.
-absl::Status WithReserved(BufferObject& bo,
+// it lost, and keeps to `limit` in its own waits. For uses that are none by a
+// device: the eviction orders stay as they are. Errors are those of `use`, or
+// kUnavailable, kDeadlineExceeded, kCancelled as `limit` says.
+// REQUIRES: this thread has nothing reserved.
+absl::Status WithReserved(BufferObject& bo, const WaitLimit& limit,
                           absl::FunctionRef<absl::Status(Contention*)> use);
 
 }  // namespace twostep

@@ -122,20 +122,22 @@ CpuMapping::~CpuMapping() {
   bo_->lock_.Unlock();
 }
 
-absl::Status CpuMapping::Touch(PageRange range, Access) {
+absl::Status CpuMapping::Touch(PageRange range, Access,
+                               const WaitLimit& limit) {
   TWOSTEP_CHECK(range.first <= bo_->page_count() &&
                 range.count <= bo_->page_count() - range.first);
-  return WithReserved(*bo_, [&](Contention* contention) {
-    return TouchLocked(range, contention);
+  return WithReserved(*bo_, limit, [&](Contention* contention) {
+    return TouchLocked(range, limit, contention);
   });
 }
 
-absl::Status CpuMapping::TouchLocked(PageRange range, Contention* contention) {
+absl::Status CpuMapping::TouchLocked(PageRange range, const WaitLimit& limit,
+                                     Contention* contention) {
   const PageCount end = range.first + range.count;
   PageCount page = range.first;
   while (page < end && IsPresent(page)) ++page;
   if (page == end) return absl::OkStatus();
-  absl::Status ready = PrepareLocked(contention);
+  absl::Status ready = PrepareLocked(limit, contention);
   // Preparing may have moved the bo, and with it taken all pages away.
   for (page = range.first; ready.ok() && page < end;) {
     const PageCount first = page;
@@ -148,7 +150,8 @@ absl::Status CpuMapping::TouchLocked(PageRange range, Contention* contention) {
 }
 
 bool CpuMapping::ServeFault(PageCount page, Access) {
-  return WithReserved(*bo_,
+  // Whoever touches memory can neither be refused nor told to come back.
+  return WithReserved(*bo_, WaitLimit{},
                       [&](Contention* contention) {
                         return ServeFaultLocked(page, contention);
                       })
@@ -160,15 +163,16 @@ absl::Status CpuMapping::ServeFaultLocked(PageCount page,
   // Present, yet it faulted: another thread was faster, or the kernel, at its
   // limit of mappings, let a Kill take more pages away than asked for.
   if (IsPresent(page)) return PresentLocked(page);
-  absl::Status ready = PrepareLocked(contention);
+  absl::Status ready = PrepareLocked(WaitLimit{}, contention);
   return ready.ok() ? ServeLocked(PageRange{page, 1}) : ready;
 }
 
 // Brings the contents to where the CPU can map them, after whatever the device
 // still does with them.
-absl::Status CpuMapping::PrepareLocked(Contention* contention) {
+absl::Status CpuMapping::PrepareLocked(const WaitLimit& limit,
+                                       Contention* contention) {
   BufferObject& bo = *bo_;
-  absl::Status idle = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  absl::Status idle = WaitError(bo.fences_.Wait(FenceUse::kRead, limit));
   if (!idle.ok()) return idle;
   if (bo.manager_->fixed()) {
     if (!bo.device_->copies()) {
@@ -178,12 +182,13 @@ absl::Status CpuMapping::PrepareLocked(Contention* contention) {
                  ? MakeError(ErrorKind::kContended, "its device goes")
                  : bo.device_->StateError();
     }
-    return InWindow(bo, *bo.manager_) ? idle : BringIntoWindow(contention);
+    return InWindow(bo, *bo.manager_) ? idle
+                                      : BringIntoWindow(limit, contention);
   }
   if (bo.pages_.present()) return idle;
   absl::Status present;
   {
-    Mover mover(bo.host(), WaitLimit{});
+    Mover mover(bo.host(), limit);
     present = mover.MakePresent(bo);
     Telling::Outcome(bo.host(), &bo, present);
     *contention = mover.TakeContention();
@@ -221,7 +226,8 @@ absl::Status CpuMapping::PresentLocked(PageCount page) {
 }
 
 // From beyond the window: into it, or else out to system pages.
-absl::Status CpuMapping::BringIntoWindow(Contention* contention) {
+absl::Status CpuMapping::BringIntoWindow(const WaitLimit& limit,
+                                         Contention* contention) {
   BufferObject& bo = *bo_;
   Device& device = *bo.device_;
   Placement placements[2];
@@ -235,13 +241,13 @@ absl::Status CpuMapping::BringIntoWindow(Contention* contention) {
   placements[0].end_page = static_cast<PageCount>(
       vram == nullptr ? 0 : vram->visible_bytes() >> kPageShift);
   const bool window = placements[0].end_page != 0;
-  Mover mover(bo.host(), WaitLimit{});
+  Mover mover(bo.host(), limit);
   absl::Status moved = mover.Validate(
       bo, device, PlacementList(placements + (window ? 0 : 1), window ? 2 : 1));
   Telling::Outcome(bo.host(), &bo, moved);
   *contention = mover.TakeContention();
   if (!moved.ok()) return moved;
-  return bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  return WaitError(bo.fences_.Wait(FenceUse::kRead, limit));
 }
 
 absl::Status CpuMapping::SyncBytes(BufferObject& bo, ByteRange bytes,
@@ -288,15 +294,16 @@ void CpuMapping::Kill(PageRange range) {
                          (end - first) * machine.cost().zap_page_ns);
 }
 
-absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(BoRef bo) {
+absl::StatusOr<std::unique_ptr<KernelMapping>> KernelMapping::Create(
+    BoRef bo, const WaitLimit& limit) {
   if (!bo->host().machine().memory().backed()) {
     return absl::FailedPreconditionError(
         "an unbacked machine has no bytes to map");
   }
   std::unique_ptr<KernelMapping> mapping;
-  absl::Status mapped = WithReserved(*bo, [&](Contention* contention) {
+  absl::Status mapped = WithReserved(*bo, limit, [&](Contention* contention) {
     std::byte* data = nullptr;
-    absl::Status ready = PrepareLocked(*bo, contention);
+    absl::Status ready = PrepareLocked(*bo, limit, contention);
     if (ready.ok()) ready = MapLocked(*bo, &data);
     if (ready.ok()) mapping.reset(new KernelMapping(bo, data));
     return ready;
@@ -343,6 +350,7 @@ void KernelMapping::ShowAgain(BufferObject& bo) {
 }
 
 absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
+                                          const WaitLimit& limit,
                                           Contention* contention) {
   Host& host = bo.host();
   if (bo.binder_ != nullptr && bo.binder_ == &host.binder(DmaType::kDynamic)) {
@@ -352,9 +360,9 @@ absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
     host.ReportMisuse(Misuse::Kind::kKernelMapOfDynamic, message);
     return MakeError(ErrorKind::kMisuse, message);
   }
-  absl::Status ready = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  absl::Status ready = WaitError(bo.fences_.Wait(FenceUse::kRead, limit));
   if (ready.ok()) {
-    Mover mover(host, WaitLimit{});
+    Mover mover(host, limit);
     ready = mover.MakePresent(bo);
     Telling::Outcome(host, &bo, ready);
     *contention = mover.TakeContention();

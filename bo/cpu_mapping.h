@@ -53,8 +53,10 @@ class CpuMapping : public UserMapping::FaultHandler {
   uint64_t size_bytes() const { return bo_->size_bytes(); }
 
   // What touching `range` does, with an error instead of a signal: makes the
-  // pages present.
-  absl::Status Touch(PageRange range, Access access);
+  // pages present. kUnavailable, kDeadlineExceeded, kCancelled as `limit` says;
+  // pages that were made present before that stay so.
+  absl::Status Touch(PageRange range, Access access,
+                     const WaitLimit& limit = {});
 
   // Partial syncs of pages that the CPU has, through whatever mapping, and
   // keeps, as dma_sync_single_range_for_*: what CPU and device both work on, a
@@ -77,12 +79,13 @@ class CpuMapping : public UserMapping::FaultHandler {
   void Kill(PageRange range);
   CpuMapping* next() const { return next_; }
 
-  absl::Status TouchLocked(PageRange range, Contention* contention);
+  absl::Status TouchLocked(PageRange range, const WaitLimit& limit,
+                           Contention* contention);
   absl::Status ServeFaultLocked(PageCount page, Contention* contention);
-  absl::Status PrepareLocked(Contention* contention);
+  absl::Status PrepareLocked(const WaitLimit& limit, Contention* contention);
   absl::Status ServeLocked(PageRange range);
   absl::Status PresentLocked(PageCount page);
-  absl::Status BringIntoWindow(Contention* contention);
+  absl::Status BringIntoWindow(const WaitLimit& limit, Contention* contention);
   bool IsPresent(PageCount page) const {
     return present_[page / 64] >> (page % 64) & 1;
   }
@@ -104,8 +107,10 @@ class KernelMapping {
   //                        reported; the machine is unbacked; or fixed memory
   //                        beyond the window that the CPU can map
   //   kResourceExhausted   no frames or no address space
+  //   kUnavailable, kDeadlineExceeded, kCancelled  as `limit` says
   // REQUIRES: `bo` is not reserved by this thread.
-  static absl::StatusOr<std::unique_ptr<KernelMapping>> Create(BoRef bo);
+  static absl::StatusOr<std::unique_ptr<KernelMapping>> Create(
+      BoRef bo, const WaitLimit& limit = {});
   ~KernelMapping();
   KernelMapping(const KernelMapping&) = delete;
   KernelMapping& operator=(const KernelMapping&) = delete;
@@ -116,7 +121,8 @@ class KernelMapping {
  private:
   friend class Evacuation;
 
-  static absl::Status PrepareLocked(BufferObject& bo, Contention* contention);
+  static absl::Status PrepareLocked(BufferObject& bo, const WaitLimit& limit,
+                                    Contention* contention);
   static absl::Status MapLocked(BufferObject& bo, std::byte** data);
   KernelMapping(BoRef bo, std::byte* data);
   // Those of `bo`, which is reserved, let go of its frames, so that these can

@@ -195,16 +195,16 @@ Unplugged Device::Unplug(const Unplugging& how) {
   return unplugged;
 }
 
-absl::Status Device::Suspend() {
+absl::Status Device::Suspend(const WaitLimit& limit) {
   MutexLock lock(life_mutex_);
   if (state() != DeviceState::kRunning) {
     return absl::FailedPreconditionError(StateError().message());
   }
   state_.store(DeviceState::kSuspended);
-  absl::Status saved = Evacuation(*this).Save(&saved_);
+  absl::Status saved = Evacuation(*this).Save(limit, &saved_);
   if (saved.ok()) {
     // What is still queued belongs to nobody any more; behind it, all is still.
-    saved = WaitFor(copy_engine_->Copy(CopyJob{}, {}), WaitLimit{});
+    saved = WaitError(WaitFor(copy_engine_->Copy(CopyJob{}, {}), limit));
   }
   if (!saved.ok()) {
     saved_.clear();

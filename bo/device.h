@@ -133,11 +133,12 @@ class Device {
   // docs/embedding.md says what becomes of pins and mappings.
   Unplugged Unplug(const Unplugging& how);
   // Takes everything off the device and lets its memory lose its bytes; those
-  // of pinned bos are kept in frames. Waits for its work.
-  //   kResourceExhausted   no frames for it: running as before, some bos gone
-  //                        from it
+  // of pinned bos are kept in frames. Waits for its work. After an error it is
+  // running as before, some bos gone from it.
+  //   kResourceExhausted   no frames for it
+  //   kUnavailable, kDeadlineExceeded, kCancelled  as `limit` says
   //   kFailedPrecondition  not running
-  absl::Status Suspend();
+  absl::Status Suspend(const WaitLimit& limit = {});
   // Gives pinned bos their bytes back where they were; the others come when
   // they are validated. What DeviceHooks::Copy returned: still suspended, call
   // again. kFailedPrecondition when not suspended.

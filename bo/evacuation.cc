@@ -46,17 +46,21 @@ class Evacuation::WithoutPins {
 Evacuation::Evacuation(Device& device)
     : device_(device), host_(device.host()) {}
 
-void Evacuation::ForEachBo(
+absl::Status Evacuation::ForEachBo(
+    const WaitLimit& limit,
     absl::FunctionRef<absl::Status(BufferObject&, Contention*)> visit) {
   const Telling::DeviceGoes told(host_);
+  absl::Status status;
   host_.slab_.ForEachReferenced([&](const BoRef& bo) {
-    const absl::Status visited = WithReserved(
-        *bo, [&](Contention* contention) { return visit(*bo, contention); });
-    TWOSTEP_CHECK(visited.ok());
+    if (!status.ok()) return;
+    status = WithReserved(*bo, limit, [&](Contention* contention) {
+      return visit(*bo, contention);
+    });
   });
   // Those whose last reference went meanwhile.
   host_.FinishRetiring();
   host_.ReapGhosts(WaitLimit{WaitLimit::Mode::kNoWait});
+  return status;
 }
 
 // The contents end up in ordinary frames, the bo stays reserved and pinned.
@@ -101,7 +105,7 @@ Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
                                    Leaving leaving) {
   Unplugged unplugged;
   uint64_t told_of = 0;
-  ForEachBo([&](BufferObject& bo, Contention* contention) {
+  const auto bring = [&](BufferObject& bo, Contention* contention) {
     Sharing* const sharing = BoViews::SharingOf(bo);
     if (sharing != nullptr) {
       for (int lost = sharing->LoseDevice(device_); lost > 0; --lost) {
@@ -141,7 +145,8 @@ Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
     }
     bo.device_ = nullptr;
     return absl::OkStatus();
-  });
+  };
+  TWOSTEP_CHECK(ForEachBo(WaitLimit{}, bring).ok());
   return unplugged;
 }
 
@@ -159,18 +164,18 @@ absl::Status Evacuation::CopyFixed(BufferObject& fixed, BufferObject& frames,
   return WaitFor(*copied, WaitLimit{});
 }
 
-absl::Status Evacuation::SaveOne(BufferObject& bo,
+absl::Status Evacuation::SaveOne(BufferObject& bo, const WaitLimit& limit,
                                  std::vector<SavedContents>* saved,
                                  Contention* contention) {
   // Its client pays for the frames.
   absl::StatusOr<BoRef> copy = host_.CreateBo(bo.size_bytes(), bo.client_);
   if (!copy.ok()) return copy.status();
-  absl::Status status = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
+  absl::Status status = WaitError(bo.fences_.Wait(FenceUse::kRead, limit));
   // Nobody else knows of the copy, and none will: pinned, it stands in no
   // order.
   TWOSTEP_CHECK((*copy)->TryReserve());
   if (status.ok()) {
-    Mover mover(host_, WaitLimit{});
+    Mover mover(host_, limit);
     status = mover.MakePresent(**copy);
     *contention = mover.TakeContention();
   }
@@ -184,30 +189,27 @@ absl::Status Evacuation::SaveOne(BufferObject& bo,
   return status;
 }
 
-absl::Status Evacuation::Save(std::vector<SavedContents>* saved) {
-  absl::Status status;
+absl::Status Evacuation::Save(const WaitLimit& limit,
+                              std::vector<SavedContents>* saved) {
   // What can be swapped out comes first: it makes room for what cannot.
   for (const bool all : {false, true}) {
-    ForEachBo([&](BufferObject& bo, Contention* contention) {
-      if (!status.ok() || bo.device_ != &device_ || !IsThere(bo)) {
-        return absl::OkStatus();
-      }
+    const auto save = [&](BufferObject& bo, Contention* contention) {
+      if (bo.device_ != &device_ || !IsThere(bo)) return absl::OkStatus();
       if (bo.pinned()) {
-        if (!all || !bo.manager_->fixed()) return absl::OkStatus();
-        status = SaveOne(bo, saved, contention);
-      } else {
-        Mover mover(host_, WaitLimit{});
-        status = mover.LeaveDevice(bo);
-        *contention = mover.TakeContention();
-        if (status.ok()) {
-          status = bo.fences_.Wait(FenceUse::kRead, WaitLimit{});
-        }
+        return all && bo.manager_->fixed()
+                   ? SaveOne(bo, limit, saved, contention)
+                   : absl::OkStatus();
       }
-      if (KindOf(status) != ErrorKind::kContended) return absl::OkStatus();
-      return std::exchange(status, absl::OkStatus());
-    });
+      Mover mover(host_, limit);
+      absl::Status left = mover.LeaveDevice(bo);
+      *contention = mover.TakeContention();
+      return left.ok() ? WaitError(bo.fences_.Wait(FenceUse::kRead, limit))
+                       : left;
+    };
+    absl::Status status = ForEachBo(limit, save);
+    if (!status.ok()) return status;
   }
-  return status;
+  return absl::OkStatus();
 }
 
 // Contents that were given up meanwhile are not to come back.

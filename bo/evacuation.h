@@ -39,8 +39,8 @@ class Evacuation {
   // Brings those home that are not pinned, and copies the contents of pinned
   // ones in fixed memory to bos without a device, charged to the same clients.
   // kResourceExhausted when there are no frames for that, or a client is at its
-  // limit: some have left then.
-  absl::Status Save(std::vector<SavedContents>* saved);
+  // limit; an end of the wait: some have left then.
+  absl::Status Save(const WaitLimit& limit, std::vector<SavedContents>* saved);
   // Copies them back, and empties `saved`; after an error it has what is left.
   absl::Status Restore(std::vector<SavedContents>* saved);
   // Gives them to their bos at home, for a device that does not come back.
@@ -49,8 +49,9 @@ class Evacuation {
  private:
   class WithoutPins;
   // Shows every bo, reserved, to `visit`, again as long as that lost against an
-  // older thread; it ends in no other error.
-  void ForEachBo(
+  // older thread. The first other error ends it.
+  absl::Status ForEachBo(
+      const WaitLimit& limit,
       absl::FunctionRef<absl::Status(BufferObject&, Contention*)> visit);
   absl::Status LeaveDevice(BufferObject& bo, Contention* contention);
   void Drop(BufferObject& bo);
@@ -59,7 +60,8 @@ class Evacuation {
   bool StaysBound(const BufferObject& bo) const;
   // Gives up a place in an aperture, and nothing else.
   void Hide(BufferObject& bo);
-  absl::Status SaveOne(BufferObject& bo, std::vector<SavedContents>* saved,
+  absl::Status SaveOne(BufferObject& bo, const WaitLimit& limit,
+                       std::vector<SavedContents>* saved,
                        Contention* contention);
   bool IsInItsPlace(const BufferObject& bo) const;
   // Copies from, or to, the place of `fixed`, and waits for it.

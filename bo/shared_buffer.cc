@@ -93,12 +93,13 @@ absl::Status SharedBuffer::EndCpuAccess(PageRange range) const {
 }
 
 SharedAttachment::~SharedAttachment() {
-  const absl::Status undone = WithReserved(*bo_, [&](Contention* contention) {
-    Sharing& sharing = *BoViews::SharingOf(*bo_);
-    if (device_ != nullptr) sharing.Detach(*this);
-    device_ = nullptr;
-    return sharing.UnbindUnused(contention);
-  });
+  const absl::Status undone =
+      WithReserved(*bo_, WaitLimit{}, [&](Contention* contention) {
+        Sharing& sharing = *BoViews::SharingOf(*bo_);
+        if (device_ != nullptr) sharing.Detach(*this);
+        device_ = nullptr;
+        return sharing.UnbindUnused(contention);
+      });
   TWOSTEP_CHECK(undone.ok());
 }
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "twostep/bo/contention.h"
 #include "twostep/machine/wait_limit.h"
 
@@ -24,6 +26,14 @@ struct ValidateContext {
   // Out, after kAborted: what an older one has.
   Contention contention;
 };
+
+// Calls `use` with `bo` reserved, again as long as it loses to an older one: a
+// Validate or a SharedAttachment::Map with this context, and what belongs to
+// it, of one bo. For several there is Exec. After success the bo is the one
+// used last. Errors are those of `use`, or kUnavailable, kDeadlineExceeded,
+// kCancelled as context->wait says. REQUIRES: this thread has nothing reserved.
+absl::Status WithReserved(BufferObject& bo, ValidateContext* context,
+                          absl::FunctionRef<absl::Status()> use);
 
 }  // namespace twostep
 

@@ -80,20 +80,12 @@ class SharingWorld {
                ? *std::move(attachment)
                : nullptr;
   }
-  // Calls `act` with `held` reserved until it has not lost to an older one.
   template <typename Act>
   bool Run(BufferObject& held, Act act) {
-    const Ticket ticket;
-    for (;;) {
-      ValidateContext context;
-      held.Reserve();
-      const absl::Status status = act(&context);
-      held.Unreserve();
-      if (KindOf(status) != ErrorKind::kContended) {
-        return world_.Expect(status, "with a shared bo");
-      }
-      world_.Expect(context.contention.Wait(WaitLimit{}), "contention");
-    }
+    ValidateContext context;
+    return world_.Expect(
+        WithReserved(held, &context, [&] { return act(&context); }),
+        "with a shared bo");
   }
   // Whether somebody sees the bytes at the addresses.
   void CheckAt(Device& device, const SharedAttachment& attachment,

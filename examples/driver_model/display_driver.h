@@ -14,7 +14,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/device.h"
-#include "twostep/bo/error.h"
 #include "twostep/bo/host.h"
 #include "twostep/bo/shared_buffer.h"
 #include "twostep/machine/device_queue.h"
@@ -47,34 +46,12 @@ class DisplayDriver {
   // Reads the frame, once who writes it has done, and compares it with the
   // pattern of `seed`.
   absl::Status Show(SharedAttachment& frame, uint64_t seed) {
-    BufferObject& bo = frame.bo();
     ValidateContext context;
-    bo.Reserve();
-    absl::Status status = frame.Map(&context);
-    // Somebody older wants what mapping would take: let it have it first.
-    while (KindOf(status) == ErrorKind::kContended) {
-      bo.UnreserveUnused();
-      status = context.contention.Wait(context.wait);
-      bo.Reserve();
-      if (status.ok()) status = frame.Map(&context);
-    }
-    if (!status.ok()) {
-      bo.UnreserveUnused();
-      return status;
-    }
-    std::vector<DmaAddress> pages;
-    for (PageCount i = 0; i < bo.page_count(); ++i) {
-      pages.push_back(frame.Address(i));
-    }
-    absl::InlinedVector<Fence, 4> dependencies;
-    bo.fences().AppendDependencies(FenceUse::kRead, &dependencies);
-    const Fence shown =
-        queue_.Submit(dependencies, /*cost_ns=*/100'000,
-                      [this, seed, pages] { ScanOut(pages, seed); });
-    // Whoever moves the frame, or writes it again, waits for this.
-    bo.fences().Add(shown, FenceUse::kRead);
-    bo.Unreserve();
-    return absl::OkStatus();
+    return WithReserved(frame.bo(), &context, [&] {
+      absl::Status mapped = frame.Map(&context);
+      if (mapped.ok()) Queue(frame, seed);
+      return mapped;
+    });
   }
 
   uint64_t pages_shown() const { return pages_shown_.load(); }
@@ -87,6 +64,22 @@ class DisplayDriver {
       : device_(std::move(device)),
         queue_(host.machine().NewTimeline("display"), host.machine().clock(),
                DeviceQueue::Execution::kThread) {}
+
+  // REQUIRES: mapped, and reserved.
+  void Queue(SharedAttachment& frame, uint64_t seed) {
+    BufferObject& bo = frame.bo();
+    std::vector<DmaAddress> pages;
+    for (PageCount i = 0; i < bo.page_count(); ++i) {
+      pages.push_back(frame.Address(i));
+    }
+    absl::InlinedVector<Fence, 4> dependencies;
+    bo.fences().AppendDependencies(FenceUse::kRead, &dependencies);
+    const Fence shown =
+        queue_.Submit(dependencies, /*cost_ns=*/100'000,
+                      [this, seed, pages] { ScanOut(pages, seed); });
+    // Whoever moves the frame, or writes it again, waits for this.
+    bo.fences().Add(shown, FenceUse::kRead);
+  }
 
   // On the queue's thread.
   void ScanOut(const std::vector<DmaAddress>& pages, uint64_t seed) {

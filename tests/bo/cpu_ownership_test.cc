@@ -159,6 +159,49 @@ TEST_P(CpuOwnership, AFaultWaitsForTheFence) {
   EXPECT_TRUE(fence.Signalled());
 }
 
+// B19
+TEST_P(CpuOwnership, WhoMayNotWaitIsToldWhy) {
+  BoRef bo = Bound();
+  auto mapping = *CpuMapping::Create(bo);
+  Timeline& ring = rig_.machine().NewTimeline("ring");
+  bo->Reserve();
+  const Fence fence = ring.Emit(1'000'000'000);
+  bo->fences().Add(fence, FenceUse::kWrite);
+  const auto touch = [&](const WaitLimit& limit) {
+    return KindOf(mapping->Touch({0, 1}, Access::kRead, limit));
+  };
+  const auto map = [&](const WaitLimit& limit) {
+    return KindOf(KernelMapping::Create(bo, limit).status());
+  };
+  const bool mappable = dma() != DmaType::kDynamic;
+  Interrupt interrupt;
+  interrupt.Raise();
+  const std::pair<WaitLimit, ErrorKind> limits[] = {
+      {{WaitLimit::Mode::kNoWait}, ErrorKind::kBusy},
+      {WaitLimit::Within(1'000'000), ErrorKind::kTimeUp},
+      {{.interrupt = &interrupt}, ErrorKind::kInterrupted}};
+  // First for the reservation, then for the work.
+  for (const bool reserved : {true, false}) {
+    for (const auto& [limit, kind] : limits) {
+      Thread other([&, limit = limit, kind = kind] {
+        EXPECT_EQ(touch(limit), kind) << reserved;
+        if (mappable || reserved) {
+          EXPECT_EQ(map(limit), kind) << reserved;
+        }
+      });
+      other.Join();
+    }
+    if (reserved) bo->Unreserve();
+  }
+  EXPECT_FALSE(bo->pinned());
+  ring.Complete(fence.point);
+  EXPECT_EQ(touch({WaitLimit::Mode::kNoWait}), ErrorKind::kNone);
+  if (mappable) {
+    EXPECT_EQ(map({WaitLimit::Mode::kNoWait}), ErrorKind::kNone);
+  }
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
 // R4, S6
 TEST_P(CpuOwnership, AKernelMapSeesTheDevicesBytesUnlessBoundToDynamic) {
   BoRef bo = Bound();

@@ -529,6 +529,41 @@ TEST_P(DeviceLife, Suspended_WithoutRoomForItTheDeviceRunsOn) {
   EXPECT_EQ(rig.CpuWrongBytes(hog, 1), 0);
 }
 
+// B19
+TEST_P(DeviceLife, Suspended_NotWithinTheTimeTheDeviceRunsOn) {
+  Driver driver;
+  Rig rig(Options(&driver));
+  Timeline& ring = rig.machine().NewTimeline("gpu0.work");
+  std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
+  rig.Pin(bos[0]);
+  for (const BoRef& busy : bos) {
+    // The other one may have gone home before.
+    ASSERT_EQ(rig.Validate(busy, kVram), absl::OkStatus());
+    busy->Reserve();
+    const Fence job = ring.Emit(1'000'000'000);
+    busy->fences().Add(job, FenceUse::kRead);
+    // By somebody else, and by a job.
+    Thread reserved([&] {
+      EXPECT_EQ(KindOf(rig.device().Suspend({WaitLimit::Mode::kNoWait})),
+                ErrorKind::kBusy);
+    });
+    reserved.Join();
+    busy->Unreserve();
+    EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
+              ErrorKind::kTimeUp);
+    EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+    EXPECT_EQ(rig.host().bo_count(), bos.size());
+    ring.Complete(job.point);
+    EXPECT_EQ(rig.Broken(), "");
+  }
+  ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+  ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+  for (const BoRef& bo : bos) {
+    EXPECT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+    EXPECT_EQ(rig.DeviceWrongBytes(bo, SeedOf(bo)), 0);
+  }
+}
+
 TEST_P(DeviceLife, Suspended_UnpluggedAndDestroyedKeepPinnedBytes) {
   for (const bool unplug : {true, false}) {
     Driver driver;

@@ -63,13 +63,8 @@ class SharingRig : public Rig {
                           ValidateContext* context = nullptr) {
     ValidateContext own;
     if (context == nullptr) context = &own;
-    for (;;) {
-      attachment.bo().Reserve();
-      const absl::Status status = attachment.Map(context);
-      attachment.bo().Unreserve();
-      if (KindOf(status) != ErrorKind::kContended) return status;
-      EXPECT_TRUE(context->contention.Wait(WaitLimit{}).ok());
-    }
+    return WithReserved(attachment.bo(), context,
+                        [&] { return attachment.Map(context); });
   }
   static void Unmap(SharedAttachment& attachment) {
     attachment.bo().Reserve();

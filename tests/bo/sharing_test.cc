@@ -481,20 +481,12 @@ TEST_P(SharingAtOnce, S25_MapMoveAttachAndDetach) {
   const SharedBuffer shared = rig.Export(bo);
   Atomic<uint64_t> wrong{0};
   Atomic<int> failed{0};
-  // Calls `act` with `held` reserved until it has not lost to an older one.
   const auto run = [&](BufferObject& held, auto act) {
-    for (;;) {
-      ValidateContext context;
-      held.Reserve();
-      const absl::Status status = act(&context);
-      held.Unreserve();
-      if (KindOf(status) != ErrorKind::kContended) {
-        if (!status.ok()) failed.fetch_add(1);
-        EXPECT_EQ(status, absl::OkStatus());
-        return;
-      }
-      if (!context.contention.Wait(WaitLimit{}).ok()) failed.fetch_add(1);
-    }
+    ValidateContext context;
+    const absl::Status status =
+        WithReserved(held, &context, [&] { return act(&context); });
+    if (!status.ok()) failed.fetch_add(1);
+    EXPECT_EQ(status, absl::OkStatus());
   };
   const auto use = [&](Device& device, SharedAttachment& attachment) {
     run(*bo, [&](ValidateContext* context) {
