@@ -106,12 +106,19 @@ TEST_P(OnlyLocked, R10AWaitEndsAtItsDeadlineAndChangesNothing) {
   context.wait = WaitLimit::Within(1'000'000);
   const absl::Status late = Place(newcomer_, &context);
   EXPECT_EQ(KindOf(late), ErrorKind::kTimeUp) << late;
-  Interrupt interrupt;
-  interrupt.Raise();
-  context.wait = WaitLimit{};
-  context.wait.interrupt = &interrupt;
-  const absl::Status interrupted = Place(newcomer_, &context);
-  EXPECT_EQ(KindOf(interrupted), ErrorKind::kInterrupted) << interrupted;
+  // B19: before it waits, and while it does.
+  for (const uint64_t yields : {0, 1000}) {
+    Interrupt interrupt;
+    Thread raises([&] {
+      if (yields != 0) YieldFor(yields);
+      interrupt.Raise();
+    });
+    if (yields == 0) raises.Join();
+    context.wait = WaitLimit{};
+    context.wait.interrupt = &interrupt;
+    const absl::Status interrupted = Place(newcomer_, &context);
+    EXPECT_EQ(KindOf(interrupted), ErrorKind::kInterrupted) << interrupted;
+  }
   EXPECT_FALSE(InPlace(newcomer_));
   let_go.store(true);
   holder.Join();
