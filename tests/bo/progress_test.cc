@@ -264,5 +264,30 @@ TEST(Progress, R10TwoThatFindNothingToEvictBothEnd) {
   EXPECT_EQ(rig.Broken(), "");
 }
 
+// R12: storage that was waited for in vain is still there to be reclaimed.
+TEST(Progress, R12AWaitForWhatWasLeftBehindThatIsCutShortLosesNothing) {
+  RigOptions options = RigOptions::Small();
+  options.options.clock = Clock::Kind::kReal;
+  Rig rig(options);
+  Timeline& work = rig.machine().NewTimeline("work");
+  const Fence fence = work.Emit(0);
+  BoRef gone = rig.Make(kMiB);
+  ASSERT_EQ(rig.Validate(gone, Tt(DmaType::kCoherent)), absl::OkStatus());
+  gone->Reserve();
+  gone->fences().Add(fence, FenceUse::kWrite);
+  gone->Unreserve();
+  gone.reset();
+  BoRef bo = rig.Make(kPageSize);
+  ValidateContext context;
+  context.wait = WaitLimit::Within(1'000'000);
+  const absl::Status late =
+      rig.Validate(bo, {Tt(DmaType::kCoherent)}, &context);
+  EXPECT_EQ(KindOf(late), ErrorKind::kTimeUp) << late;
+  EXPECT_EQ(rig.Broken(), "");
+  work.Complete(fence.point);
+  EXPECT_EQ(rig.Validate(bo, Tt(DmaType::kCoherent)), absl::OkStatus());
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 }  // namespace
 }  // namespace twostep

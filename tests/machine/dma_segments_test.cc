@@ -30,6 +30,19 @@ TEST(DmaSegments, NeighboursOnTheBusAreOneSegment) {
   EXPECT_TRUE(Coalesce({}, {}).empty());
 }
 
+TEST(DmaSegments, BlocksAreInOnePieceAndAlignedAsAWhole) {
+  const SegmentLimits limits{.alignment = 4 * kPage};
+  const auto keeps = [&](const std::vector<DmaAddress>& pages) {
+    return KeepsTo(static_cast<PageCount>(pages.size()), limits,
+                   [&](PageCount page) { return pages[page] * kPage; });
+  };
+  EXPECT_TRUE(keeps({8, 9, 10, 11}));
+  EXPECT_FALSE(keeps({6, 7, 8, 9}));
+  EXPECT_FALSE(keeps({8, 9, 11, 10}));
+  // What is less than a block lies anywhere.
+  EXPECT_TRUE(keeps({8, 9, 10, 11, 3, 1}));
+}
+
 TEST(DmaSegments, NoSegmentIsTooLongOrCrossesABoundary) {
   std::vector<DmaAddress> pages;
   for (uint64_t i = 0; i < 10; ++i) pages.push_back((6 + i) * kPage);
