@@ -170,7 +170,9 @@ class Workshop:
         by = re.search(r"^(//\S+)\s+(FAILED|TIMEOUT)", said, re.M)
         case = re.search(r"^\[  FAILED  \] (\S+?),? ", said + " ", re.M)
         running = re.findall(r"^\[ RUN      \] (\S+)", said, re.M)
-        return {"outcome": "caught", "by": by[1] if by else "",
+        if not by:
+            raise SystemExit(f"bazel names no test that failed:\n{said[-4000:]}")
+        return {"outcome": "caught", "by": by[1],
                 "case": (case[1] if case else
                          f"{running[-1]} (ends there)" if running else "")}
 
@@ -190,7 +192,7 @@ class Workshop:
 
 def describe(result):
     text = result["outcome"]
-    if result.get("by"):
+    if text == "caught":
         text += f" by {result['by']} {result['case']}"
     elif text == "survived" and result["asked"] == "near":
         text += " the nearest tests"
