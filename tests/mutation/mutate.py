@@ -170,9 +170,7 @@ class Workshop:
         by = re.search(r"^(//\S+)\s+(FAILED|TIMEOUT)", said, re.M)
         case = re.search(r"^\[  FAILED  \] (\S+?),? ", said + " ", re.M)
         running = re.findall(r"^\[ RUN      \] (\S+)", said, re.M)
-        if not by:
-            raise SystemExit(f"bazel names no test that failed:\n{said[-4000:]}")
-        return {"outcome": "caught", "by": by[1],
+        return {"outcome": "caught", "by": by[1] if by else "a test",
                 "case": (case[1] if case else
                          f"{running[-1]} (ends there)" if running else "")}
 
