@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "twostep/cli/command.h"
 #include "twostep/cli/dma_type_option.h"
+#include "twostep/cli/html_report.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/size.h"
@@ -34,6 +35,7 @@ constexpr char kStdout[] = "-";
 struct OutputFlags {
   std::string json;
   std::string csv;
+  std::string report;
 };
 
 struct CompareFlags {
@@ -62,6 +64,9 @@ void AddOutput(CLI::App* command, OutputFlags* flags) {
                    "the same, a line a cell; '-' or nothing: print it")
       ->expected(0, 1)
       ->default_str(kStdout);
+  command->add_option("--report", flags->report,
+                      "write a page with plots of it to this file; see "
+                      "docs/reports.md");
 }
 
 absl::Status Bad(absl::string_view option, absl::string_view why) {
@@ -106,7 +111,9 @@ ExitCode Report(const SweepResult& result, const OutputFlags& flags,
   if (!printed && !quiet) std::printf("%s", SweepTable(result).c_str());
   for (absl::Status written :
        {WriteTo("--json", flags.json, SweepJson(result).dump(2) + "\n"),
-        WriteTo("--csv", flags.csv, SweepCsv(result))}) {
+        WriteTo("--csv", flags.csv, SweepCsv(result)),
+        WriteHtmlReport(flags.report, {{"kind", "compare"},
+                                       {"figures", SweepJson(result)}})}) {
     if (!written.ok()) return BadInput(written);
   }
   size_t not_run = 0;

@@ -13,10 +13,12 @@
 #include "nlohmann/json.hpp"
 #include "twostep/cli/command.h"
 #include "twostep/cli/dma_type_option.h"
+#include "twostep/cli/html_report.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/perfetto_trace.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/replay_report.h"
+#include "twostep/cli/run_history.h"
 #include "twostep/cli/run_recorder.h"
 #include "twostep/cli/size.h"
 #include "twostep/eviction/policy_registry.h"
@@ -58,6 +60,7 @@ struct ReplayFlags {
   std::string json;
   std::string record;
   std::string perfetto;
+  std::string report;
   bool quiet = false;
 };
 
@@ -105,6 +108,9 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
   replay->add_option("--perfetto", flags->perfetto,
                      "write what happens, and when, to this file, for "
                      "ui.perfetto.dev or chrome://tracing");
+  replay->add_option("--report", flags->report,
+                     "write a page with plots of the run to this file; see "
+                     "docs/reports.md");
   replay->add_flag("--quiet", flags->quiet, "no progress, no table");
 }
 
@@ -189,6 +195,7 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
   }
   const GpuConfig gpu = options->gpu;
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
+  nlohmann::ordered_json reported = nlohmann::ordered_json::array();
   bool clean = true;
   for (const std::string& trace : traces) {
     options->gpu = gpu;
@@ -198,8 +205,11 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
     options->progress = [&](double part) {
       progress.Show(part, bundled ? kBundledTrace : trace);
     };
+    RunObservers watching = observers;
+    RunHistory history;
+    if (!flags.report.empty()) watching.Add(&history);
     absl::StatusOr<ReplayResult> result =
-        Play(flags, bundled, trace, *options, observers);
+        Play(flags, bundled, trace, *options, watching);
     progress.Clear();
     if (!result.ok()) return BadInput(result.status());
     clean &= result->clean();
@@ -208,6 +218,10 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
       std::printf("%s", ReplayTable(*result).c_str());
     }
     results.push_back(ReplayJson(*result));
+    if (!flags.report.empty()) {
+      reported.push_back(
+          {{"figures", results.back()}, {"history", history.ToJson()}});
+    }
   }
   if (!flags.json.empty()) {
     const nlohmann::ordered_json& json =
@@ -215,6 +229,9 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
     absl::Status written = WriteFile("--json", flags.json, json.dump(2) + "\n");
     if (!written.ok()) return BadInput(written);
   }
+  absl::Status written = WriteHtmlReport(
+      flags.report, {{"kind", "replay"}, {"runs", std::move(reported)}});
+  if (!written.ok()) return BadInput(written);
   return clean ? kExitClean : kExitWrong;
 }
 

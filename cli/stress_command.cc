@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "twostep/cli/command.h"
+#include "twostep/cli/html_report.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/soak.h"
@@ -33,6 +34,7 @@ struct StressFlags {
   bool unbacked = false;
   std::string machine;
   std::string json;
+  std::string report;
 };
 
 void AddFlags(CLI::App* stress, StressFlags* flags) {
@@ -68,6 +70,9 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
                      "machine file (TOML); sizes follow from its VRAM. See "
                      "docs/machine-files.md");
   stress->add_option("--json", flags->json, "write the figures to this file");
+  stress->add_option("--report", flags->report,
+                     "write a page with plots of it to this file; see "
+                     "docs/reports.md");
 }
 
 bool Matches(const Scenario& scenario, const std::string& glob) {
@@ -217,6 +222,9 @@ ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
         WriteFile("--json", flags.json, figures.dump(2) + "\n");
     if (!written.ok()) return BadInput(written);
   }
+  absl::Status written =
+      WriteHtmlReport(flags.report, {{"kind", "stress"}, {"figures", figures}});
+  if (!written.ok()) return BadInput(written);
   return figures["clean"] ? kExitClean : kExitWrong;
 }
 

@@ -1,0 +1,106 @@
+// Elements, and tables that can be sorted. All text goes in as text: names come
+// from files.
+
+function el(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name.startsWith("on")) {
+      element.addEventListener(name.slice(2), value);
+    } else if (value !== null && value !== undefined) {
+      element.setAttribute(name, value);
+    }
+  }
+  element.append(
+      ...children.flat(Infinity).filter((child) => child !== null));
+  return element;
+}
+
+function tile(name, value, note, kind) {
+  return el("div", {class: "tile"}, el("div", {class: "name"}, name),
+            el("div", {class: `value ${kind || ""}`}, value),
+            el("div", {class: "note"}, note || ""));
+}
+
+// A card with a title, its unit, a sentence on what one sees, and what follows.
+function card(title, unit, sentence, ...children) {
+  return el("section", {class: "card"},
+            el("h2", {}, title, unit ? el("span", {class: "unit"}, ` (${unit})`)
+                                     : ""),
+            el("p", {class: "soft"}, sentence), children);
+}
+
+function cell(column, row) {
+  const value = row[column.key];
+  const td = el("td", {"data-key": column.key});
+  if (value === null || value === undefined) {
+    td.textContent = "–";
+    if (column.unit) td.className = "num";
+    return td;
+  }
+  if (column.unit && typeof value === "number") {
+    td.className = "num";
+    td.dataset.value = value;
+    td.title = grouped(value) === String(value) ? "" : String(value);
+    td.textContent = formats[column.unit](value);
+  } else {
+    td.textContent = String(value);
+    if (column.long) td.className = "long";
+  }
+  return td;
+}
+
+function compareCells(a, b) {
+  if (a === b) return 0;
+  if (a === null || a === undefined) return 1;
+  if (b === null || b === undefined) return -1;
+  return a < b ? -1 : 1;
+}
+
+// columns: {key, title, unit, long}. `source`: where in the data the rows are,
+// if they are there as they stand.
+function table(columns, rows, source) {
+  const body = el("tbody", {});
+  const indexed = rows.map((row, index) => ({row, index}));
+  const fill = () => body.replaceChildren(...indexed.map(
+      ({row, index}) => el("tr", {
+        "data-index": index,
+        class: row.clean === false || row.error ? "wrong" : null,
+      }, columns.map((column) => cell(column, row)))));
+  let sorted = null;
+  let down = false;
+  const sort = (column) => {
+    down = sorted === column ? !down : Boolean(column.unit);
+    sorted = column;
+    indexed.sort((a, b) => {
+      const order = compareCells(a.row[column.key], b.row[column.key]);
+      return (down ? -order : order) || a.index - b.index;
+    });
+    fill();
+  };
+  const head = el("tr", {}, columns.map((column) => el(
+      "th", {class: column.unit ? "num" : "", scope: "col"},
+      el("button", {onclick: () => sort(column), title: "sort"},
+         column.title))));
+  fill();
+  return el("div", {class: "scroll", tabindex: "0"},
+            el("table", {class: "data", "data-source": source || null},
+               el("thead", {}, head), body));
+}
+
+// Closed until it is asked for; `make` is called then.
+function tableDetails(name, make) {
+  const details = el("details", {}, el("summary", {}, name));
+  details.addEventListener("toggle", () => {
+    if (details.open && details.children.length === 1) details.append(make());
+  });
+  return details;
+}
+
+function select(label, choices, chosen, onchange) {
+  const list = el("select", {
+    "aria-label": label,
+    onchange: () => onchange(list.value),
+  }, choices.map(([value, text]) => el("option", {value}, text)));
+  list.value = chosen;
+  return list;
+}

@@ -1,0 +1,64 @@
+// Figures as people read them; the same as in the command's own tables.
+
+function grouped(number) {
+  return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+function bytesText(bytes) {
+  if (bytes < 10 * 1024) return `${Math.round(bytes)} B`;
+  if (bytes < 10 * 1048576) return `${(bytes / 1024).toFixed(1)} KiB`;
+  return `${(bytes / 1048576).toFixed(1)} MiB`;
+}
+
+function timeText(ns) {
+  if (ns < 1e7) return `${(ns / 1e3).toFixed(1)} us`;
+  if (ns < 1e10) return `${(ns / 1e6).toFixed(1)} ms`;
+  return `${(ns / 1e9).toFixed(2)} s`;
+}
+
+function percentText(part) {
+  return `${(part * 100).toFixed(1)} %`;
+}
+
+function signedPercentText(part) {
+  return `${part > 0 ? "+" : ""}${percentText(part)}`;
+}
+
+// By the unit that the data names.
+const formats = {
+  bytes: bytesText,
+  ns: timeText,
+  count: grouped,
+  part: percentText,
+  signed_part: signedPercentText,
+  seconds: (s) => `${s.toFixed(2)} s`,
+  plain: String,
+};
+
+// Of an axis: as short as can be, in one unit for all ticks of it.
+function axisText(unit, ticks) {
+  const most = Math.max(...ticks.map(Math.abs), 0);
+  const steps = {
+    bytes: [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10], ["B", 1]],
+    ns: [["s", 1e9], ["ms", 1e6], ["us", 1e3], ["ns", 1]],
+    count: [["M", 1e6], ["k", 1e3], ["", 1]],
+    part: [["%", 0.01]],
+  }[unit] || [["", 1]];
+  const [name, size] =
+      steps.find(([, size]) => most >= size * (size === 1 ? 1 : 2)) ||
+      steps[steps.length - 1];
+  return ticks.map((tick) => {
+    const number = Number((tick / size).toFixed(2));
+    return name && tick !== 0 ? `${number} ${name}` : String(number);
+  });
+}
+
+function fileName(path) {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+// "vram, tt and dma"
+function listed(names) {
+  if (names.length < 2) return names.join("");
+  return `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
+}

@@ -1,0 +1,123 @@
+// The page of a stress run: a verdict a scenario, and how much each evicted.
+
+const kStressColumns = [
+  {key: "scenario", title: "scenario"},
+  {key: "first_seed", title: "first seed", unit: "count"},
+  {key: "seeds", title: "seeds", unit: "count"},
+  {key: "operations", title: "operations", unit: "count"},
+  {key: "gpu_evictions", title: "GPU evictions", unit: "count"},
+  {key: "dma_evictions", title: "DMA evictions", unit: "count"},
+  {key: "bytes_checked", title: "checked", unit: "bytes"},
+  {key: "bytes_wrong", title: "bytes wrong", unit: "count"},
+  {key: "rule_violations", title: "rules broken", unit: "count"},
+  {key: "failures", title: "failures", unit: "count"},
+  {key: "hasty", title: "hasty", unit: "count"},
+  {key: "wall_seconds", title: "took", unit: "seconds"},
+];
+
+const kStressMetrics = [
+  {key: "evictions", title: "evictions", unit: "count",
+   series: [["gpu_evictions", "GPU evictions", 0],
+            ["dma_evictions", "DMA evictions", 1]]},
+  {key: "bytes_checked", title: "bytes checked", unit: "bytes",
+   series: [["bytes_checked", "bytes checked", 2]]},
+  {key: "operations", title: "operations", unit: "count",
+   series: [["operations", "operations", 4]]},
+  {key: "wall_seconds", title: "time taken", unit: "seconds",
+   series: [["wall_seconds", "time taken", 5]]},
+];
+
+function familyOf(row) {
+  return row.scenario.split("/")[0];
+}
+
+class StressPage {
+  constructor(figures) {
+    this.figures = figures;
+    this.family = "";
+  }
+
+  // The largest first: names stand in the table, and at the pointer.
+  plotOf(rows, metric) {
+    const keys = metric.series.map(([key]) => key);
+    const sum = (row) => keys.reduce((all, key) => all + row[key], 0);
+    const sorted = [...rows].sort((a, b) => sum(b) - sum(a));
+    const at = sorted.map((_, i) => i);
+    return {
+      label: `${metric.title} of each scenario`,
+      x: {values: at, first: -0.6, last: at.length - 0.4, unit: "plain",
+          title: "scenario", names: sorted.map((row) => row.scenario),
+          ticks: (i) => Number.isInteger(i) && i < at.length
+              ? String(i + 1) : ""},
+      y: {unit: metric.unit, asinh: metric.unit !== "seconds", width: 76},
+      series: metric.series.map(([key, name, style]) => ({
+        name, values: sorted.map((row) => row[key]), ...lineStyle(style),
+      })),
+      kind: "bars", height: 280, titleAt: (i) => sorted[i].scenario,
+    };
+  }
+
+  scenarios(rows) {
+    const box = el("div", {});
+    const choices = kStressMetrics.map(({key, title}) => [key, title]);
+    box.replaceChildren(chosenPlot("what to show", choices, (key) =>
+        this.plotOf(rows, kStressMetrics.find((one) => one.key === key))));
+    return box;
+  }
+
+  plots() {
+    const {rows} = this.figures;
+    const families = [...new Set(rows.map(familyOf))];
+    const box = el("div", {});
+    const show = (family) => box.replaceChildren(this.scenarios(
+        rows.filter((row) => family === "" || familyOf(row) === family)));
+    show("");
+    return card("What the scenarios did", "a bar a scenario, the largest first",
+        "Heights grow with the logarithm, so that small ones are seen beside " +
+        "large ones; who a bar is stands at the pointer, and in the table.",
+        families.length < 2 ? [] : el("div", {class: "bar"}, select(
+            "family of scenarios",
+            [["", "all families"], ...families.map((name) => [name, name])],
+            "", show)),
+        box);
+  }
+
+  sumOf(key) {
+    return this.figures.rows.reduce((sum, row) => sum + row[key], 0);
+  }
+
+  wrong() {
+    const rows = this.figures.rows.filter((row) => !row.clean);
+    return rows.length === 0 ? [] : card("What went wrong", "", "",
+        rows.map((row) => el("div", {}, el("b", {class: "bad"}, row.scenario),
+            el("ul", {},
+               row.violations.map(({rule, what}) =>
+                   el("li", {}, `${rule}: ${what}`)),
+               row.first_failure ? el("li", {}, row.first_failure) : null,
+               el("li", {}, "repeat: ", el("code", {}, row.repeat))))));
+  }
+
+  render() {
+    const {rows, clean} = this.figures;
+    const wrong = rows.filter((row) => !row.clean).length;
+    return [
+      el("header", {}, el("h1", {}, "Eviction stress")),
+      el("div", {class: "tiles"},
+         tile("verdict", clean ? "clean" : "WRONG", `${grouped(wrong)} of ` +
+              `${grouped(rows.length)} scenarios wrong`,
+              clean ? "good" : "bad"),
+         tile("checked", bytesText(this.sumOf("bytes_checked")),
+              `${grouped(this.sumOf("bytes_wrong"))} bytes wrong`),
+         tile("GPU evictions", grouped(this.sumOf("gpu_evictions")),
+              "from VRAM and apertures"),
+         tile("DMA evictions", grouped(this.sumOf("dma_evictions")),
+              "bindings given up"),
+         tile("took", formats.seconds(this.sumOf("wall_seconds")),
+              `${grouped(this.sumOf("operations"))} operations`)),
+      this.wrong(),
+      this.plots(),
+      card("All scenarios", "", "What --json says; a click on a head sorts.",
+           table(kStressColumns, rows, "figures.rows")),
+    ].flat();
+  }
+}
