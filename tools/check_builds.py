@@ -63,8 +63,11 @@ def cmake(folder):
                          for path in include.rglob("*.h")}}
     for path in (api / "reply").glob("target-*.json"):
         target = json.loads(path.read_text())
-        files[target["name"]] = {source["path"]
-                                 for source in target.get("sources", [])}
+        # What is generated has the same name in both, each in its own folder.
+        files[target["name"]] = {
+            source["path"].removeprefix(f"{folder}/generated/")
+            for source in target.get("sources", [])
+            if not source["path"].endswith(".rule")}
     requires = re.search(r"^Requires: (.*)$",
                          (folder / "twostep.pc").read_text(), re.M)[1]
     return files, set(requires.split(", "))

@@ -1,13 +1,19 @@
-// Figures as people read them; the same as in the command's own tables.
+// Figures as people read them: as in the command's own tables, and GiB.
 
 function grouped(number) {
   return String(Math.round(number)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+// "1 hole", "2 holes"
+function counted(number, noun) {
+  return `${grouped(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 function bytesText(bytes) {
   if (bytes < 10 * 1024) return `${Math.round(bytes)} B`;
   if (bytes < 10 * 1048576) return `${(bytes / 1024).toFixed(1)} KiB`;
-  return `${(bytes / 1048576).toFixed(1)} MiB`;
+  if (bytes < 10 * 1073741824) return `${(bytes / 1048576).toFixed(1)} MiB`;
+  return `${(bytes / 1073741824).toFixed(1)} GiB`;
 }
 
 function timeText(ns) {

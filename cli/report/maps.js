@@ -85,14 +85,28 @@ function spaceSentence(space) {
   const split = space.free_bytes.map(
       (free, i) => free === 0 ? 0 : 1 - space.largest_hole_bytes[i] / free);
   split.forEach((part, i) => { if (part > split[worst]) worst = i; });
-  return `Light is free, dark is used; a row is ` +
+  const used = usedBytes(space);
+  return `The stronger the colour, the more is used; a row is ` +
       `${bytesText(space.bytes / space.rows)} of addresses. In the end ` +
       `${bytesText(space.free_bytes[at])} of ${bytesText(space.bytes)} were ` +
-      `free, in ${grouped(space.holes[at])} holes; ` +
+      `free, in ${counted(space.holes[at], "hole")}; ` +
       (split[worst] === 0 ? "what was free was always one hole." :
        `what was free was most in pieces at ` +
        `${timeText(space.time_ns[worst])}, when the largest hole was ` +
-       `${percentText(1 - split[worst])} of it.`);
+       `${percentText(1 - split[worst])} of it.`) +
+      (used === space.bytes ? "" : ` What is above ${bytesText(used)} was ` +
+       `never used, and is not shown.`);
+}
+
+// Up to where the space was ever used, with some room where that is not far.
+function usedBytes(space) {
+  let rows = 1;
+  for (const digits of space.fill) {
+    for (let row = digits.length; row > rows; --row) {
+      if (digits[row - 1] !== "0") rows = row;
+    }
+  }
+  return rows > space.rows / 2 ? space.bytes : space.bytes * rows / space.rows;
 }
 
 function spaceTable(space, source) {
@@ -114,7 +128,8 @@ function spaceCard(space, time) {
              title: "time"};
   const map = plot({
     label: `Address space of ${space.name} over time: how full each part is`,
-    x, y: {unit: "bytes", all: {min: 0, max: space.bytes}},
+    x: {...x, noGrid: true},
+    y: {unit: "bytes", all: {min: 0, max: usedBytes(space)}, noGrid: true},
     series: [{name: "used", color: color("heat-high"), dash: [],
               values: space.time_ns.map(() => null)}],
     kind: "cells", height: 280, group: time.group, zoomY: true,
@@ -191,7 +206,7 @@ function evictionMap(rows, makeTable) {
   const whole = (names) => (u, axisAt, min, max) => {
     const ticks = [];
     const least = (max - min) / (u.axes[axisAt].side === 2
-        ? u.over.clientWidth / 44 : u.over.clientHeight / 15);
+        ? u.over.clientWidth / 34 : u.over.clientHeight / 15);
     const step = Math.max(1, Math.ceil(least));
     for (let i = 0; i < names.length; i += step) {
       if (i >= min && i <= max) ticks.push(i);
@@ -206,7 +221,7 @@ function evictionMap(rows, makeTable) {
     return el("div", {},
         el("b", {}, `bo ${boName(victims[y])} went for bo ` +
                     boName(causes[x])),
-        el("div", {}, `${grouped(found.evictions)} times, ` +
+        el("div", {}, `${counted(found.evictions, "time")}, ` +
                       bytesText(found.bytes)));
   };
   return plot({
@@ -214,9 +229,11 @@ function evictionMap(rows, makeTable) {
            "those that went",
     x: {values: causes.map((_, i) => i), first: -0.5,
         last: causes.length - 0.5, unit: "plain", splits: whole(causes),
+        label: "for bo", noGrid: true,
         ticks: (i) => boName(causes[i])},
     y: {unit: "plain", dir: -1, all: {min: -0.5, max: victims.length - 0.5},
-        splits: whole(victims), ticks: (i) => boName(victims[i])},
+        splits: whole(victims), ticks: (i) => boName(victims[i]),
+        label: "evicted bo", noGrid: true},
     series: [{name: "evictions", color: color("heat-high"), dash: [],
               values: causes.map(() => null)}],
     kind: "cells", zoomY: true, draw: drawMatrix(matrix), tooltip: tip,

@@ -53,10 +53,22 @@ class ZoomGroup {
 
 const kByteSteps = Array.from({length: 50}, (_, i) => 2 ** i);
 
+// A logarithm that has a place for 0.
+const kLogScale = {distr: 100, fwd: Math.log1p, bwd: Math.expm1};
+
+function logTicks(unit, most) {
+  const ticks = [0];
+  const step = unit === "bytes" ? 1024 : 10;
+  for (let tick = 1; tick <= most; tick *= step) ticks.push(tick);
+  return ticks;
+}
+
 function axis(spec, size) {
   return {
     stroke: color("soft"),
-    grid: {stroke: color("grid"), width: 1},
+    grid: {show: !spec.noGrid, stroke: color("grid"), width: 1},
+    ...(spec.label ? {label: spec.label, labelSize: 20, labelGap: 0,
+                      labelFont: "12px system-ui, sans-serif"} : {}),
     ticks: {stroke: color("line"), width: 1, size: 5},
     font: "12px system-ui, sans-serif",
     size,
@@ -65,6 +77,7 @@ function axis(spec, size) {
     values: (u, ticks) =>
         spec.ticks ? ticks.map(spec.ticks) : axisText(spec.unit, ticks),
     ...(spec.splits ? {splits: spec.splits} : {}),
+    ...(spec.log ? {splits: (u, i, min, max) => logTicks(spec.unit, max)} : {}),
   };
 }
 
@@ -204,7 +217,8 @@ function plotTable(spec) {
 // spec: {label, x, y, series, height, group, kind, titleAt, tooltip, draw, table,
 //   controls, zoomY, sortTooltip, alwaysLegend}
 // x: {values, first, last, unit, title, names, more, ticks, splits, space}
-// y: {unit, all, dir, fit, asinh, ticks, splits, space, width}
+// y: {unit, all, dir, fit, log, ticks, splits, space, width}
+// both: {label, noGrid}
 // series: {name, color, dash, values, low, high, hidden, width, points}
 // Returns what goes on the page: a bar of buttons, the plot, its table.
 function plot(spec) {
@@ -244,7 +258,7 @@ function plot(spec) {
             range: (u, min, max) =>
               min === null ? [spec.y.all.min, spec.y.all.max] : [min, max],
           }
-        : {distr: spec.y.asinh ? 4 : 1, asinh: 1, range: (u, min, max) => {
+        : {...(spec.y.log ? kLogScale : {}), range: (u, min, max) => {
           const top = max || 1;
           return spec.y.fit && min !== null
               ? uPlot.rangeNum(min, max, 0.1, false) : [0, top * 1.06];
@@ -303,9 +317,9 @@ function plot(spec) {
       text);
   return [
     el("div", {class: "bar"}, legend(spec, toggle), spec.controls || [],
-       el("span", {class: "space"}), button("+", "zoom in", () => zoomBy(0.5)),
-       button("−", "zoom out", () => zoomBy(2)),
-       button("all", "show all of it", reset)),
+       el("span", {class: "zoom"}, button("+", "zoom in", () => zoomBy(0.5)),
+          button("−", "zoom out", () => zoomBy(2)),
+          button("all", "show all of it", reset))),
     host,
     tableDetails("Table", () => spec.table ? spec.table() : plotTable(spec)),
   ];

@@ -138,7 +138,9 @@ class ReplayPage {
         `copy engines and the bus.` +
         alwaysNone(silent.map((name) => kMovedNames[name])),
         this.sums("Bytes moved over time", "bytes", shown.map(
-            (series, i) => lineOf(series, i, kMovedNames[series.name]))));
+            // Dashed: what comes back is often as much as what went.
+            (series, i) => ({...lineOf(series, i, kMovedNames[series.name]),
+                             dash: kDashes[i % 2]}))));
   }
 
   evictions() {
@@ -181,7 +183,7 @@ class ReplayPage {
     return card("Stalls", "virtual time",
         `How long the GPU had nothing to do while a submission waited for ` +
         `its bos or for other queues: ${timeText(stalls.stall_ns)} in all, ` +
-        `in ${grouped(stalls.submissions)} submissions` +
+        `in ${counted(stalls.submissions, "submission")}` +
         (stalls.rows.length === 0 ? "." :
          `; the longest took ${timeText(stalls.rows[0].stall_ns)}.`),
         chosenPlot("what to show", [["each", "of single submissions"],
@@ -206,13 +208,13 @@ class ReplayPage {
     return card("Who pushed out whom", "bytes, by bo of the trace",
         `Columns are bos that needed room, rows those that went for it. Most ` +
         `bytes: bo ${boName(first.victim)} left ${first.from} for bo ` +
-        `${boName(first.for_bo)}, ${grouped(first.evictions)} times, ` +
+        `${boName(first.for_bo)}, ${counted(first.evictions, "time")}, ` +
         `${bytesText(first.bytes)}. ` +
         (left.pairs === 0 ? "" :
          `The table has the largest ${rows.length} of ` +
          `${grouped(evictions.pairs)} pairs; ${grouped(left.evictions)} of ` +
          `${grouped(evictions.evictions)} evictions are not in it. `) +
-        `The map has the ${kMostNames} busiest of each at most.`,
+        `The map has at most the ${kMostNames} busiest of each.`,
         evictionMap(rows, makeTable));
   }
 

@@ -49,7 +49,7 @@ class StressPage {
           title: "scenario", names: sorted.map((row) => row.scenario),
           ticks: (i) => Number.isInteger(i) && i < at.length
               ? String(i + 1) : ""},
-      y: {unit: metric.unit, asinh: metric.unit !== "seconds", width: 76},
+      y: {unit: metric.unit, log: metric.unit !== "seconds", width: 76},
       series: metric.series.map(([key, name, style]) => ({
         name, values: sorted.map((row) => row[key]), ...lineStyle(style),
       })),
@@ -73,8 +73,9 @@ class StressPage {
         rows.filter((row) => family === "" || familyOf(row) === family)));
     show("");
     return card("What the scenarios did", "a bar a scenario, the largest first",
-        "Heights grow with the logarithm, so that small ones are seen beside " +
-        "large ones; who a bar is stands at the pointer, and in the table.",
+        "Counts and bytes on a logarithmic scale, so that small ones are seen " +
+        "beside large ones; whose a bar is stands at the pointer, and in the " +
+        "table.",
         families.length < 2 ? [] : el("div", {class: "bar"}, select(
             "family of scenarios",
             [["", "all families"], ...families.map((name) => [name, name])],

@@ -14,7 +14,8 @@ class Browser:
         self.profile = tempfile.mkdtemp(prefix="twostep-chromium.")
         to_browser, self.write_to = os.pipe()
         self.read_from, from_browser = os.pipe()
-        # The protocol is on descriptors 3 and 4.
+        # The protocol is on descriptors 3 and 4. No sandbox, as tests may run
+        # as root: the pages are our own.
         command = f'exec chromium "$@" 3<&{to_browser} 4>&{from_browser}'
         self.process = subprocess.Popen(
             ["bash", "-c", command, "chromium", "--headless=new",

@@ -64,7 +64,7 @@ PLOTTED = """[...document.querySelectorAll('.plot')].map(host => ({
                     ? null : Number(td.dataset.value)]),
 }))"""
 
-UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "us": 1e3, "ms": 1e6, "s": 1e9,
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "us": 1e3, "ms": 1e6, "s": 1e9,
          "%": 0.01}
 
 

@@ -1,0 +1,250 @@
+// Pages as a user gets them: --report of replay, compare and stress. That they
+// can be read is for tests/report, which has a browser.
+
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/cli/run_twostep.h"
+#include "tests/trace/trace_writer.h"
+#include "twostep/cli/html_report.h"
+#include "twostep/cli/run_history.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Json = nlohmann::ordered_json;
+
+constexpr char kData[] = "<script type=\"application/json\" id=\"data\">\n";
+
+std::string Read(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// What is in the page's element for data, up to where a browser ends it.
+std::string DataOf(const std::string& page) {
+  const size_t at = page.find(kData);
+  if (at == std::string::npos) return "";
+  const size_t from = at + sizeof(kData) - 1;
+  return page.substr(from, page.find("</script", from) - from);
+}
+
+struct Reported {
+  Json data;     // of the page
+  Json figures;  // of --json
+};
+
+Reported Report(const std::string& name, const std::string& command) {
+  const std::string page = WriteTempFile(name + ".html", "");
+  const std::string json = WriteTempFile(name + ".json", "");
+  const Ran ran =
+      Twostep(absl::StrCat(command, " --report ", page, " --json ", json));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  return {Json::parse(DataOf(Read(page))), Json::parse(Read(json))};
+}
+
+std::string TightTrace() {
+  TraceWriterOptions options;
+  options.records = 4000;
+  options.live_bos = 60;
+  options.min_bo_bytes = 65536;
+  options.reads_percent = 5;
+  return WriteTempFile("tight.botrace", WriteTraceToString(options));
+}
+
+const Json& SeriesOf(const Json& timeline, const std::string& group,
+                     const std::string& name) {
+  for (const Json& series : timeline["series"]) {
+    if (series["group"] == group && series["name"] == name) return series;
+  }
+  ADD_FAILURE() << "no series " << group << " " << name;
+  static const Json kNone = {{"last", {0}}};
+  return kNone;
+}
+
+TEST(HtmlReport, DataCannotEndTheElementThatItIsIn) {
+  const Json data = {{"kind", "replay"},
+                     {"name", "</script><!--<script>alert(1)"}};
+  const std::string page = HtmlReport(data);
+  EXPECT_EQ(Json::parse(DataOf(page)), data);
+  EXPECT_THAT(page, Not(HasSubstr("alert(1)\"}</script>\n<script>alert")));
+  EXPECT_THAT(DataOf(page), Not(HasSubstr("<")));
+}
+
+TEST(HtmlReport, BytesThatAreNoTextDoNotStopIt) {
+  const std::string page = HtmlReport({{"kind", "\xff\xfe"}});
+  EXPECT_TRUE(Json::parse(DataOf(page)).contains("kind"));
+}
+
+TEST(HtmlReport, NeedsNoOtherFileAndHasTheLicenceOfWhatItUses) {
+  const std::string page = HtmlReport({{"kind", "replay"}});
+  EXPECT_THAT(page, HasSubstr("default-src 'none'"));
+  EXPECT_THAT(page, HasSubstr("Leon Sorokin"));
+  EXPECT_THAT(page, Not(HasSubstr("@include")));
+  EXPECT_THAT(page, Not(HasSubstr("src=\"")));
+  EXPECT_THAT(page, Not(HasSubstr("@import")));
+}
+
+TEST(ReplayReport, EndsAtTheFiguresOfTheRun) {
+  const Reported run =
+      Report("ends", absl::StrCat("replay --quiet --unbacked --eviction lru "
+                                  "--placement ttm-like --vram '2 MiB' ",
+                                  TightTrace()));
+  EXPECT_EQ(run.data["kind"], "replay");
+  ASSERT_EQ(run.data["runs"].size(), 1u);
+  const Json& figures = run.figures;
+  EXPECT_EQ(run.data["runs"][0]["figures"], figures);
+  const Json& history = run.data["runs"][0]["history"];
+  const Json& timeline = history["timeline"];
+  const auto last = [&](const char* group, const std::string& name) {
+    return SeriesOf(timeline, group, name)["last"].back();
+  };
+  EXPECT_GT(figures["bytes_moved"]["to_vram"], 0);
+  EXPECT_GT(figures["gpu_evictions"]["vram"], 0);
+  EXPECT_GT(figures["stall_ns"], 0);
+  for (const auto& [name, bytes] : figures["bytes_moved"].items()) {
+    EXPECT_EQ(last("bytes_moved", name), bytes) << name;
+  }
+  for (const auto& [name, count] : figures["gpu_evictions"].items()) {
+    EXPECT_EQ(last("gpu_evictions", name), count) << name;
+  }
+  for (const auto& [name, count] : figures["dma_evictions"].items()) {
+    EXPECT_EQ(last("dma_evictions", name), count) << name;
+  }
+  EXPECT_EQ(last("stall", "sum"), figures["stall_ns"]);
+  EXPECT_EQ(history["stalls"]["stall_ns"], figures["stall_ns"]);
+  EXPECT_EQ(timeline["to_ns"].back(), figures["simulated_ns"]);
+  EXPECT_EQ(timeline["frame"].back(), figures["frames"]);
+  // The start, each submission, the end.
+  EXPECT_EQ(timeline["samples"], figures["submissions"].get<int>() + 2);
+}
+
+TEST(ReplayReport, EvictionsAddUpToThoseOfTheFigures) {
+  const Reported run =
+      Report("pairs", absl::StrCat("replay --quiet --unbacked --eviction lru "
+                                   "--placement ttm-like --vram '2 MiB' ",
+                                   TightTrace()));
+  const Json& evictions = run.data["runs"][0]["history"]["evictions"];
+  uint64_t listed = evictions["left_out"]["evictions"];
+  uint64_t bytes = evictions["left_out"]["bytes"];
+  uint64_t before = ~uint64_t{0};
+  for (const Json& row : evictions["rows"]) {
+    listed += row["evictions"].get<uint64_t>();
+    bytes += row["bytes"].get<uint64_t>();
+    EXPECT_EQ(row["from"], "vram");
+    EXPECT_EQ(row["limit"], "memory-type");
+    EXPECT_LE(row["bytes"].get<uint64_t>(), before);
+    before = row["bytes"];
+  }
+  EXPECT_LE(evictions["rows"].size(), RunHistory::kMostPairs);
+  EXPECT_GT(evictions["left_out"]["pairs"], 0);
+  EXPECT_EQ(listed, evictions["evictions"]);
+  EXPECT_EQ(bytes, evictions["bytes"]);
+  EXPECT_EQ(evictions["evictions"], run.figures["gpu_evictions"]["vram"]);
+}
+
+TEST(ReplayReport, StallsSayWhatWasEvictedForThem) {
+  const Reported run =
+      Report("stalls", absl::StrCat("replay --quiet --unbacked --eviction lru "
+                                    "--placement ttm-like --vram '2 MiB' ",
+                                    TightTrace()));
+  const Json& stalls = run.data["runs"][0]["history"]["stalls"];
+  ASSERT_EQ(stalls["rows"].size(), RunHistory::kMostStalls);
+  uint64_t before = ~uint64_t{0};
+  uint64_t evicted = 0;
+  for (const Json& row : stalls["rows"]) {
+    EXPECT_LE(row["stall_ns"].get<uint64_t>(), before);
+    before = row["stall_ns"];
+    evicted += row["evictions"].get<uint64_t>();
+    EXPECT_GE(row["moved_bytes"].get<uint64_t>(),
+              row["evicted_bytes"].get<uint64_t>());
+  }
+  EXPECT_GT(evicted, 0u);
+}
+
+TEST(ReplayReport, SpacesShowMemoryTypesAndIovas) {
+  const Reported run = Report(
+      "spaces", absl::StrCat("replay --quiet --unbacked --machine ",
+                             WriteTempFile("iommu.toml",
+                                           "[iommu]\nmode = \"translated\"\n"
+                                           "flush_queue = 0\n"),
+                             " --vram '2 MiB' ", TightTrace()));
+  const Json& history = run.data["runs"][0]["history"];
+  std::vector<std::string> names;
+  for (const Json& space : history["spaces"]) {
+    names.push_back(space["name"]);
+    EXPECT_EQ(space["fill"].size(), space["time_ns"].size());
+    // Its end: as full as the last sample says.
+    if (space["name"] == "IOVAs") continue;
+    const Json& series = SeriesOf(history["timeline"], "memory", space["name"]);
+    EXPECT_EQ(space["bytes"].get<uint64_t>() -
+                  space["free_bytes"].back().get<uint64_t>(),
+              series["last"].back());
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"tt", "vram", "IOVAs"}));
+}
+
+TEST(ReplayReport, LookingDoesNotChangeTheRun) {
+  const std::string lazy = WriteTempFile(
+      "lazy.toml", "[iommu]\nmode = \"translated\"\nflush_queue = 64\n");
+  const std::string command =
+      absl::StrCat("replay --quiet --unbacked --machine ", lazy,
+                   " --placement tt --vram '2 MiB' ", TightTrace());
+  Reported with = Report("with", command);
+  const std::string json = WriteTempFile("without.json", "");
+  ASSERT_EQ(Twostep(absl::StrCat(command, " --json ", json)).code, 0);
+  Json without = Json::parse(Read(json));
+  for (Json* figures : {&with.figures, &without}) {
+    figures->erase("wall_seconds");
+    figures->erase("peak_rss_bytes");
+  }
+  EXPECT_EQ(with.figures, without);
+}
+
+TEST(ReplayReport, EachTraceHasItsRun) {
+  const std::string trace = TightTrace();
+  const Reported runs = Report(
+      "two", absl::StrCat("replay --quiet --unbacked ", trace, " ", trace));
+  ASSERT_EQ(runs.data["runs"].size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(runs.data["runs"][i]["figures"], runs.figures[i]);
+  }
+  EXPECT_EQ(runs.data["runs"][0]["history"], runs.data["runs"][1]["history"]);
+}
+
+TEST(CompareReport, HasTheFiguresOfTheJson) {
+  const Reported run = Report(
+      "compare", absl::StrCat("compare --quiet --policies lru ", TightTrace()));
+  EXPECT_EQ(run.data["kind"], "compare");
+  EXPECT_EQ(run.data["figures"], run.figures);
+  EXPECT_GT(run.figures["rows"].size(), 0u);
+}
+
+TEST(StressReport, HasTheFiguresOfTheJson) {
+  const Reported run = Report("stress", "stress evict-small");
+  EXPECT_EQ(run.data["kind"], "stress");
+  EXPECT_EQ(run.data["figures"], run.figures);
+  EXPECT_EQ(run.figures["rows"].size(), 1u);
+}
+
+TEST(Report, WhatCannotBeWrittenIsBadInput) {
+  const Ran ran = Twostep(
+      absl::StrCat("replay --quiet --unbacked --report /no/such/folder/r.html ",
+                   TightTrace()));
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_THAT(ran.output, HasSubstr("--report"));
+}
+
+}  // namespace
+}  // namespace twostep
