@@ -123,6 +123,9 @@ function spaceTable(space, source) {
 
 // Where it was looked at `time`s: a map, and the holes as lines.
 function spaceCard(space, time) {
+  if (space.fill.every((digits) => /^0*$/.test(digits))) {
+    return card(`Address space: ${space.name}`, "", "Never used.");
+  }
   const fills = Array.from({length: 36}, (_, i) => heat(i / 35));
   const x = {...time, values: space.time_ns, more: [], unit: "ns",
              title: "time"};

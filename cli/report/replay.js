@@ -123,6 +123,9 @@ class ReplayPage {
 
   dma() {
     const {shown, silent} = seriesOf(this.timeline, "dma");
+    if (shown.length === 0) {
+      return card("Residency by DMA type", "", "Nothing was bound.");
+    }
     return card("Residency by DMA type", "bytes bound over virtual time",
         `What is bound through each DMA type. Bos in VRAM need no DMA binding.` +
         alwaysNone(silent),
@@ -133,6 +136,9 @@ class ReplayPage {
 
   moved() {
     const {shown, silent} = seriesOf(this.timeline, "bytes_moved");
+    if (shown.length === 0) {
+      return card("Bytes moved", "", "No contents were copied anywhere.");
+    }
     return card("Bytes moved", "bytes over virtual time",
         `Copies of contents, by where to; what is moved costs time on the ` +
         `copy engines and the bus.` +
@@ -223,11 +229,28 @@ class ReplayPage {
     const time = {first: this.x.first, last: this.x.last, group: this.group};
     return [
       ...spaces.map((space) => spaceCard(space, time)),
-      ...(unseen.length === 0 ? [] : [card("Address spaces not shown", "",
-          `${listed(unseen)}: a buddy allocator, or an IOVA space whose ` +
-          `flush queue was never empty; to look into it would have changed ` +
-          `the run.`)]),
+      ...unseen.map((name) => this.unseenSpace(name)),
     ];
+  }
+
+  // Of a buddy allocator only the largest hole is known.
+  unseenSpace(name) {
+    const of = (group) => this.timeline.series.find(
+        (series) => series.group === group && series.name === name);
+    const hole = of("largest_hole");
+    if (!hole) {
+      return card(`Address space: ${name}`, "", "Not looked into: some " +
+          "addresses always waited for a flush, which looking would have " +
+          "changed.");
+    }
+    const free = of("memory").last.map((used) => hole.capacity - used);
+    return card(`Address space: ${name}`, "bytes over virtual time",
+        "Where its holes were is not known, as a buddy allocator hands it " +
+        "out; the largest it would have granted is.",
+        plot({...this.overTime(
+            `Free space and largest hole of ${name} over time`, "bytes", [
+              {name: "free in all", values: free, ...lineStyle(7)},
+              lineOf(hole, 3, "largest hole")]), height: 170}));
   }
 
   figures() {

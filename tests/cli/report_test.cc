@@ -63,6 +63,13 @@ std::string TightTrace() {
   return WriteTempFile("tight.botrace", WriteTraceToString(options));
 }
 
+// A machine file: a device behind an IOMMU.
+std::string Translated(int flush_queue) {
+  return absl::StrCat(
+      "[memory]\n[iommu]\nmode = \"translated\"\nflush_queue = ", flush_queue,
+      "\n[swiotlb]\n[gpu]\n");
+}
+
 const Json& SeriesOf(const Json& timeline, const std::string& group,
                      const std::string& name) {
   for (const Json& series : timeline["series"]) {
@@ -174,12 +181,10 @@ TEST(ReplayReport, StallsSayWhatWasEvictedForThem) {
 }
 
 TEST(ReplayReport, SpacesShowMemoryTypesAndIovas) {
-  const Reported run = Report(
-      "spaces", absl::StrCat("replay --quiet --unbacked --machine ",
-                             WriteTempFile("iommu.toml",
-                                           "[iommu]\nmode = \"translated\"\n"
-                                           "flush_queue = 0\n"),
-                             " --vram '2 MiB' ", TightTrace()));
+  const Reported run =
+      Report("spaces", absl::StrCat("replay --quiet --unbacked --machine ",
+                                    WriteTempFile("iommu.toml", Translated(0)),
+                                    " --vram '2 MiB' ", TightTrace()));
   const Json& history = run.data["runs"][0]["history"];
   std::vector<std::string> names;
   for (const Json& space : history["spaces"]) {
@@ -196,8 +201,7 @@ TEST(ReplayReport, SpacesShowMemoryTypesAndIovas) {
 }
 
 TEST(ReplayReport, LookingDoesNotChangeTheRun) {
-  const std::string lazy = WriteTempFile(
-      "lazy.toml", "[iommu]\nmode = \"translated\"\nflush_queue = 64\n");
+  const std::string lazy = WriteTempFile("lazy.toml", Translated(64));
   const std::string command =
       absl::StrCat("replay --quiet --unbacked --machine ", lazy,
                    " --placement tt --vram '2 MiB' ", TightTrace());
