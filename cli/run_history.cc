@@ -101,7 +101,7 @@ void RunHistory::LookAt(Space& space, uint64_t time_ns) {
   }
   DmaDomain& domain = device_->port().domain();
   // To look at it flushes what is queued, which would change the run.
-  if (domain.queued_iova_pages() != 0) return;
+  if (domain.queued_iova_pages() != 0) return space.map.Skip(time_ns);
   SpinLockHolder hold(domain.space_lock());
   space.map.Take(time_ns, domain.space());
 }
@@ -260,10 +260,10 @@ Json RunHistory::ToJson() const {
   Json spaces = Json::array();
   Json unseen = Json::array();
   for (const Space& space : spaces_) {
-    if (space.map.empty()) {
-      unseen.push_back(space.map.name());
-    } else {
+    if (space.map.seen()) {
       spaces.push_back(space.map.ToJson());
+    } else {
+      unseen.push_back(space.map.name());
     }
   }
   return {{"timeline", bins_->ToJson()},

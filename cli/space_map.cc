@@ -45,6 +45,10 @@ void SpaceMap::Take(uint64_t time_ns, const RangeAllocator& space) {
   for (uint64_t row = 0; row < rows_; ++row) {
     column.fill += DigitOf(used_pages[row], RowStart(row + 1) - RowStart(row));
   }
+  Add(std::move(column));
+}
+
+void SpaceMap::Add(Column column) {
   columns_.push_back(std::move(column));
   if (columns_.size() < kMostColumns) return;
   for (size_t i = 0; i < columns_.size() / 2; ++i) {
@@ -63,9 +67,13 @@ nlohmann::ordered_json SpaceMap::ToJson() const {
   Json fill = Json::array();
   for (const Column& column : columns_) {
     times.push_back(column.time_ns);
-    free_bytes.push_back(PagesToBytes(column.free_pages));
-    largest.push_back(PagesToBytes(column.largest_hole_pages));
-    holes.push_back(column.holes);
+    const bool seen = !column.fill.empty();
+    const auto figure = [&](uint64_t value) {
+      return seen ? Json(value) : Json();
+    };
+    free_bytes.push_back(figure(PagesToBytes(column.free_pages)));
+    largest.push_back(figure(PagesToBytes(column.largest_hole_pages)));
+    holes.push_back(figure(column.holes));
     fill.push_back(column.fill);
   }
   return {{"name", name_},

@@ -28,9 +28,12 @@ class SpaceMap {
   bool Due() { return ++chances_ % stride_ == 0; }
   // The same space each time, in pages. Times never go back.
   void Take(uint64_t time_ns, const RangeAllocator& space);
+  // It could not be looked at.
+  void Skip(uint64_t time_ns) { Add({.time_ns = time_ns}); }
 
   const std::string& name() const { return name_; }
-  bool empty() const { return columns_.empty(); }
+  // Whether it has been looked at at all.
+  bool seen() const { return pages_ != 0; }
   // docs/reports.md has the keys.
   nlohmann::ordered_json ToJson() const;
 
@@ -40,9 +43,10 @@ class SpaceMap {
     uint64_t free_pages = 0;
     uint64_t largest_hole_pages = 0;
     uint64_t holes = 0;
-    std::string fill;  // a digit in base 36 for each row
+    std::string fill;  // a digit in base 36 for each row; none: not looked at
   };
 
+  void Add(Column column);
   uint64_t RowStart(uint64_t row) const { return pages_ * row / rows_; }
 
   const std::string name_;

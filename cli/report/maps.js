@@ -66,10 +66,13 @@ function spaceTooltip(space) {
     const address = u.posToVal(u.cursor.top, "y");
     const row = Math.max(0, Math.min(
         space.rows - 1, Math.floor(address / space.bytes * space.rows)));
-    const used = parseInt(space.fill[column][row], 36) / 35;
+    const digit = space.fill[column][row];
+    const used = parseInt(digit, 36) / 35;
     const line = (name, value) =>
         el("tr", {}, el("td", {}, name), el("td", {}, value));
-    return el("div", {}, el("b", {}, timeText(space.time_ns[column])),
+    const time = el("b", {}, timeText(space.time_ns[column]));
+    if (digit === undefined) return el("div", {}, time, " not looked into");
+    return el("div", {}, time,
         el("table", {},
            line(`from ${bytesText(space.bytes * row / space.rows)}`,
                 `${Math.round(used * 100)} % used`),
@@ -80,14 +83,16 @@ function spaceTooltip(space) {
 }
 
 function spaceSentence(space) {
-  const at = space.time_ns.length - 1;
+  const at = space.fill.findLastIndex((digits) => digits !== "");
   let worst = 0;
   const split = space.free_bytes.map(
-      (free, i) => free === 0 ? 0 : 1 - space.largest_hole_bytes[i] / free);
+      (free, i) => !free ? 0 : 1 - space.largest_hole_bytes[i] / free);
   split.forEach((part, i) => { if (part > split[worst]) worst = i; });
   const used = usedBytes(space);
   return `The stronger the colour, the more is used; a row is ` +
-      `${bytesText(space.bytes / space.rows)} of addresses. In the end ` +
+      `${bytesText(space.bytes / space.rows)} of addresses. ` +
+      (at < space.fill.length - 1 ? "It could not be looked into while " +
+       "addresses waited for a flush; when last seen " : "In the end ") +
       `${bytesText(space.free_bytes[at])} of ${bytesText(space.bytes)} were ` +
       `free, in ${counted(space.holes[at], "hole")}; ` +
       (split[worst] === 0 ? "what was free was always one hole." :

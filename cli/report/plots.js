@@ -274,7 +274,6 @@ function plot(spec) {
       fill: spec.kind === "bars" ? `${one.color}cc` : undefined,
       paths: one.color ? path(one) : () => null,
       points: {show: Boolean(one.points), size: 7, fill: one.color},
-      spanGaps: true,
     }))],
     bands,
     plugins: [tooltip(spec), touch((min, max) => zoomTo(min, max))],

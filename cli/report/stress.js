@@ -83,6 +83,22 @@ class StressPage {
         box);
   }
 
+  // After each round of a soak.
+  resident() {
+    const bytes = this.figures.resident_bytes || [];
+    if (bytes.length < 2) return [];
+    const rounds = bytes.map((_, i) => i + 1);
+    return card("Memory after each round", "resident bytes",
+        "Between rounds nothing of a scenario is alive: what goes on growing " +
+        "is not given back.",
+        plot({label: "Resident memory after each round",
+              x: {values: rounds, unit: "count", title: "round"},
+              y: {unit: "bytes"}, kind: "line",
+              series: [{name: "resident", values: bytes, points: true,
+                        ...lineStyle(3)}],
+              titleAt: (i) => `round ${rounds[i]}`}));
+  }
+
   sumOf(key) {
     return this.figures.rows.reduce((sum, row) => sum + row[key], 0);
   }
@@ -117,6 +133,7 @@ class StressPage {
               `${grouped(this.sumOf("operations"))} operations`)),
       this.wrong(),
       this.plots(),
+      this.resident(),
       card("All scenarios", "", "What --json says; a click on a head sorts.",
            table(kStressColumns, rows, "figures.rows")),
     ].flat();

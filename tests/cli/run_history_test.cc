@@ -104,6 +104,20 @@ TEST(SpaceMap, WhatIsPartlyUsedLooksLikeNeitherFreeNorFull) {
   EXPECT_EQ(fill[1].get<std::string>().substr(0, 3), "zy0");
 }
 
+TEST(SpaceMap, WhatCouldNotBeLookedAtHasNoFigures) {
+  RangeAllocator space(0, 4);
+  SpaceMap map("IOVAs");
+  map.Skip(1);
+  EXPECT_FALSE(map.seen());
+  map.Take(2, space);
+  EXPECT_TRUE(map.seen());
+  const Json json = map.ToJson();
+  EXPECT_EQ(json["time_ns"], Json({1, 2}));
+  EXPECT_EQ(json["fill"], Json({"", "0000"}));
+  EXPECT_EQ(json["holes"], Json({nullptr, 1}));
+  EXPECT_EQ(json["free_bytes"], Json({nullptr, 4 * 4096}));
+}
+
 TEST(SpaceMap, LongRunsKeepEveryOtherColumnUpToTheLatest) {
   RangeAllocator space(0, 16);
   SpaceMap map("vram");
