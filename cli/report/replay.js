@@ -115,7 +115,9 @@ class ReplayPage {
            `${percentText(full / series.last.length)} of the bins`);
     });
     return card("Residency by memory type", "bytes over virtual time",
-        `What bos hold in each memory type, beside all that are alive. ` +
+        `What is in use of each memory type, beside all bos alive; together ` +
+        `it may be more, as what bos that are gone leave behind is taken ` +
+        `back when somebody needs it. ` +
         `${fullest.join("; ")}.${alwaysNone(silent)}`,
         plot(this.overTime("Bytes in each memory type over time", "bytes",
                            [...lines, ...all])));
