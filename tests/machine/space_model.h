@@ -118,15 +118,17 @@ class SpaceModel {
 };
 
 // Draws requests, blocks to free and sub-ranges, and holds an allocator to the
-// model at each step.
-template <typename Allocator>
+// model at each step. `Draws` gives the next number as a call.
+template <typename Allocator, typename Draws = std::mt19937_64>
 class AgainstModel {
  public:
-  AgainstModel(uint64_t start, uint64_t size, uint64_t seed, bool can_split)
+  // `draws` is what `Draws` is made from: a seed.
+  template <typename From>
+  AgainstModel(uint64_t start, uint64_t size, From draws, bool can_split)
       : start_(start),
         size_(size),
         can_split_(can_split),
-        random_(seed),
+        random_(draws),
         space_(start, size),
         model_(start, size) {}
 
@@ -257,7 +259,7 @@ class AgainstModel {
   const uint64_t start_;
   const uint64_t size_;
   const bool can_split_;
-  std::mt19937_64 random_;
+  Draws random_;
   Allocator space_;
   SpaceModel model_;
   std::vector<Live> live_;

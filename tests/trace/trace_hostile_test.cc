@@ -1,14 +1,11 @@
 // What a damaged or hostile trace may do: nothing but a clean error, in little
 // memory.
 
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <fstream>
 #include <random>
 #include <string>
@@ -19,9 +16,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
+#include "tests/trace/hostile.h"
 #include "tests/trace/trace_model.h"
 #include "tests/trace/trace_writer.h"
-#include "twostep/machine/check.h"
 #include "twostep/trace/trace_reader.h"
 #include "twostep/trace/trace_summary.h"
 
@@ -31,49 +28,6 @@ namespace {
 constexpr char kSmall[] =
     "#botrace 1\n# program: p\nc 1 4096 v\nc 2 100 ti\nw 1 0 4096\nr 2 9 1\n"
     "g 0 1 2*\nf\nd 1\nc 3 18 o\ng 1 3\n";
-
-// A file in memory: tens of thousands of variants a test are slow on disks.
-class MemoryFile {
- public:
-  explicit MemoryFile(absl::string_view bytes)
-      : fd_(memfd_create("hostile", MFD_CLOEXEC)),
-        path_(absl::StrCat("/proc/self/fd/", fd_)) {
-    TWOSTEP_CHECK(fd_ >= 0);
-    TWOSTEP_CHECK(write(fd_, bytes.data(), bytes.size()) ==
-                  static_cast<ssize_t>(bytes.size()));
-  }
-  ~MemoryFile() { close(fd_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  const int fd_;
-  const std::string path_;
-};
-
-absl::Status ReadStatus(absl::string_view bytes) {
-  return Summarize(MemoryFile(bytes).path()).status();
-}
-
-// Accepted, or refused with file, line and reason.
-void ExpectCleanResult(const std::string& bytes, const absl::Status& status) {
-  if (status.ok()) return;
-  ASSERT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
-  const std::string text(status.message());
-  ASSERT_LT(text.size(), 300u);
-  int fd = 0;
-  int line = 0;
-  int read = 0;
-  ASSERT_EQ(
-      std::sscanf(text.c_str(), "/proc/self/fd/%d:%d: %n", &fd, &line, &read),
-      2)
-      << text;
-  ASSERT_GE(line, 1) << text;
-  ASSERT_GT(text.size(), static_cast<size_t>(read)) << text;
-  for (char c : text) ASSERT_TRUE(c >= ' ' && c < 0x7f) << bytes;
-}
 
 uint64_t PeakRssBytes() {
   struct rusage usage = {};
