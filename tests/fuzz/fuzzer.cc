@@ -1,8 +1,23 @@
-// To libFuzzer a failed expectation is a crash.
+// To libFuzzer a failed expectation is a crash: one that it knows of, which a
+// breakpoint is not.
+
+#include <cstdlib>
 
 #include "gtest/gtest.h"
 
+namespace {
+
+class AbortOnFailure : public testing::EmptyTestEventListener {
+ public:
+  void OnTestPartResult(const testing::TestPartResult& result) override {
+    if (result.failed()) std::abort();
+  }
+};
+
+}  // namespace
+
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  GTEST_FLAG_SET(break_on_failure, true);
+  // Behind the printer, and owned by the list.
+  testing::UnitTest::GetInstance()->listeners().Append(new AbortOnFailure);
   return 0;
 }
