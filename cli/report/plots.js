@@ -301,7 +301,8 @@ function plot(spec) {
     if (spec.zoomY) u.setScale("y", {...spec.y.all});
     group.set({...all});
   };
-  if (group.range) u.setScale("x", group.range);
+  // Of a single x uPlot makes a range of its own.
+  u.setScale("x", group.range || {...all});
   group.add(u);
   host.uplot = u;
   new ResizeObserver(() => {

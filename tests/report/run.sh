@@ -42,4 +42,5 @@ report compare compare --quiet --policies lru,fifo,adaptive,s3fifo,mru \
   --placement ttm-like,fixed "$traces/glmark2.botrace"
 report cache compare --quiet --cache-only "$traces/glmark2.botrace"
 report stress stress 'xe_evict/evict-small*' 'twostep/*'
+report alone stress evict-small
 python3 -B "$here/check_reports.py" "$shots" "${reports[@]}"
