@@ -19,6 +19,7 @@
 #include "twostep/cli/dma_type_option.h"
 #include "twostep/cli/html_report.h"
 #include "twostep/cli/machine_file.h"
+#include "twostep/cli/policy_name.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/size.h"
 #include "twostep/cli/sweep_report.h"
@@ -55,18 +56,18 @@ struct CompareFlags {
 void AddOutput(CLI::App* command, OutputFlags* flags) {
   command
       ->add_option("--json", flags->json,
-                   "write the figures to this file; '-' or nothing: print them "
-                   "instead of the table")
+                   "write the figures; nothing or '-': print them instead")
+      ->type_name("[FILE]")
+      ->expected(0, 1)
+      ->default_str(kStdout);
+  command->add_option("--csv", flags->csv, "the same, a line a cell")
+      ->type_name("[FILE]")
       ->expected(0, 1)
       ->default_str(kStdout);
   command
-      ->add_option("--csv", flags->csv,
-                   "the same, a line a cell; '-' or nothing: print it")
-      ->expected(0, 1)
-      ->default_str(kStdout);
-  command->add_option("--report", flags->report,
-                      "write a page with plots of it to this file; see "
-                      "docs/reports.md");
+      ->add_option("--report", flags->report,
+                   "write a page with plots; see docs/reports.md")
+      ->type_name("FILE");
 }
 
 absl::Status Bad(absl::string_view option, absl::string_view why) {
@@ -249,24 +250,28 @@ void AddCompare(CLI::App& app, ExitCode* code) {
   compare->add_option("TRACE", flags->traces,
                       "botrace files, plain or .zst; with --cache-only also "
                       "libCacheSim's oracleGeneral");
-  compare->add_option(
-      "--policies", flags->policies,
-      "eviction policies, like 'lru,s3fifo:small=0.2'; otherwise all that "
-      "there are. belady, which knows the future, is always among them");
+  compare
+      ->add_option("--policies", flags->policies,
+                   "eviction policies, like 'lru,s3fifo:small=0.2', and belady "
+                   "in any case (default: all there are)")
+      ->check(EvictionPolicyNames())
+      ->type_name("NAMES");
   compare
       ->add_option("--capacity", flags->capacities,
-                   "of VRAM, as shares of the most that is alive at once "
-                   "(--cache-only: of the cache, as shares of all objects), or "
-                   "sizes")
+                   "of VRAM, as shares of what is alive at most (of the cache, "
+                   "as shares of all objects), or sizes")
+      ->type_name("LIST")
       ->capture_default_str();
-  auto* placement = compare
-                        ->add_option("--placement", flags->placements,
-                                     "placement policies; see twostep policies")
-                        ->capture_default_str();
-  auto* machine =
-      compare->add_option("--machine", flags->machine,
-                          "machine file (TOML); otherwise one with room for "
-                          "everything but in VRAM");
+  auto* placement =
+      compare
+          ->add_option("--placement", flags->placements, "see twostep policies")
+          ->check(PlacementPolicyNames())
+          ->type_name("NAMES")
+          ->capture_default_str();
+  auto* machine = compare
+                      ->add_option("--machine", flags->machine,
+                                   "TOML (default: one with room but in VRAM)")
+                      ->type_name("FILE");
   auto* dma_type = AddDmaTypeOption(compare, &flags->dma_type);
   compare
       ->add_flag("--cache-only", flags->cache_only,
@@ -274,13 +279,17 @@ void AddCompare(CLI::App& app, ExitCode* code) {
       ->excludes(placement, machine, dma_type);
   compare
       ->add_option("--shard", flags->shard,
-                   "I/N: only every N-th cell, from the I-th on; see twostep "
-                   "merge")
+                   "only every N-th cell from the I-th on; see merge")
+      ->type_name("I/N")
       ->capture_default_str();
-  compare->add_option("--jobs", flags->jobs,
-                      "cells at a time; otherwise as many as there are cores");
+  compare
+      ->add_option("--jobs", flags->jobs,
+                   "cells at a time (default: as many as cores)")
+      ->type_name("N");
   AddOutput(compare, &flags->output);
   compare->add_flag("--quiet", flags->quiet, "no progress, no table");
+  compare->footer(
+      "Example: twostep compare --policies lru,arc --capacity 25% a.botrace");
   compare->callback([flags, code] { *code = Compare(*flags); });
 }
 
@@ -295,6 +304,7 @@ void AddMerge(CLI::App& app, ExitCode* code) {
   merge->add_option("JSON", flags->paths, "files of twostep compare --shard")
       ->required();
   AddOutput(merge, &flags->output);
+  merge->footer("Example: twostep merge part0.json part1.json --json all.json");
   merge->callback(
       [flags, code] { *code = Merge(flags->paths, flags->output); });
 }

@@ -35,9 +35,9 @@ void AddDiff(CLI::App& app, ExitCode* code) {
   diff->add_option("AFTER", flags->after, "another of the same kind")
       ->required();
   diff->footer(
-      "Example:\n  twostep replay --record a.jsonl && twostep replay "
-      "--eviction "
-      "clock --record b.jsonl\n  twostep diff a.jsonl b.jsonl");
+      "Example: twostep replay --json a.json &&\n"
+      "         twostep replay --eviction clock --json b.json &&\n"
+      "         twostep diff a.json b.json");
   diff->callback([flags, code] { *code = Run(*flags); });
 }
 

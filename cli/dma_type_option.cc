@@ -4,8 +4,9 @@ namespace twostep {
 
 CLI::Option* AddDmaTypeOption(CLI::App* command, std::string* name) {
   return command
-      ->add_option("--dma-type", *name, "how pages are bound for the device")
+      ->add_option("--dma-type", *name, "none, dynamic, coherent or cma")
       ->check(CLI::IsMember({"none", "dynamic", "coherent", "cma"}))
+      ->type_name("NAME")
       ->capture_default_str();
 }
 

@@ -37,13 +37,17 @@ void AddExplain(CLI::App& app, ExitCode* code) {
       ->required();
   explain
       ->add_option("--bo", flags->bo,
-                   "which one: the number that error messages and events have")
+                   "which one: the number that errors and events have")
+      ->type_name("N")
       ->required();
-  explain->add_option("--at", flags->frame,
-                      "only this frame, and where the bo is when it begins");
+  explain
+      ->add_option("--at", flags->frame,
+                   "only this frame, and where the bo is when it begins "
+                   "(default: its whole life)")
+      ->type_name("FRAME");
   explain->footer(
-      "Example:\n  twostep replay --record run.jsonl && twostep explain "
-      "run.jsonl --bo 7 --at 12");
+      "Example: twostep replay --record run.jsonl &&\n"
+      "         twostep explain run.jsonl --bo 7 --at 12");
   explain->callback([flags, code] { *code = Run(*flags); });
 }
 

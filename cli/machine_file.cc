@@ -14,8 +14,10 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "twostep/cli/checked_toml.h"
 #include "twostep/cli/machine_fields.h"
+#include "twostep/cli/nearest.h"
 #include "twostep/cli/size.h"
 #include "twostep/machine/types.h"
 #include "twostep/trace/trace_text.h"
@@ -120,24 +122,24 @@ absl::Status Parser::ReadTable(const MachineTable& table,
     if (is_top && std::any_of(tables.begin(), tables.end(), is_table)) continue;
 
     const MachineField* found = nullptr;
-    std::string known;
+    std::vector<std::string> known;
     for (const MachineField& field : MachineFields()) {
       if (absl::string_view(field.table) != table.name) continue;
       if (name == field.key) found = &field;
-      absl::StrAppend(&known, known.empty() ? "" : ", ", field.key);
+      known.emplace_back(field.key);
     }
     const uint64_t line = key.source().begin.line;
     if (found == nullptr) {
       if (is_top) {
         for (const MachineTable& other : tables) {
-          if (*other.name != '\0')
-            absl::StrAppend(&known, ", [", other.name, "]");
+          if (*other.name == '\0') continue;
+          known.push_back(absl::StrCat("[", other.name, "]"));
         }
       }
-      return Bad(
-          line, absl::StrCat(is_top ? "" : absl::StrCat("[", table.name, "] "),
-                             QuoteForError(name), ": unknown; expected one of ",
-                             known));
+      return Bad(line, absl::StrCat(
+                           is_top ? "" : absl::StrCat("[", table.name, "] "),
+                           QuoteForError(name), ": unknown; expected one of ",
+                           absl::StrJoin(known, ", "), NearToIt(name, known)));
     }
     line_of_[FieldName(table.name, name)] = line;
     absl::Status read = ReadField(*found, node);

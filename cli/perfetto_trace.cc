@@ -25,8 +25,8 @@ std::string Micros(uint64_t ns) {
 
 }  // namespace
 
-PerfettoTrace::PerfettoTrace(const std::string& path)
-    : path_(path), file_(path) {
+PerfettoTrace::PerfettoTrace(const std::string& path, uint64_t max_events)
+    : path_(path), max_events_(max_events), file_(path) {
   MutexLock lock(mutex_);
   file_ << "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";
 }
@@ -40,17 +40,31 @@ absl::Status PerfettoTrace::Finish() {
       absl::StrCat("--perfetto: cannot write ", path_));
 }
 
+std::string PerfettoTrace::EndedAt() {
+  MutexLock lock(mutex_);
+  return ended_at_;
+}
+
 void PerfettoTrace::Line(const std::string& json) {
-  file_ << (first_ ? "\n" : ",\n") << json;
-  first_ = false;
+  file_ << (lines_ == 0 ? "\n" : ",\n") << json;
+  ++lines_;
+}
+
+bool PerfettoTrace::Silent() {
+  if (host_ == nullptr) return true;
+  if (lines_ < max_events_) return false;
+  ended_at_ = run_;
+  waiting_.clear();
+  host_ = nullptr;
+  return true;
 }
 
 void PerfettoTrace::Write(char phase, Group group, int track, uint64_t time_ns,
                           const std::string& name, const std::string& fields) {
   Line(absl::StrCat("{\"ph\":\"", std::string(1, phase),
                     "\",\"pid\":", Process(group), ",\"tid\":", track,
-                    ",\"ts\":", Micros(time_ns), ",\"name\":", Quoted(name),
-                    fields, "}"));
+                    ",\"ts\":", Micros(time_ns - std::min(began_ns_, time_ns)),
+                    ",\"name\":", Quoted(name), fields, "}"));
 }
 
 void PerfettoTrace::Slice(Group group, int track, uint64_t from_ns,
@@ -73,33 +87,95 @@ int PerfettoTrace::Track(Group group, const std::string& name) {
   return at->second;
 }
 
+int PerfettoTrace::LaneFrom(uint64_t from_ns, uint64_t to_ns) {
+  size_t lane = 0;
+  while (lane < lane_ends_ns_.size() && lane_ends_ns_[lane] > from_ns) ++lane;
+  if (lane == lane_ends_ns_.size()) lane_ends_ns_.push_back(0);
+  lane_ends_ns_[lane] = to_ns;
+  return Track(kProgram, lane == 0 ? "submissions"
+                                   : absl::StrCat("submissions ", lane + 1));
+}
+
+std::string PerfettoTrace::NameOn(const std::string& device,
+                                  const std::string& type) const {
+  if (device.empty() || device == first_device_) return type;
+  return absl::StrCat(device, " ", type);
+}
+
+std::string PerfettoTrace::NameOf(uint8_t place) const {
+  const Events::Place named = host_->events()->PlaceOf(place);
+  return NameOn(named.device, named.name);
+}
+
+std::string PerfettoTrace::Arrow(uint32_t submission) const {
+  return absl::StrCat(",\"bind_id\":\"", machines_, ".", submission, "\"");
+}
+
+void PerfettoTrace::Next(const std::string& name) {
+  MutexLock lock(mutex_);
+  run_ = name;
+  machines_of_run_ = 0;
+}
+
 void PerfettoTrace::Began(Host& host, Device& device) {
   MutexLock lock(mutex_);
+  if (lines_ >= max_events_) {
+    if (ended_at_.empty()) ended_at_ = run_;
+    return;
+  }
   ++machines_;
+  ++machines_of_run_;
   host_ = &host;
-  device_ = &device;
+  devices_.clear();
+  first_device_ = device.name();
+  began_ns_ = host.machine().clock().now_ns();
+  lane_ends_ns_.clear();
+  tracks_.clear();
   counters_.clear();
   waiting_.clear();
   frame_ = 0;
+  const std::string run = run_.empty() ? "" : absl::StrCat(run_, ": ");
+  const std::string number =
+      machines_of_run_ == 1 ? "" : absl::StrCat(" ", machines_of_run_);
   for (int group = 0; group < kGroups; ++group) {
-    const std::string name =
-        machines_ == 1 ? kGroupNames[group]
-                       : absl::StrCat(kGroupNames[group], " ", machines_);
     Line(absl::StrCat(
         "{\"ph\":\"M\",\"pid\":", Process(static_cast<Group>(group)),
-        ",\"name\":\"process_name\",\"args\":{\"name\":", Quoted(name), "}}"));
+        ",\"name\":\"process_name\",\"args\":{\"name\":",
+        Quoted(absl::StrCat(run, kGroupNames[group], number)), "}}"));
   }
+  AddDevice(device);
+}
+
+void PerfettoTrace::AddDevice(Device& device) {
+  devices_.push_back(&device);
   // There whether or not anything happens on them.
   for (int type = 0; type < kMaxDmaTypes; ++type) {
     const DmaBinder* binder = device.binder(static_cast<DmaType>(type));
-    if (binder != nullptr) Track(kBinders, binder->name());
+    if (binder == nullptr) continue;
+    Track(kBinders, host_->IsBuiltIn(*binder)
+                        ? binder->name()
+                        : NameOn(device.name(), binder->name()));
   }
   for (int type = 0; type < kMaxMemoryTypes; ++type) {
     const MemoryManager* manager =
         device.manager(static_cast<MemoryType>(type));
-    if (manager != nullptr) Track(kMemory, manager->name());
+    if (manager == nullptr) continue;
+    Track(kMemory, manager == &host_->system_manager()
+                       ? manager->name()
+                       : NameOn(device.name(), manager->name()));
   }
-  Sample(host.machine().clock().now_ns());
+  Sample(host_->machine().clock().now_ns());
+}
+
+void PerfettoTrace::Added(Device& device) {
+  MutexLock lock(mutex_);
+  if (!Silent()) AddDevice(device);
+}
+
+void PerfettoTrace::Leaving(Device& device) {
+  MutexLock lock(mutex_);
+  if (!Silent()) SampleDevice(device, host_->machine().clock().now_ns());
+  std::erase(devices_, &device);
 }
 
 void PerfettoTrace::Counter(Group group, const std::string& name,
@@ -111,14 +187,22 @@ void PerfettoTrace::Counter(Group group, const std::string& name,
         absl::StrCat(",\"args\":{\"value\":", value, "}"));
 }
 
-void PerfettoTrace::Sample(uint64_t time_ns) {
+void PerfettoTrace::SampleBinder(const std::string& name, DmaBinder& binder,
+                                 uint64_t time_ns) {
+  Counter(kBinders, absl::StrCat(name, " bound"), time_ns,
+          PagesToBytes(binder.bound_pages_now()));
+  Counter(kBinders, absl::StrCat(name, " evictions"), time_ns,
+          binder.stats().evictions);
+}
+
+void PerfettoTrace::SampleDevice(Device& device, uint64_t time_ns) {
   for (int type = 0; type < kMaxMemoryTypes; ++type) {
-    MemoryManager* manager = device_->manager(static_cast<MemoryType>(type));
+    MemoryManager* manager = device.manager(static_cast<MemoryType>(type));
     if (manager == nullptr ||
         manager->kind() == MemoryManager::Kind::kNowhere) {
       continue;
     }
-    const std::string& name = manager->name();
+    const std::string name = NameOn(device.name(), manager->name());
     Counter(kMemory, absl::StrCat(name, " used"), time_ns,
             PagesToBytes(manager->used_pages()));
     Counter(kMemory, absl::StrCat(name, " largest hole"), time_ns,
@@ -127,12 +211,17 @@ void PerfettoTrace::Sample(uint64_t time_ns) {
             manager->evictions());
   }
   for (int type = 0; type < kMaxDmaTypes; ++type) {
-    DmaBinder* binder = device_->binder(static_cast<DmaType>(type));
-    if (binder == nullptr) continue;
-    Counter(kBinders, absl::StrCat(binder->name(), " bound"), time_ns,
-            PagesToBytes(binder->bound_pages_now()));
-    Counter(kBinders, absl::StrCat(binder->name(), " evictions"), time_ns,
-            binder->stats().evictions);
+    DmaBinder* binder = device.binder(static_cast<DmaType>(type));
+    if (binder == nullptr || host_->IsBuiltIn(*binder)) continue;
+    SampleBinder(NameOn(device.name(), binder->name()), *binder, time_ns);
+  }
+}
+
+void PerfettoTrace::Sample(uint64_t time_ns) {
+  for (Device* device : devices_) SampleDevice(*device, time_ns);
+  for (DmaBinder* binder : host_->Binders()) {
+    if (!host_->IsBuiltIn(*binder)) continue;
+    SampleBinder(binder->name(), *binder, time_ns);
   }
   Counter(kCopies, "to fixed memory", time_ns, host_->stats().to_fixed_bytes);
   Counter(kCopies, "from fixed memory", time_ns,
@@ -154,17 +243,14 @@ void PerfettoTrace::Copied(const Event& event) {
   const uint64_t end_ns = std::max(due_ns, event.time_ns);
   Slice(kCopies, Track(kCopies, timeline->name()),
         due_ns == 0 ? end_ns : end_ns - std::min(took_ns, end_ns), end_ns,
-        absl::StrCat(NameOf(event.kind), " bo ", event.bo),
-        absl::StrCat(
-            ",\"args\":{\"bytes\":", event.bytes(),
-            ",\"from\":", Quoted(host_->events()->PlaceOf(event.from).name),
-            ",\"to\":", Quoted(host_->events()->PlaceOf(event.to).name),
-            ",\"submission\":", event.submission, "}"));
+        absl::StrCat(twostep::NameOf(event.kind), " bo ", event.bo),
+        absl::StrCat(",\"args\":{\"bytes\":", event.bytes(),
+                     ",\"from\":", Quoted(NameOf(event.from)),
+                     ",\"to\":", Quoted(NameOf(event.to)),
+                     ",\"submission\":", event.submission, "}"));
 }
 
 void PerfettoTrace::Evicted(const Event& event, bool arrow) {
-  const Events& events = *host_->events();
-  const Events::Place from = events.PlaceOf(event.from);
   const bool dma = event.limit == EventLimit::kDmaType ||
                    event.limit == EventLimit::kIova ||
                    event.limit == EventLimit::kClientDma;
@@ -172,20 +258,20 @@ void PerfettoTrace::Evicted(const Event& event, bool arrow) {
   const std::string fields = absl::StrCat(
       ",\"args\":{\"bo\":", event.bo, ",\"for_bo\":", event.for_bo,
       ",\"submission\":", event.submission, ",\"bytes\":", event.bytes(),
-      ",\"limit\":\"", NameOf(event.limit),
-      "\",\"to\":", Quoted(events.PlaceOf(event.to).name), "}");
-  Slice(group, Track(group, from.name), event.time_ns, event.time_ns,
+      ",\"limit\":\"", twostep::NameOf(event.limit),
+      "\",\"to\":", Quoted(NameOf(event.to)), "}");
+  Slice(group, Track(group, NameOf(event.from)), event.time_ns, event.time_ns,
         absl::StrCat("evict bo ", event.bo),
-        arrow ? absl::StrCat(",\"bind_id\":\"", machines_, ".",
-                             event.submission, "\",\"flow_in\":true", fields)
-              : fields);
+        arrow
+            ? absl::StrCat(Arrow(event.submission), ",\"flow_in\":true", fields)
+            : fields);
 }
 
 void PerfettoTrace::Happened(const Event& event) {
   MutexLock lock(mutex_);
-  if (host_ == nullptr) return;
-  const Events& events = *host_->events();
-  const std::string what = absl::StrCat(NameOf(event.kind), " bo ", event.bo);
+  if (Silent()) return;
+  const std::string what =
+      absl::StrCat(twostep::NameOf(event.kind), " bo ", event.bo);
   const std::string fields =
       absl::StrCat(",\"s\":\"t\",\"args\":{\"bytes\":", event.bytes(),
                    ",\"submission\":", event.submission, "}");
@@ -194,8 +280,8 @@ void PerfettoTrace::Happened(const Event& event) {
     case EventKind::kDmaUnbind: {
       const uint8_t place =
           event.kind == EventKind::kDmaBind ? event.to : event.from;
-      Write('i', kBinders, Track(kBinders, events.PlaceOf(place).name),
-            event.time_ns, what, fields);
+      Write('i', kBinders, Track(kBinders, NameOf(place)), event.time_ns, what,
+            fields);
       break;
     }
     case EventKind::kMove:
@@ -216,7 +302,8 @@ void PerfettoTrace::Happened(const Event& event) {
                          event.kind == EventKind::kCpuFault ||
                          event.kind == EventKind::kEvict;
   if (event.client != 0 && of_client) {
-    Write('i', kClients, Track(kClients, events.ClientName(event.client)),
+    Write('i', kClients,
+          Track(kClients, host_->events()->ClientName(event.client)),
           event.time_ns, what, fields);
   } else if (event.kind == EventKind::kFailure) {
     Write('i', kProgram, Track(kProgram, "submissions"), event.time_ns, what,
@@ -226,17 +313,24 @@ void PerfettoTrace::Happened(const Event& event) {
 
 void PerfettoTrace::Submitted(const Job& job) {
   MutexLock lock(mutex_);
-  if (host_ == nullptr) return;
+  if (Silent()) return;
   const uint64_t now_ns = host_->machine().clock().now_ns();
-  const std::string name = absl::StrCat("submission ", job.submission);
   const std::string args = absl::StrCat(",\"args\":{\"frame\":", frame_,
                                         ",\"bos\":", job.uses.size(), "}");
-  Slice(kProgram, Track(kProgram, "submissions"), job.asked_ns, now_ns, name,
-        absl::StrCat(",\"bind_id\":\"", machines_, ".", job.submission,
-                     "\",\"flow_out\":true", args));
-  const auto evicted = waiting_.extract(job.submission);
-  if (!evicted.empty()) {
-    for (const Event& event : evicted.mapped()) Evicted(event, /*arrow=*/true);
+  const std::string name =
+      job.submission == 0 ? "job" : absl::StrCat("submission ", job.submission);
+  if (job.submission != 0) {
+    const auto evicted = waiting_.extract(job.submission);
+    const bool arrow = !evicted.empty();
+    Slice(kProgram, LaneFrom(job.asked_ns, now_ns), job.asked_ns, now_ns, name,
+          arrow
+              ? absl::StrCat(Arrow(job.submission), ",\"flow_out\":true", args)
+              : args);
+    if (arrow) {
+      for (const Event& event : evicted.mapped()) {
+        Evicted(event, /*arrow=*/true);
+      }
+    }
   }
   if (job.fence.timeline != nullptr) {
     Slice(kQueues, Track(kQueues, job.fence.timeline->name()), job.starts_ns,
@@ -247,6 +341,7 @@ void PerfettoTrace::Submitted(const Job& job) {
 
 void PerfettoTrace::FrameEnded() {
   MutexLock lock(mutex_);
+  if (Silent()) return;
   ++frame_;
   Write('i', kProgram, Track(kProgram, "frames"),
         host_->machine().clock().now_ns(), absl::StrCat("frame ", frame_),
@@ -255,6 +350,7 @@ void PerfettoTrace::FrameEnded() {
 
 void PerfettoTrace::Ending() {
   MutexLock lock(mutex_);
+  if (Silent()) return;
   // Of submissions that came to nothing.
   for (const auto& [submission, evicted] : waiting_) {
     for (const Event& event : evicted) Evicted(event, /*arrow=*/false);

@@ -4,6 +4,7 @@
 // Writes a run down as Chrome trace events in JSON, which ui.perfetto.dev and
 // chrome://tracing show: docs/events.md says what is on which track.
 
+#include <cstdint>
 #include <fstream>
 #include <map>
 #include <string>
@@ -19,11 +20,16 @@ namespace twostep {
 
 class PerfettoTrace : public RunObserver {
  public:
-  explicit PerfettoTrace(const std::string& path);
+  // The file ends after so many events, within a run or between two.
+  static constexpr uint64_t kNoEnd = UINT64_MAX;
+  explicit PerfettoTrace(const std::string& path, uint64_t max_events = kNoEnd);
 
+  void Next(const std::string& name) override;
   // Each time this is called the tracks begin anew, as those of another
-  // machine.
+  // machine, with a clock that begins at 0.
   void Began(Host& host, Device& device) override;
+  void Added(Device& device) override;
+  void Leaving(Device& device) override;
   void Happened(const Event& event) override;
   void Submitted(const Job& job) override;
   void Named(uint64_t, uint64_t) override {}
@@ -32,6 +38,9 @@ class PerfettoTrace : public RunObserver {
 
   // Completes the file. kInvalidArgument when not all could be written.
   absl::Status Finish();
+  // What the run is called at whose events the file ended early; empty: it has
+  // all of them.
+  std::string EndedAt();
 
  private:
   // What the tracks of a machine are grouped by; each is shown as a process.
@@ -46,10 +55,27 @@ class PerfettoTrace : public RunObserver {
              const std::string& name, const std::string& fields)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Line(const std::string& json) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether to say nothing: before and after runs, and past the end.
+  bool Silent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The track of that name, named when it is first asked for.
   int Track(Group group, const std::string& name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One of those for submissions, so that those of several threads at a time
+  // lie beside each other.
+  int LaneFrom(uint64_t from_ns, uint64_t to_ns)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same type of several devices is told apart.
+  std::string NameOn(const std::string& device, const std::string& type) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string NameOf(uint8_t place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string Arrow(uint32_t submission) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddDevice(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Sample(uint64_t time_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SampleDevice(Device& device, uint64_t time_ns)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SampleBinder(const std::string& name, DmaBinder& binder,
+                    uint64_t time_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Counter(Group group, const std::string& name, uint64_t time_ns,
                uint64_t value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Copied(const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -62,12 +88,20 @@ class PerfettoTrace : public RunObserver {
   }
 
   const std::string path_;
+  const uint64_t max_events_;
   Mutex mutex_;
   std::ofstream file_ ABSL_GUARDED_BY(mutex_);
-  bool first_ ABSL_GUARDED_BY(mutex_) = true;
-  int machines_ ABSL_GUARDED_BY(mutex_) = 0;      // begun
+  uint64_t lines_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string ended_at_ ABSL_GUARDED_BY(mutex_);
+  std::string run_ ABSL_GUARDED_BY(mutex_);
+  int machines_ ABSL_GUARDED_BY(mutex_) = 0;  // begun
+  int machines_of_run_ ABSL_GUARDED_BY(mutex_) = 0;
   Host* host_ ABSL_GUARDED_BY(mutex_) = nullptr;  // null: it has ended
-  Device* device_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::vector<Device*> devices_ ABSL_GUARDED_BY(mutex_);
+  // The first one's, whose types have no other name.
+  std::string first_device_ ABSL_GUARDED_BY(mutex_);
+  uint64_t began_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<uint64_t> lane_ends_ns_ ABSL_GUARDED_BY(mutex_);
   uint64_t frame_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::pair<int, std::string>, int> tracks_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t> counters_ ABSL_GUARDED_BY(mutex_);

@@ -39,16 +39,16 @@ void Print(const char* title, const std::vector<Info>& policies) {
 }  // namespace
 
 void AddPolicies(CLI::App& app, ExitCode* code) {
-  app.add_subcommand("policies",
-                     "List the policies that can be named, and the parameters "
-                     "that may follow as name:parameter=value,...")
-      ->callback([code] {
-        Print("eviction: who goes when room is short", EvictionPolicies());
-        absl::PrintF("  %-12s %s\n", "belady",
-                     "what is used again last; knows the trace beforehand");
-        Print("placement: where bos may go", PlacementPolicies());
-        *code = kExitClean;
-      });
+  CLI::App* policies = app.add_subcommand(
+      "policies", "List the policies, and their parameters with defaults");
+  policies->footer("Example: twostep replay --eviction s3fifo:small=0.3");
+  policies->callback([code] {
+    Print("eviction: who goes when room is short", EvictionPolicies());
+    absl::PrintF("  %-12s %s\n", "belady",
+                 "what is used again last; knows the trace beforehand");
+    Print("placement: where bos may go", PlacementPolicies());
+    *code = kExitClean;
+  });
 }
 
 }  // namespace twostep

@@ -14,16 +14,16 @@
 #include "twostep/cli/command.h"
 #include "twostep/cli/dma_type_option.h"
 #include "twostep/cli/html_report.h"
+#include "twostep/cli/live_view.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/perfetto_trace.h"
+#include "twostep/cli/policy_name.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/replay_report.h"
 #include "twostep/cli/run_history.h"
 #include "twostep/cli/run_recorder.h"
 #include "twostep/cli/size.h"
-#include "twostep/eviction/policy_registry.h"
 #include "twostep/lab/replay.h"
-#include "twostep/placement/placement_registry.h"
 #include "twostep/trace/trace_summary.h"
 
 namespace twostep {
@@ -61,57 +61,64 @@ struct ReplayFlags {
   std::string record;
   std::string perfetto;
   std::string report;
+  bool live = false;
   bool quiet = false;
 };
-
-template <typename Rows>
-std::string Names(const Rows& rows) {
-  std::string text;
-  for (const auto& row : rows) {
-    absl::StrAppend(&text, text.empty() ? "" : "; ", row.name, ": ",
-                    row.summary);
-  }
-  return text;
-}
 
 void AddFlags(CLI::App* replay, ReplayFlags* flags) {
   replay->add_option("TRACE", flags->traces,
                      "botrace files, plain or .zst; none: the bundled one");
-  replay->add_option("--machine", flags->machine,
-                     "machine file (TOML); see docs/machine-files.md");
-  auto* backed = replay->add_flag(
-      "--backed", flags->backed,
-      "real pages, every byte moved and checked (the default)");
+  replay
+      ->add_option("--machine", flags->machine,
+                   "TOML; see docs/machine-files.md")
+      ->type_name("FILE");
+  auto* backed =
+      replay->add_flag("--backed", flags->backed,
+                       "real pages, every byte moved and checked (default)");
   replay
       ->add_flag("--unbacked", flags->unbacked,
-                 "accounts and virtual time only: fast, checks no bytes")
+                 "accounts and virtual time only: checks no bytes")
       ->excludes(backed);
   AddDmaTypeOption(replay, &flags->dma_type);
+  replay->add_option("--placement", flags->placement, "see twostep policies")
+      ->check(PlacementPolicyNames())
+      ->type_name("NAME")
+      ->capture_default_str();
+  replay->add_option("--eviction", flags->eviction, "see twostep policies")
+      ->check(EvictionPolicyNames())
+      ->type_name("NAME")
+      ->capture_default_str();
   replay
-      ->add_option("--placement", flags->placement, Names(PlacementPolicies()))
-      ->capture_default_str();
-  replay->add_option("--eviction", flags->eviction, Names(EvictionPolicies()))
-      ->capture_default_str();
-  replay->add_option("--vram", flags->vram,
-                     "size of the VRAM, like '64 MiB'; otherwise half of the "
-                     "trace's largest frame, at least its largest submission");
+      ->add_option("--vram", flags->vram,
+                   "of the VRAM (default: half of the largest frame)")
+      ->type_name("SIZE");
   replay->add_option("--seed", flags->seed, "of the bytes written")
+      ->type_name("N")
       ->capture_default_str();
   replay
       ->add_option("--audit-every", flags->audit_every,
-                   "check all rules every so many records; 0: at the end")
-      ->capture_default_str();
-  replay->add_option("--json", flags->json, "write the figures to this file");
-  replay->add_option("--record", flags->record,
-                     "write all that happens to this file, for twostep explain "
-                     "and diff; one trace only");
-  replay->add_option("--perfetto", flags->perfetto,
-                     "write what happens, and when, to this file, for "
-                     "ui.perfetto.dev or chrome://tracing");
-  replay->add_option("--report", flags->report,
-                     "write a page with plots of the run to this file; see "
-                     "docs/reports.md");
+                   "check all rules every N records")
+      ->type_name("N")
+      ->default_str("at the end");
+  replay->add_option("--json", flags->json, "write the figures to FILE")
+      ->type_name("FILE");
+  replay
+      ->add_option("--record", flags->record,
+                   "write all that happens, for explain and diff")
+      ->type_name("FILE");
+  replay
+      ->add_option("--perfetto", flags->perfetto,
+                   "write a timeline, for ui.perfetto.dev")
+      ->type_name("FILE");
+  replay
+      ->add_option("--report", flags->report,
+                   "write a page with plots; see docs/reports.md")
+      ->type_name("FILE");
+  replay->add_flag("--live", flags->live,
+                   "show what happens while it does, on the terminal");
   replay->add_flag("--quiet", flags->quiet, "no progress, no table");
+  replay->footer(
+      "Example: twostep replay --vram '64 MiB' --eviction arc a.botrace");
 }
 
 absl::StatusOr<ReplayOptions> OptionsOf(const ReplayFlags& flags) {
@@ -183,7 +190,7 @@ absl::StatusOr<ReplayResult> Play(const ReplayFlags& flags, bool bundled,
   return result;
 }
 
-ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
+ExitCode RunObserved(const ReplayFlags& flags, RunObservers observers) {
   absl::StatusOr<ReplayOptions> options = OptionsOf(flags);
   if (!options.ok()) return BadInput(options.status());
   std::vector<std::string> traces = flags.traces;
@@ -193,6 +200,8 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
     return BadInput(absl::InvalidArgumentError(
         "--record: a file holds one run; name one trace"));
   }
+  std::optional<LiveView> live;
+  if (flags.live) observers.Add(&live.emplace());
   const GpuConfig gpu = options->gpu;
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   nlohmann::ordered_json reported = nlohmann::ordered_json::array();
@@ -201,9 +210,11 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
     options->gpu = gpu;
     absl::Status sized = SizeVram(flags, trace, &options->gpu);
     if (!sized.ok()) return BadInput(sized);
-    Progress progress(flags.quiet);
+    Progress progress(flags.quiet || flags.live);
+    if (live.has_value()) live->Next(bundled ? kBundledTrace : trace);
     options->progress = [&](double part) {
       progress.Show(part, bundled ? kBundledTrace : trace);
+      if (live.has_value()) live->Show(part);
     };
     RunObservers watching = observers;
     RunHistory history;
@@ -211,7 +222,9 @@ ExitCode RunObserved(const ReplayFlags& flags, const RunObservers& observers) {
     absl::StatusOr<ReplayResult> result =
         Play(flags, bundled, trace, *options, watching);
     progress.Clear();
+    if (live.has_value()) live->Clear();
     if (!result.ok()) return BadInput(result.status());
+    if (live.has_value()) live->Show(1);
     clean &= result->clean();
     if (!flags.quiet) {
       if (!results.empty()) std::printf("\n");

@@ -4,16 +4,19 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "twostep/cli/command.h"
 #include "twostep/cli/html_report.h"
+#include "twostep/cli/live_view.h"
 #include "twostep/cli/machine_file.h"
+#include "twostep/cli/nearest.h"
+#include "twostep/cli/perfetto_trace.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/soak.h"
 #include "twostep/cli/stress_report.h"
@@ -21,7 +24,8 @@
 namespace twostep {
 namespace {
 
-constexpr size_t kNearNames = 3;
+// Of a timeline: about 300 MB, which viewers still open.
+constexpr uint64_t kMaxTimelineEvents = 2'000'000;
 
 struct StressFlags {
   std::vector<std::string> names;
@@ -35,44 +39,60 @@ struct StressFlags {
   std::string machine;
   std::string json;
   std::string report;
+  std::string perfetto;
+  bool live = false;
 };
 
 void AddFlags(CLI::App* stress, StressFlags* flags) {
   stress->add_option(
       "NAME", flags->names,
-      "scenarios: 'family/name' or 'name', with * and ?; none: all of them");
+      "'family/name' or 'name', with * and ?; none: all there are");
   stress->add_flag("--list", flags->list, "name them and stop");
   stress->add_option("--seed", flags->seed, "the first seed")
+      ->type_name("N")
       ->capture_default_str();
-  stress
-      ->add_option("--seeds", flags->seeds,
-                   "how many seeds to play each with, counting up")
+  stress->add_option("--seeds", flags->seeds, "how many, counting up")
       ->check(CLI::PositiveNumber)
+      ->type_name("N")
       ->capture_default_str();
   stress
       ->add_option("--duration", flags->duration_s,
-                   "go on with further seeds until each scenario has had so "
-                   "many seconds")
-      ->check(CLI::NonNegativeNumber);
+                   "of each scenario at least, with further seeds")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("SECONDS")
+      ->capture_default_str();
   stress
       ->add_option("--soak", flags->soak_s,
-                   "play rounds of all, with further seeds, until so many "
-                   "seconds are over; fail if memory grows")
+                   "rounds of all for so long; fail if memory grows")
       ->check(CLI::NonNegativeNumber)
+      ->type_name("SECONDS")
       ->excludes("--duration");
   stress
       ->add_option("--threads", flags->threads,
-                   "of scenarios with threads; otherwise what each says")
-      ->check(CLI::Range(1, 64));
+                   "1 to 64 (default: what each scenario says)")
+      ->check(CLI::Range(1, 64))
+      ->type_name("N");
   stress->add_flag("--unbacked", flags->unbacked,
                    "the suites' real sizes, accounts only: checks no bytes");
-  stress->add_option("--machine", flags->machine,
-                     "machine file (TOML); sizes follow from its VRAM. See "
-                     "docs/machine-files.md");
-  stress->add_option("--json", flags->json, "write the figures to this file");
-  stress->add_option("--report", flags->report,
-                     "write a page with plots of it to this file; see "
-                     "docs/reports.md");
+  stress
+      ->add_option("--machine", flags->machine,
+                   "TOML; sizes follow from its VRAM; see "
+                   "docs/machine-files.md (default: 32 MiB of VRAM)")
+      ->type_name("FILE");
+  stress->add_option("--json", flags->json, "write the figures to FILE")
+      ->type_name("FILE");
+  stress
+      ->add_option("--perfetto", flags->perfetto,
+                   "write a timeline, for ui.perfetto.dev; it ends after "
+                   "2,000,000 events")
+      ->type_name("FILE");
+  stress
+      ->add_option("--report", flags->report,
+                   "write a page with plots; see docs/reports.md")
+      ->type_name("FILE");
+  stress->add_flag("--live", flags->live,
+                   "show what happens while it does, on the terminal");
+  stress->footer("Example: twostep stress 'dma-*-exhaust' --seeds 20");
 }
 
 bool Matches(const Scenario& scenario, const std::string& glob) {
@@ -80,37 +100,15 @@ bool Matches(const Scenario& scenario, const std::string& glob) {
          fnmatch(glob.c_str(), scenario.name.c_str(), 0) == 0;
 }
 
-// How many letters to add, take away or change.
-size_t Distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 absl::Status NoSuch(const std::vector<Scenario>& scenarios,
                     const std::string& name) {
-  std::vector<std::pair<size_t, std::string>> near;
+  const bool with_family = name.find('/') != std::string::npos;
+  std::vector<std::string> names;
   for (const Scenario& scenario : scenarios) {
-    near.emplace_back(std::min(Distance(name, scenario.name),
-                               Distance(name, scenario.full_name())),
-                      scenario.full_name());
+    names.push_back(with_family ? scenario.full_name() : scenario.name);
   }
-  std::sort(near.begin(), near.end());
-  near.resize(std::min(near.size(), kNearNames));
   return absl::NotFoundError(
-      absl::StrCat("no scenario is called '", name, "'; near to it: ",
-                   absl::StrJoin(near, ", ",
-                                 [](std::string* out, const auto& one) {
-                                   absl::StrAppend(out, one.second);
-                                 }),
+      absl::StrCat("no scenario is called '", name, "'", NearToIt(name, names),
                    "; `twostep stress --list` names all"));
 }
 
@@ -171,6 +169,10 @@ void Play(const Scenario& scenario, const StressFlags& flags,
   while (row->sum.clean() &&
          (row->seeds < end || row->sum.seconds < flags.duration_s)) {
     options.seed = flags.seed + row->seeds;
+    if (options.observer != nullptr) {
+      options.observer->Next(
+          absl::StrCat(row->scenario, " seed ", options.seed));
+    }
     row->sum.Add(PlayScenario(scenario, options));
     ++row->seeds;
     if (!row->sum.clean()) {
@@ -182,26 +184,32 @@ void Play(const Scenario& scenario, const StressFlags& flags,
 // A row each, of one round or of a soak's.
 std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
                                const StressFlags& flags,
-                               const StressOptions& options, Soak* soak) {
+                               const StressOptions& options, Soak* soak,
+                               LiveView* live) {
   std::vector<StressRow> rows;
   for (const Scenario& scenario : scenarios) {
     rows.push_back(
         {.scenario = scenario.full_name(), .first_seed = flags.seed});
   }
-  Progress progress(/*quiet=*/false);
+  Progress progress(/*quiet=*/live != nullptr);
   do {
     for (size_t i = 0; i < rows.size(); ++i) {
       const double part =
-          static_cast<double>(i) / static_cast<double>(rows.size());
-      progress.Show(flags.soak_s == 0 ? part : soak->Part(), rows[i].scenario);
+          flags.soak_s == 0
+              ? static_cast<double>(i) / static_cast<double>(rows.size())
+              : soak->Part();
+      progress.Show(part, rows[i].scenario);
+      if (live != nullptr) live->Show(part);
       Play(scenarios[i], flags, options, &rows[i]);
     }
   } while (soak->GoesOn());
   progress.Clear();
+  if (live != nullptr) live->Show(1);
   return rows;
 }
 
-ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
+ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
+                     RunObservers observers) {
   auto scenarios = Chosen(all, flags.names);
   if (!scenarios.ok()) return BadInput(scenarios.status());
   if (flags.list) {
@@ -212,9 +220,13 @@ ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
   }
   auto options = OptionsOf(flags);
   if (!options.ok()) return BadInput(options.status());
+  std::optional<LiveView> live;
+  if (flags.live) observers.Add(&live.emplace());
+  if (!observers.empty()) options->observer = &observers;
   Soak soak(flags.soak_s);
-  const std::vector<StressRow> rows =
-      PlayAll(*scenarios, flags, *options, &soak);
+  const std::vector<StressRow> rows = PlayAll(
+      *scenarios, flags, *options, &soak, live.has_value() ? &*live : nullptr);
+  live.reset();
   absl::PrintF("%s%s", StressTable(rows), soak.Text());
   const nlohmann::ordered_json figures = StressJson(rows, soak);
   if (!flags.json.empty()) {
@@ -228,11 +240,31 @@ ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
   return figures["clean"] ? kExitClean : kExitWrong;
 }
 
+ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
+  if (flags.perfetto.empty() || flags.list) {
+    return RunObserved(all, flags, {});
+  }
+  PerfettoTrace perfetto(flags.perfetto, kMaxTimelineEvents);
+  RunObservers observers;
+  observers.Add(&perfetto);
+  const ExitCode code = RunObserved(all, flags, observers);
+  const absl::Status written = perfetto.Finish();
+  if (!written.ok() && code != kExitBadInput) return BadInput(written);
+  const std::string ended_at = perfetto.EndedAt();
+  if (!ended_at.empty()) {
+    absl::FPrintF(stderr,
+                  "twostep: %s holds the first %d events, and ends within %s: "
+                  "name fewer scenarios, or seeds, to see the rest\n",
+                  flags.perfetto, kMaxTimelineEvents, ended_at);
+  }
+  return code;
+}
+
 }  // namespace
 
 void AddStress(CLI::App& app, std::vector<Scenario> scenarios, ExitCode* code) {
   CLI::App* stress = app.add_subcommand(
-      "stress", "Play eviction stress scenarios, checking every byte and rule");
+      "stress", "Play eviction stress scenarios, check every byte and rule");
   auto flags = std::make_shared<StressFlags>();
   AddFlags(stress, flags.get());
   stress->callback([flags, scenarios = std::move(scenarios), code] {

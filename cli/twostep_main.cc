@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/cli/command.h"
+#include "twostep/cli/help.h"
 #include "twostep/machine/version.h"
 #include "twostep/stress/families.h"
 
@@ -11,8 +12,12 @@ namespace twostep {
 
 int TwostepMain(int argc, char** argv) {
   CLI::App app{
-      "twostep: buffer objects that reach a device in two steps, and the "
-      "evictions on the way"};
+      "Buffer objects that reach a device in two steps, and the evictions on "
+      "the way"};
+  UseCompactHelp(&app);
+  app.footer(
+      "Example: twostep replay --vram '64 MiB' --eviction arc\n"
+      "Each has its own: twostep replay --help");
   app.set_version_flag("--version", absl::StrCat("twostep ", kVersion));
   ExitCode code = kExitBadInput;
   AddReplay(app, &code);
@@ -25,8 +30,7 @@ int TwostepMain(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // Help ends with 0, everything else is bad input.
-    return app.exit(error) == 0 ? kExitClean : kExitBadInput;
+    return WasCallForHelp(app, error) ? kExitClean : kExitBadInput;
   }
   if (app.get_subcommands().empty()) {
     std::fprintf(stderr, "twostep: a subcommand is required\n\n%s",

@@ -83,9 +83,11 @@ class Replayer {
   std::deque<Fence> in_flight_;
   uint64_t mapped_pages_ = 0;
   uint64_t write_count_ = 0;
+  bool watched_ = false;  // by the observer, from Began to Ending
 };
 
 Replayer::~Replayer() {
+  if (watched_) options_.observer->Ending();
   // Jobs refer to the machine and to the counters.
   for (const Fence& fence : in_flight_) {
     (void)WaitFor(fence, WaitLimit{});
@@ -130,7 +132,10 @@ absl::Status Replayer::SetUp() {
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   gpu_ = MakeModelGpu(*device_, kQueues);
-  if (options_.observer != nullptr) options_.observer->Began(*host_, *device_);
+  if (options_.observer != nullptr) {
+    options_.observer->Began(*host_, *device_);
+    watched_ = true;
+  }
   return absl::OkStatus();
 }
 
@@ -180,7 +185,10 @@ absl::StatusOr<ReplayResult> Replayer::Run() {
   }
   CheckRules();
   Collect();
-  if (options_.observer != nullptr) options_.observer->Ending();
+  if (watched_) {
+    options_.observer->Ending();
+    watched_ = false;
+  }
   result_.wall_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started)
           .count();

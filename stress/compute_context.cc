@@ -76,13 +76,17 @@ bool ComputeContext::TryRun(KnownBo* target, int queue) {
   {
     MutexLock lock(mutex_);
     running = running_;
-    if (running) SubmitLocked(target, queue);
+    if (running) {
+      SubmitLocked(target, queue,
+                   {.asked_ns = world_.machine().clock().now_ns()});
+    }
   }
   target->bo->Unreserve();
   return running;
 }
 
 absl::Status ComputeContext::Start(KnownBo* target, int queue) {
+  const uint64_t asked_ns = world_.machine().clock().now_ns();
   Exec exec(world_.device());
   for (KnownBo* bo : bos_) exec.Add(*bo->bo, places_, FenceUse::kWrite);
   ValidateContext context;
@@ -98,22 +102,30 @@ absl::Status ComputeContext::Start(KnownBo* target, int queue) {
     for (const Fence& move : exec.dependencies()) {
       moves_.Add(move, FenceUse::kWrite);
     }
-    if (target != nullptr) SubmitLocked(target, queue);
+    const RunObserver::Job told{.submission = exec.submission(),
+                                .asked_ns = asked_ns};
+    if (target != nullptr) {
+      SubmitLocked(target, queue, told);
+    } else {
+      world_.Tell(told, {}, 0);
+    }
   }
   exec.Finish(fence);
   return placed;
 }
 
-void ComputeContext::SubmitLocked(KnownBo* target, int queue) {
+void ComputeContext::SubmitLocked(KnownBo* target, int queue,
+                                  RunObserver::Job told) {
   // Its earlier jobs were on the same queue.
   absl::InlinedVector<Fence, 4> dependencies;
   moves_.AppendDependencies(FenceUse::kWrite, &dependencies);
   uint64_t cost_ns = 0;
   GpuJob job = world_.JobFor({{target, BoUse::Does::kWrite}}, &cost_ns);
   ModelGpu& gpu = world_.gpu();
-  jobs_.Add(
-      gpu.Submit(queue % gpu.queues(), std::move(job), dependencies, cost_ns),
-      FenceUse::kWrite);
+  told.fence =
+      gpu.Submit(queue % gpu.queues(), std::move(job), dependencies, cost_ns);
+  jobs_.Add(told.fence, FenceUse::kWrite);
+  world_.Tell(std::move(told), {{target}}, cost_ns);
   world_.NoteOperation();
 }
 

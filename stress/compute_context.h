@@ -66,7 +66,8 @@ class ComputeContext {
  private:
   absl::Status Start(KnownBo* target, int queue);
   bool TryRun(KnownBo* target, int queue);
-  void SubmitLocked(KnownBo* target, int queue)
+  // `told`: of which submission it is, if of any.
+  void SubmitLocked(KnownBo* target, int queue, RunObserver::Job told)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   World& world_;

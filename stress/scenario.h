@@ -16,6 +16,8 @@
 
 namespace twostep {
 
+class RunObserver;
+
 struct StressOptions {
   uint64_t seed = 0;
   // Of scenarios with threads or clients; 0: as many as the scenario says.
@@ -27,6 +29,8 @@ struct StressOptions {
   // The sizes of a scenario follow from gpu.vram_bytes.
   MachineConfig machine;
   GpuConfig gpu;
+  // Told of what happens in the worlds of the scenario; null: nobody.
+  RunObserver* observer = nullptr;
 
   // 32 MiB of VRAM, so that all scenarios end in minutes; unbacked the 4 GiB
   // that the suites assume.

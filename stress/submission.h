@@ -73,6 +73,8 @@ struct WorldOptions {
   DeviceHooks* hooks = nullptr;
   // For jobs that may be lost with their device: KnownBo::writes.
   bool keep_writes = false;
+  // Must outlive the world; null: nobody watches.
+  RunObserver* observer = nullptr;
 
   static WorldOptions Of(const StressOptions& options);
 };

@@ -43,6 +43,7 @@ WorldOptions WorldOptions::Of(const StressOptions& options) {
   world.machine = options.machine;
   world.gpu = options.gpu;
   world.backing = options.backing;
+  world.observer = options.observer;
   return world;
 }
 
@@ -62,6 +63,11 @@ absl::Status World::SetUp() {
       Fail(absl::StrCat("misuse: ", misuse.message));
     };
   }
+  if (options_.observer != nullptr) {
+    host_options.events.callback = [this](const Event& event) {
+      options_.observer->Happened(event);
+    };
+  }
   auto host = Host::Create(*machine_, host_options);
   if (!host.ok()) return host.status();
   host_ = *std::move(host);
@@ -74,10 +80,19 @@ GpuDevice* World::AddDevice(const GpuConfig& config, DeviceHooks* hooks) {
   if (!Expect(device.status(), "a device")) return nullptr;
   auto gpu = MakeModelGpu(**device, options_.queues);
   devices_.push_back(GpuDevice{*std::move(device), std::move(gpu)});
-  return &devices_.back();
+  GpuDevice* const added = &devices_.back();
+  if (options_.observer != nullptr) {
+    if (added == &first()) {
+      options_.observer->Began(*host_, *added->device);
+    } else {
+      options_.observer->Added(*added->device);
+    }
+  }
+  return added;
 }
 
 void World::Remove(GpuDevice& gone) {
+  if (options_.observer != nullptr) options_.observer->Leaving(*gone.device);
   evictions_of_the_gone_ += EvictionsOf(gone);
   if (gone.gpu->faults() != 0) {
     Fail(absl::StrCat(gone.gpu->faults(), " GPU faults, the first: ",
@@ -128,6 +143,7 @@ absl::Status World::Submit(const Submission& submission) {
 
 absl::Status World::SubmitOnce(const Submission& submission) {
   GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
+  const uint64_t asked_ns = machine_->clock().now_ns();
   Exec exec(*on.device);
   for (const BoUse& use : submission.uses) {
     exec.Add(
@@ -147,6 +163,8 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   const Fence fence =
       on.gpu->Submit(submission.queue % on.gpu->queues(), std::move(job),
                      exec.dependencies(), cost_ns);
+  Tell({.submission = exec.submission(), .fence = fence, .asked_ns = asked_ns},
+       submission.uses, cost_ns);
   if (options_.keep_writes) {
     for (const BoUse& use : submission.uses) {
       if (use.does != BoUse::Does::kWrite) continue;
@@ -161,6 +179,7 @@ absl::Status World::SubmitOnce(const Submission& submission) {
 
 absl::StatusOr<Fence> World::Clear(KnownBo* bo, PlacementList places,
                                    int queue) {
+  const uint64_t asked_ns = machine_->clock().now_ns();
   Exec exec(device());
   exec.Add(*bo->bo, places, FenceUse::kWrite);
   ValidateContext context;
@@ -172,6 +191,8 @@ absl::StatusOr<Fence> World::Clear(KnownBo* bo, PlacementList places,
   const Fence fence =
       gpu().Submit(queue % gpu().queues(), std::move(job), exec.dependencies(),
                    machine_->cost().job_latency_ns);
+  Tell({.submission = exec.submission(), .fence = fence, .asked_ns = asked_ns},
+       {{bo}}, machine_->cost().job_latency_ns);
   exec.Finish(fence);
   NoteOperation();
   NoteJob(fence);
@@ -202,6 +223,22 @@ GpuJob World::JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns) {
   }
   *cost_ns = JobCostNs(machine_->cost(), vram_bytes, bus_bytes);
   return job;
+}
+
+void World::Tell(RunObserver::Job job, const std::vector<BoUse>& uses,
+                 uint64_t cost_ns) {
+  if (options_.observer == nullptr) return;
+  // Another thread may have queued in between: only the fence knows.
+  const uint64_t due_ns = job.fence.timeline == nullptr
+                              ? 0
+                              : job.fence.timeline->DueNs(job.fence.point);
+  job.ends_ns = due_ns == 0 ? machine_->clock().now_ns() : due_ns;
+  job.starts_ns =
+      due_ns == 0 ? job.ends_ns : job.ends_ns - std::min(cost_ns, job.ends_ns);
+  for (const BoUse& use : uses) {
+    job.uses.push_back({use.bo->bo->id(), use.does == BoUse::Does::kWrite});
+  }
+  options_.observer->Submitted(job);
 }
 
 void World::NoteJob(const Fence& fence) {
@@ -379,6 +416,7 @@ void World::Finish() {
                         " frames, addresses, swap slots or bos left "
                         "behind"));
     }
+    if (options_.observer != nullptr) options_.observer->Ending();
     for (GpuDevice& one : devices_) {
       if (one.device != nullptr) Remove(one);
     }

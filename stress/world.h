@@ -20,6 +20,7 @@
 #include "twostep/bo/exec.h"
 #include "twostep/bo/gpu_runs.h"
 #include "twostep/bo/host.h"
+#include "twostep/lab/run_observer.h"
 #include "twostep/machine/machine.h"
 #include "twostep/machine/model_gpu.h"
 #include "twostep/stress/scenario.h"
@@ -66,6 +67,10 @@ class World {
   absl::StatusOr<Fence> Clear(KnownBo* bo, PlacementList places, int queue);
   // The steps of a job on bos that are reserved, and in place, and its time.
   GpuJob JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns);
+  // Tells who watches of a job that uses these, of which submission, fence and
+  // when it was asked for are known.
+  void Tell(RunObserver::Job job, const std::vector<BoUse>& uses,
+            uint64_t cost_ns);
   // Waits when too much is under way.
   void NoteJob(const Fence& fence);
   void WaitForJobs();

@@ -1,8 +1,7 @@
-// Recorded runs as a user meets them: --record, explain, diff, --perfetto.
+// Recorded runs as a user meets them: --record, explain, diff.
 
 #include <fstream>
 #include <map>
-#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -312,113 +311,6 @@ TEST(Diff, BadInputIsSaid) {
               HasSubstr("cut.json: is no JSON"));
   EXPECT_THAT(diff(json, WriteTempFile("none.json", "{}")),
               HasSubstr("no figures"));
-}
-
-// --- perfetto ---
-
-struct Trace {
-  std::vector<Json> events;
-  std::map<int, std::string> processes;
-  std::map<std::pair<int, int>, std::string> tracks;
-
-  explicit Trace(const std::string& path) {
-    const Json json = Json::parse(Read(path));
-    for (const Json& event : json["traceEvents"]) {
-      if (event["ph"] != "M") {
-        events.push_back(event);
-      } else if (event["name"] == "process_name") {
-        processes[event["pid"]] = event["args"]["name"];
-      } else {
-        tracks[{event["pid"], event["tid"]}] = event["args"]["name"];
-      }
-    }
-  }
-  // The last value of each counter.
-  std::map<std::string, uint64_t> Counters() const {
-    std::map<std::string, uint64_t> counters;
-    for (const Json& event : events) {
-      if (event["ph"] == "C") counters[event["name"]] = event["args"]["value"];
-    }
-    return counters;
-  }
-  // "memory types/vram", of a slice or instant.
-  std::string TrackOf(const Json& event) const {
-    const int pid = event["pid"];
-    return absl::StrCat(processes.at(pid), "/", tracks.at({pid, event["tid"]}));
-  }
-  // Every arrow begins at one slice, no later than it ends.
-  void ExpectArrows(size_t at_least) const {
-    std::map<std::string, double> begins;
-    size_t arrows = 0;
-    for (const Json& event : events) {
-      if (!event.value("flow_out", false)) continue;
-      EXPECT_TRUE(begins.emplace(event["bind_id"], event["ts"]).second);
-    }
-    for (const Json& event : events) {
-      if (!event.value("flow_in", false)) continue;
-      ++arrows;
-      const auto from = begins.find(event["bind_id"]);
-      ASSERT_NE(from, begins.end());
-      EXPECT_LE(from->second, event["ts"].get<double>());
-    }
-    EXPECT_GE(arrows, at_least);
-  }
-};
-
-TEST(Perfetto, TracksCountersAndArrowsOfAReplay) {
-  TraceWriterOptions options;
-  options.records = 400;
-  options.live_bos = 20;
-  const std::string file = WriteTempFile("replay.perfetto", "");
-  const std::string json = WriteTempFile("replay.json", "");
-  const Ran ran = Twostep(absl::StrCat(
-      "replay --quiet --unbacked --perfetto ", file, " --json ", json, " ",
-      WriteTempFile("p.botrace", WriteTraceToString(options))));
-  EXPECT_EQ(ran.code, 0) << ran.output;
-  const Trace trace(file);
-  const Json figures = Json::parse(Read(json));
-
-  std::map<std::string, size_t> on;
-  double copied_until = 0;
-  for (const Json& event : trace.events) {
-    if (event["ph"] == "C") continue;
-    const std::string track = trace.TrackOf(event);
-    ++on[track];
-    // A copy engine does one thing at a time.
-    if (track == "copy engines/gpu0.copy") {
-      EXPECT_GE(event["ts"].get<double>() + 1e-6, copied_until);
-      copied_until = event["ts"].get<double>() + event["dur"].get<double>();
-    }
-  }
-  size_t jobs = 0;
-  for (const auto& [track, count] : on) {
-    if (track.find("device queues/gpu0.queue") == 0) jobs += count;
-  }
-  EXPECT_EQ(jobs, figures["submissions"]);
-  EXPECT_EQ(on["program/submissions"], figures["submissions"]);
-  EXPECT_EQ(on["program/frames"], figures["frames"]);
-  EXPECT_GT(on["copy engines/gpu0.copy"], 0u);
-  EXPECT_EQ(on["memory types/vram"], figures["gpu_evictions"]["vram"]);
-  std::set<std::string> names;
-  for (const auto& [at, name] : trace.tracks) names.insert(name);
-  for (const char* name : {"dynamic", "coherent", "cma", "none", "tt"}) {
-    EXPECT_TRUE(names.count(name)) << name;
-  }
-  const std::map<std::string, uint64_t> counters = trace.Counters();
-  EXPECT_EQ(counters.at("vram evictions"), figures["gpu_evictions"]["vram"]);
-  EXPECT_EQ(counters.at("to fixed memory"), figures["bytes_moved"]["to_vram"]);
-  EXPECT_EQ(counters.at("from fixed memory"),
-            figures["bytes_moved"]["from_vram"]);
-  EXPECT_LE(counters.at("vram used") + counters.at("vram largest hole"),
-            figures["vram_bytes"].get<uint64_t>());
-  trace.ExpectArrows(figures["gpu_evictions"]["vram"]);
-}
-
-TEST(Perfetto, AFileThatCannotBeWrittenIsSaid) {
-  const Ran ran = Twostep(absl::StrCat(kTightly, "--perfetto /nowhere/trace ",
-                                       WriteTempFile("w.botrace", kTwoInTurn)));
-  EXPECT_EQ(ran.code, 2);
-  EXPECT_THAT(ran.output, HasSubstr("/nowhere/trace"));
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ SCHEMAS = pathlib.Path("docs/schemas")
 TRACES = ["examples/traces/glmark2.botrace", "examples/traces/neverball.botrace.zst"]
 MACHINES = sorted(pathlib.Path("examples/machines").glob("*.toml"))
 # What the description of a number begins with.
-UNITS = {"Bytes", "Bytes or count", "Count", "Microseconds, virtual", "MiB/s",
+UNITS = {"Bytes", "Bytes or count", "Count", "Microseconds", "MiB/s",
          "Nanoseconds, virtual", "Number", "Numbers", "Pages", "Per second",
          "Ratio", "Seconds", "Size", "bits", "ns", "ranges", "segments"}
 # Where all is short: frames, IOVAs, coherent memory, CMA, and VRAM by --vram.
@@ -278,6 +278,13 @@ class Outputs(Case):
         self.assertTrue(any("flow_in" in event for event in events))
         self.holds("perfetto", [{**result, "traceEvents": [event]}
                                 for event in one_of_each(events)])
+
+    def test_perfetto_of_stress(self):
+        file = self.file("s.json")
+        self.run_twostep("stress", "evict-small", "--perfetto", file)
+        result = self.written(file)
+        self.holds("perfetto", [{**result, "traceEvents": [event]}
+                                for event in one_of_each(result["traceEvents"])])
 
 
 class MachineFiles(Case):

@@ -187,7 +187,7 @@ TEST(StressCommand, JsonHasARowForEachScenario) {
 
 TEST(StressCommand, BadInputIsExitTwoAndSaysWhat) {
   const std::pair<const char*, const char*> cases[] = {
-      {"suond", "near to it: test/sound"},
+      {"suond", "near to it: sound"},
       {"'x*'", "no scenario is called 'x*'"},
       {"sound --machine /nowhere.toml", "/nowhere.toml"},
       {"sound --json /nowhere/x.json", "/nowhere/x.json"},
