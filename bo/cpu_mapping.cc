@@ -182,6 +182,10 @@ absl::Status CpuMapping::PrepareLocked(const WaitLimit& limit,
                  ? MakeError(ErrorKind::kContended, "its device goes")
                  : bo.device_->StateError();
     }
+    // Pinned, it is being saved or restored: what is written now gets lost.
+    if (bo.pinned() && bo.device_->state() == DeviceState::kSuspended) {
+      return bo.device_->StateError();
+    }
     return InWindow(bo, *bo.manager_) ? idle
                                       : BringIntoWindow(limit, contention);
   }

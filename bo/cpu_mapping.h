@@ -54,7 +54,8 @@ class CpuMapping : public UserMapping::FaultHandler {
 
   // What touching `range` does, with an error instead of a signal: makes the
   // pages present. kUnavailable, kDeadlineExceeded, kCancelled as `limit` says;
-  // pages that were made present before that stay so.
+  // pages that were made present before that stay so. kUnavailable also when a
+  // suspended device's memory has the contents.
   absl::Status Touch(PageRange range, Access access,
                      const WaitLimit& limit = {});
 
@@ -108,6 +109,8 @@ class KernelMapping {
   //                        beyond the window that the CPU can map
   //   kResourceExhausted   no frames or no address space
   //   kUnavailable, kDeadlineExceeded, kCancelled  as `limit` says
+  //   kUnavailable         also when a suspended device's memory has the
+  //                        contents: resume it first
   // REQUIRES: `bo` is not reserved by this thread.
   static absl::StatusOr<std::unique_ptr<KernelMapping>> Create(
       BoRef bo, const WaitLimit& limit = {});

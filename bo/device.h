@@ -135,7 +135,7 @@ class Device {
   // Takes everything off the device and lets its memory lose its bytes; those
   // of pinned bos are kept in frames. Waits for its work. After an error it is
   // running as before, some bos gone from it.
-  //   kResourceExhausted   no frames for it
+  //   kResourceExhausted   no frames for it; kOutOfRange: there can be none
   //   kUnavailable, kDeadlineExceeded, kCancelled  as `limit` says
   //   kFailedPrecondition  not running
   absl::Status Suspend(const WaitLimit& limit = {});

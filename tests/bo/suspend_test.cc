@@ -1,0 +1,324 @@
+// Devices that sleep: their memory loses its bytes, and nothing else does.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/bo/device_life_rig.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Suspended : public DeviceLife {};
+INSTANTIATE_TEST_SUITE_P(On, Suspended, ::testing::ValuesIn(kAllMachines),
+                         [](const auto& info) { return NameOf(info.param); });
+
+TEST_P(Suspended, EveryByteComesBack) {
+  Driver driver;
+  Rig rig(Options(&driver));
+  Bos bos = Everywhere(rig);
+  rig.Pin(bos.in_vram[0]);
+  rig.Pin(bos.in_vram[1]);
+  rig.Pin(bos.in_frames[0]);
+  rig.KeepBusy(bos.in_vram[1]);
+  const PageCount at[] = {bos.in_vram[0]->start_page(),
+                          bos.in_vram[1]->start_page()};
+  ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+  EXPECT_EQ(rig.device().state(), DeviceState::kSuspended);
+  EXPECT_EQ(rig.Broken(), "");
+  // All of VRAM has lost its bytes.
+  const Vram* vram = rig.device().manager(MemoryType::kVram)->vram();
+  const std::byte scribble = vram->data()[0];
+  for (uint64_t i = 0; i < vram->bytes(); ++i) {
+    ASSERT_EQ(vram->data()[i], scribble) << i;
+  }
+  EXPECT_TRUE(rig.In(bos.in_vram[0], MemoryType::kVram));
+  EXPECT_FALSE(rig.In(bos.in_vram[2], MemoryType::kVram));
+  EXPECT_EQ(rig.CpuWrongBytes(bos.in_vram[2], SeedOf(bos.in_vram[2])), 0);
+  for (size_t i = 1; i < bos.in_frames.size(); ++i) {
+    ExpectAtHome(rig, bos.in_frames[i]);
+  }
+  EXPECT_EQ(KindOf(rig.Validate(bos.in_vram[2], kVram)), ErrorKind::kBusy);
+  EXPECT_EQ(rig.device().Suspend().code(),
+            absl::StatusCode::kFailedPrecondition);
+  // The CPU does not see what the device has lost.
+  auto mapping = *CpuMapping::Create(bos.in_vram[0]);
+  EXPECT_EQ(KindOf(mapping->Touch(PageRange{0, 1}, Access::kRead)),
+            ErrorKind::kBusy);
+
+  ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+  EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(rig.In(bos.in_vram[i], MemoryType::kVram));
+    EXPECT_EQ(bos.in_vram[i]->start_page(), at[i]);
+    EXPECT_TRUE(bos.in_vram[i]->pinned());
+    EXPECT_EQ(rig.DeviceWrongBytes(bos.in_vram[i], SeedOf(bos.in_vram[i])), 0);
+    EXPECT_EQ(rig.CpuWrongBytes(bos.in_vram[i], SeedOf(bos.in_vram[i])), 0);
+  }
+  EXPECT_EQ(rig.DeviceWrongBytes(bos.in_frames[0], SeedOf(bos.in_frames[0])),
+            0);
+  ASSERT_EQ(rig.Validate(bos.in_vram[2], kVram), absl::OkStatus());
+  EXPECT_EQ(rig.DeviceWrongBytes(bos.in_vram[2], SeedOf(bos.in_vram[2])), 0);
+  for (size_t i = 1; i < bos.in_frames.size(); ++i) {
+    EXPECT_EQ(rig.CpuWrongBytes(bos.in_frames[i], SeedOf(bos.in_frames[i])), 0);
+  }
+  EXPECT_EQ(rig.Broken(), "");
+  EXPECT_EQ(rig.device().Resume().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+// Given up by their owner, or purged: they do not come back.
+TEST_P(Suspended, WhatIsDroppedMeanwhileIsNotRestored) {
+  for (const bool resume : {true, false}) {
+    Driver driver;
+    Rig rig(Options(&driver));
+    BoRef bo = In(rig, kVram);
+    rig.Pin(bo);
+    ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+    GpuConfig config = RigOptions::Small().gpu;
+    config.name = "second";
+    auto second = *Device::Create(rig.host(), config);
+    rig.Unpin(bo);
+    ValidateContext context;
+    bo->Reserve();
+    ASSERT_EQ(second->Validate(*bo, {}, &context), absl::OkStatus());
+    bo->Unreserve();
+    if (resume) {
+      ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+    } else {
+      rig.device().Unplug({});
+    }
+    EXPECT_EQ(NonZeroBytes(bo), 0);
+    EXPECT_EQ(rig.Broken(), "");
+  }
+}
+
+TEST_P(Suspended, WithoutRoomForItTheDeviceRunsOn) {
+  Driver driver;
+  RigOptions options = Options(&driver);
+  options.machine.dma32_bytes = 4 * kMiB;  // 1 MiB of it beside the pools
+  options.machine.normal_bytes = 0;
+  options.machine.swap_bytes = 0;
+  Rig rig(options);
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 8; ++i) {
+    bos.push_back(In(rig, kVram));
+    rig.Pin(bos[i]);
+  }
+  // Of the frames, all but one bo's worth.
+  BoRef hog = rig.Make(kMiB - kSize);
+  rig.CpuFill(hog, 1);
+  const absl::Status status = rig.device().Suspend();
+  EXPECT_EQ(KindOf(status), ErrorKind::kCannotFit) << status;
+  EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+  EXPECT_EQ(rig.host().bo_count(), 9);
+  EXPECT_EQ(rig.Broken(), "");
+  for (const BoRef& bo : bos) {
+    EXPECT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+    EXPECT_EQ(rig.DeviceWrongBytes(bo, SeedOf(bo)), 0);
+  }
+  EXPECT_EQ(rig.CpuWrongBytes(hog, 1), 0);
+}
+
+// B19
+TEST_P(Suspended, NotWithinTheTimeTheDeviceRunsOn) {
+  Driver driver;
+  RigOptions options = Options(&driver);
+  options.options.clock = Clock::Kind::kReal;
+  Rig rig(options);
+  Timeline& ring = rig.machine().NewTimeline("gpu0.work");
+  std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
+  rig.Pin(bos[0]);
+  for (const BoRef& busy : bos) {
+    // The other one may have gone home before.
+    ASSERT_EQ(rig.Validate(busy, kVram), absl::OkStatus());
+    busy->Reserve();
+    const Fence job = ring.Emit(0);
+    busy->fences().Add(job, FenceUse::kRead);
+    // By somebody else, and by a job.
+    Thread reserved([&] {
+      EXPECT_EQ(KindOf(rig.device().Suspend({WaitLimit::Mode::kNoWait})),
+                ErrorKind::kBusy);
+    });
+    reserved.Join();
+    busy->Unreserve();
+    EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
+              ErrorKind::kTimeUp);
+    EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+    EXPECT_EQ(rig.host().bo_count(), bos.size());
+    ring.Complete(job.point);
+    EXPECT_EQ(rig.Broken(), "");
+  }
+  ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+  ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+  for (const BoRef& bo : bos) {
+    EXPECT_EQ(rig.Validate(bo, kVram), absl::OkStatus());
+    EXPECT_EQ(rig.DeviceWrongBytes(bo, SeedOf(bo)), 0);
+  }
+}
+
+// R6: what is saved, or not yet back, is nobody's to read or write.
+TEST_P(Suspended, AmidItTheCpuIsKeptOut) {
+  class Copies final : public Driver {
+   public:
+    absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                               absl::Span<const Fence> dependencies) override {
+      if (amid) Thread(amid).Join();
+      return Driver::Copy(engine, std::move(job), dependencies);
+    }
+    std::function<void()> amid;
+  };
+  Copies driver;
+  Rig rig(Options(&driver));
+  const std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
+  std::vector<std::unique_ptr<CpuMapping>> mappings;
+  for (const BoRef& bo : bos) {
+    rig.Pin(bo);
+    mappings.push_back(*CpuMapping::Create(bo));
+  }
+  int asked = 0;
+  driver.amid = [&] {
+    for (const auto& mapping : mappings) {
+      ++asked;
+      const absl::Status status =
+          mapping->Touch({0, 1}, Access::kWrite, {WaitLimit::Mode::kNoWait});
+      EXPECT_EQ(KindOf(status), ErrorKind::kBusy) << status;
+    }
+  };
+  ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+  ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+  EXPECT_EQ(asked, 8);
+  driver.amid = nullptr;
+  for (const BoRef& bo : bos) EXPECT_EQ(rig.CpuWrongBytes(bo, SeedOf(bo)), 0);
+}
+
+TEST_P(Suspended, UnpluggedAndDestroyedKeepPinnedBytes) {
+  for (const bool unplug : {true, false}) {
+    Driver driver;
+    Rig rig(Options(&driver));
+    BoRef pinned = In(rig, kVram);
+    auto kernel = *KernelMapping::Create(pinned);
+    BoRef other = In(rig, kVram);
+    ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+    if (unplug) {
+      const Unplugged result = rig.device().Unplug({});
+      EXPECT_EQ(result.brought_home, 1);
+      EXPECT_EQ(result.lost, 0);
+      ExpectNothingHeld(rig);
+    } else {
+      rig.DestroyDevice();
+      ASSERT_EQ(rig.misuses().size(), 1);
+      EXPECT_THAT(rig.misuses()[0].message, HasSubstr(pinned->DebugName()));
+    }
+    EXPECT_EQ(rig.host().bo_count(), 2);
+    ExpectKept(rig, pinned);
+    ExpectKept(rig, other);
+    for (uint64_t i = 0; i < kSize; ++i) {
+      ASSERT_EQ(kernel->data()[i], Rig::PatternByte(SeedOf(pinned), i)) << i;
+    }
+    EXPECT_EQ(rig.Broken(), "");
+  }
+}
+
+// Of four bos in VRAM two are pinned; their client may have two in host memory.
+TEST_P(Suspended, R14_WhatComesHomeOrIsSavedIsItsClients) {
+  for (const bool unplug : {false, true}) {
+    Driver driver;
+    Rig rig(Options(&driver));
+    constexpr PageCount kPages = kSize / kPageSize;
+    const ClientRef client = *rig.host().CreateClient(
+        {.name = "a", .host = {.max_pages = 2 * kPages}});
+    const auto charged = [&](Resource resource) {
+      return client->account(resource).used_pages();
+    };
+    std::vector<BoRef> bos;
+    for (int i = 0; i < 4; ++i) {
+      bos.push_back(*rig.host().CreateBo(kSize, client));
+      rig.CpuFill(bos[i], SeedOf(bos[i]));
+      ASSERT_EQ(rig.Validate(bos[i], kVram), absl::OkStatus());
+    }
+    rig.Pin(bos[0]);
+    rig.Pin(bos[1]);
+    // Once the copies have ended: until then it has both.
+    while (rig.host().ReapGhosts(WaitLimit{})) {
+    }
+    EXPECT_EQ(charged(Resource::kHost), 0);
+    ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+    EXPECT_EQ(charged(Resource::kDevice), 2 * kPages);
+    EXPECT_EQ(charged(Resource::kHost), 2 * kPages);
+    EXPECT_EQ(rig.host().Report().lines[1].pages[0], 2 * kPages);
+    EXPECT_EQ(rig.Broken(), "");
+    if (unplug) {
+      EXPECT_EQ(rig.device().Unplug({}).brought_home, 2);
+      EXPECT_EQ(charged(Resource::kDevice), 0);
+      EXPECT_EQ(charged(Resource::kHost), 2 * kPages);
+    } else {
+      ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+      EXPECT_EQ(charged(Resource::kDevice), 2 * kPages);
+      EXPECT_EQ(charged(Resource::kHost), 0);
+    }
+    EXPECT_EQ(rig.Broken(), "");
+    rig.Unpin(bos[0]);
+    rig.Unpin(bos[1]);
+    // At its limit it makes room with its own, also for those.
+    rig.device().Unplug(
+        {.contents = Contents::kBringHome, .engine = Engine::kWorks});
+    for (const BoRef& bo : bos) ExpectKept(rig, bo);
+    EXPECT_LE(charged(Resource::kHost), 2 * kPages);
+    EXPECT_EQ(rig.Broken(), "");
+  }
+}
+
+TEST_P(Suspended, UnderLoad) {
+  Driver driver;
+  RigOptions options = Options(&driver);
+  options.options.clock = Clock::Kind::kReal;
+  Rig rig(options);
+  Atomic<bool> stop{false};
+  Atomic<uint64_t> placed{0};
+  Atomic<uint64_t> refused{0};
+  const auto work = [&](uint64_t thread) {
+    std::vector<BoRef> bos;
+    for (int i = 0; i < 5; ++i) bos.push_back(Filled(rig));
+    for (uint64_t step = 0; !stop.load(); ++step) {
+      const BoRef& bo = bos[step % 5];
+      const Placement placement =
+          (step + thread) % 2 == 0 ? kVram : Tt(DmaType::kDynamic);
+      Exec exec(rig.device());
+      exec.Add(*bo, {&placement, 1}, FenceUse::kWrite);
+      ValidateContext context;
+      const absl::Status status = exec.Run(&context);
+      if (status.ok()) exec.Finish(Fence{});
+      if (status.ok()) {
+        ++placed;
+      } else if (KindOf(status) == ErrorKind::kBusy) {
+        ++refused;
+        YieldFor(10);
+      } else {
+        ADD_FAILURE() << status;
+      }
+      EXPECT_EQ(rig.CpuWrongBytes(bo, SeedOf(bo)), 0);
+    }
+  };
+  {
+    Thread threads[] = {Thread([&] { work(0); }), Thread([&] { work(1); })};
+    for (int round = 0; round < 6; ++round) {
+      const uint64_t before = placed;
+      while (placed < before + 6) YieldFor(20);
+      EXPECT_EQ(rig.device().Suspend(), absl::OkStatus());
+      const uint64_t refusals = refused;
+      while (refused == refusals) YieldFor(20);
+      EXPECT_EQ(rig.device().manager(MemoryType::kVram)->used_pages(), 0);
+      EXPECT_EQ(rig.device().Resume(), absl::OkStatus());
+    }
+    stop = true;
+  }
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+}  // namespace
+}  // namespace twostep
