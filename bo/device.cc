@@ -204,7 +204,8 @@ absl::Status Device::Suspend(const WaitLimit& limit) {
   absl::Status saved = Evacuation(*this).Save(limit, &saved_);
   if (saved.ok()) {
     // What is still queued belongs to nobody any more; behind it, all is still.
-    saved = WaitError(WaitFor(copy_engine_->Copy(CopyJob{}, {}), limit));
+    const absl::StatusOr<Fence> last = copy_engine_->Copy(CopyJob{}, {});
+    saved = last.ok() ? WaitError(WaitFor(*last, limit)) : last.status();
   }
   if (!saved.ok()) {
     saved_.clear();

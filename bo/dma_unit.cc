@@ -94,7 +94,7 @@ BindOutcome DmaAllocation::TakeAddresses() {
     const Shortage::Kind kind =
         domain.Map(frames_, port_.IovasFor(pages()), &iova_);
     if (kind != Shortage::Kind::kNone) {
-      return {BindOutcome::Scarce::kIova, kind};
+      return BindOutcome::OfMapping(kind);
     }
   }
   bound_ = true;

@@ -69,6 +69,9 @@ std::string Describe(const Obstacle& obstacle) {
     case Shortage::Kind::kNotInUse:
       absl::StrAppend(&text, " is out of use");
       break;
+    case Shortage::Kind::kNoTables:
+      absl::StrAppend(&text, " has no memory for page tables");
+      break;
   }
   if (obstacle.pinned_pages != 0) {
     absl::StrAppend(&text, ", ", KiB(obstacle.pinned_pages), " pinned");

@@ -85,10 +85,14 @@ absl::Status Exec::ReserveAll(ValidateContext* context) {
   while (reserved_ < entries_.size()) {
     BufferObject& bo = *entries_[reserved_].bo;
     // Who holds nothing is in nobody's way.
-    const Outcome outcome = bo.lock_.LockWithin(
-        context->wait, reserved_ == 0 && !nested_
-                           ? ReservationLock::Meeting::kWait
-                           : ReservationLock::Meeting::kBackOff);
+    const auto meeting = reserved_ == 0 && !nested_
+                             ? ReservationLock::Meeting::kWait
+                             : ReservationLock::Meeting::kBackOff;
+    const bool fault =
+        meeting == ReservationLock::Meeting::kBackOff &&
+        FaultAt(device_.host().machine().faults(), FaultKind::kBackoff);
+    const Outcome outcome = fault ? ReservationLock::MadeWay(context->wait)
+                                  : bo.lock_.LockWithin(context->wait, meeting);
     switch (outcome) {
       case Outcome::kTaken:
         ++reserved_;

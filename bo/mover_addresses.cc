@@ -33,6 +33,12 @@ absl::Status Mover::GiveUpAddresses(BufferObject& bo) {
   return absl::OkStatus();
 }
 
+// Also for a bo that is not DMA-bound: nothing to do then. One that cannot be
+// unbound is where it was, also in its orders.
+Mover::Result Mover::EvictDma(BufferObject& victim, Departure why) {
+  return victim.worthless() ? EvictGpu(victim) : UndoDma(victim, why);
+}
+
 Mover::Result Mover::UndoDma(BufferObject& victim, Departure why) {
   Result result = WaitIdle(victim);
   if (result != Result::kDone || victim.binder_ == nullptr) return result;
@@ -78,16 +84,20 @@ Mover::Result Mover::RetryForIovas(const BufferObject& bo, DmaPort& port,
                                    Evicting evicting,
                                    absl::FunctionRef<BindOutcome()> take) {
   Room iovas(port.domain().gate());
+  Room frames(host_.machine().memory().gate());
   for (;;) {
     dma_outcome_ = take();
     if (dma_outcome_.ok()) return Result::kDone;
     if (dma_outcome_.kind == Shortage::Kind::kNeverFits) return Result::kShort;
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (evicting == Evicting::kNo) return Result::kShort;
-    const Result made = MakeRoom(&iovas, [&] {
-      return EvictForDma(*bo.binder_, dma_outcome_.scarce, bo.page_count(),
-                         port);
-    });
+    const bool tables = dma_outcome_.scarce == BindOutcome::Scarce::kHostFrames;
+    const Result made =
+        tables ? MakeRoom(&frames, [&] { return MakeFrames(); })
+               : MakeRoom(&iovas, [&] {
+                   return EvictForDma(*bo.binder_, dma_outcome_.scarce,
+                                      bo.page_count(), port);
+                 });
     if (made != Result::kDone) return made;
   }
 }

@@ -67,6 +67,9 @@ void Mover::Settle(BufferObject& victim, Result result) {
 // --- Room ---
 
 ReservationLock::Outcome Mover::LockAged(ReservationLock& lock) {
+  if (FaultAt(host_.machine().faults(), FaultKind::kBackoff)) {
+    return ReservationLock::MadeWay(wait_);
+  }
   if (lock.TryLock()) return ReservationLock::Outcome::kTaken;
   ComeOfAge();
   return lock.LockWithin(wait_, ReservationLock::Meeting::kBackOff);
@@ -610,12 +613,6 @@ void Mover::NoteStuck() {
   stuck_ = dma_outcome_.scarce == BindOutcome::Scarce::kHostFrames
                ? Stuck::kNoFrames
                : Stuck::kNoRoom;
-}
-
-// Also for a bo that is not DMA-bound: nothing to do then. One that cannot be
-// unbound is where it was, also in its orders.
-Mover::Result Mover::EvictDma(BufferObject& victim, Departure why) {
-  return victim.worthless() ? EvictGpu(victim) : UndoDma(victim, why);
 }
 
 // --- Frames ---

@@ -26,13 +26,16 @@ absl::Status Mover::AcquireForUnit(DmaPort& port, PageCount pages,
   DmaBinder& coherent = host_.binder(DmaType::kCoherent);
   Room unit(coherent.gate(), &coherent);
   Room iovas(port.domain().gate());
+  Room frames(host_.machine().memory().gate());
   for (;;) {
     BindOutcome outcome{BindOutcome::Scarce::kUnit, Shortage::Kind::kFull};
     if (!unit.gate.HeldByOther()) outcome = take();
     if (outcome.ok()) return absl::OkStatus();
     const bool addresses = outcome.scarce == BindOutcome::Scarce::kIova;
+    const bool tables = outcome.scarce == BindOutcome::Scarce::kHostFrames;
     const std::string what =
         addresses ? absl::StrCat("the IOVA space of ", port.domain().name())
+        : tables  ? "the host, out of page frames for page tables,"
                   : "coherent memory";
     if (outcome.kind == Shortage::Kind::kNeverFits) {
       return MakeError(
@@ -42,9 +45,11 @@ absl::Status Mover::AcquireForUnit(DmaPort& port, PageCount pages,
                        outcome.reason));
     }
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
-    const Result made = MakeRoom(addresses ? &iovas : &unit, [&] {
-      return EvictForDma(coherent, outcome.scarce, pages, port);
-    });
+    const Result made =
+        tables ? MakeRoom(&frames, [&] { return MakeFrames(); })
+               : MakeRoom(addresses ? &iovas : &unit, [&] {
+                   return EvictForDma(coherent, outcome.scarce, pages, port);
+                 });
     if (made == Result::kDone) continue;
     if (made == Result::kFailed || made == Result::kLost) return failure_;
     if (made == Result::kBusy) {

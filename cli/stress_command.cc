@@ -9,9 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "twostep/cli/command.h"
+#include "twostep/cli/fault_spec.h"
 #include "twostep/cli/html_report.h"
 #include "twostep/cli/live_view.h"
 #include "twostep/cli/machine_file.h"
@@ -37,6 +40,7 @@ struct StressFlags {
   int threads = 0;
   bool unbacked = false;
   std::string machine;
+  std::string faults;
   std::string json;
   std::string report;
   std::string perfetto;
@@ -79,6 +83,12 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
                    "TOML; sizes follow from its VRAM; see "
                    "docs/machine-files.md (default: 32 MiB of VRAM)")
       ->type_name("FILE");
+  stress
+      ->add_option("--faults", flags->faults,
+                   "make things fail: KIND:every, KIND:N, KIND:P%, with "
+                   "commas; KIND: frame, iova, slot, cma, coherent, table, "
+                   "backoff, fence, copy, swap, lost, all; see docs/stress.md")
+      ->type_name("SPEC");
   stress->add_option("--json", flags->json, "write the figures to FILE")
       ->type_name("FILE");
   stress
@@ -150,7 +160,7 @@ absl::StatusOr<StressOptions> OptionsOf(const StressFlags& flags) {
 }
 
 std::string RepeatCommand(const StressFlags& flags, const Scenario& scenario,
-                          uint64_t seed) {
+                          uint64_t seed, const FaultPlan& faults) {
   std::string command =
       absl::StrCat("./twostep stress ", scenario.full_name(), " --seed ", seed);
   if (flags.threads != 0)
@@ -159,24 +169,47 @@ std::string RepeatCommand(const StressFlags& flags, const Scenario& scenario,
   if (!flags.machine.empty()) {
     absl::StrAppend(&command, " --machine '", flags.machine, "'");
   }
+  if (!faults.empty()) {
+    absl::StrAppend(
+        &command, " --faults ",
+        absl::StrJoin(faults, ",", [](std::string* out, const FaultPart& part) {
+          absl::StrAppend(out, ToString(part));
+        }));
+  }
   return command;
 }
 
 // Further seeds. Ends with the first that goes wrong, for good.
 void Play(const Scenario& scenario, const StressFlags& flags,
-          StressOptions options, StressRow* row) {
+          const FaultPlan& faults, StressOptions options,
+          absl::FunctionRef<void(const std::string&)> show, StressRow* row) {
   const uint64_t end = row->seeds + flags.seeds;
   while (row->sum.clean() &&
          (row->seeds < end || row->sum.seconds < flags.duration_s)) {
     options.seed = flags.seed + row->seeds;
-    if (options.observer != nullptr) {
+    const auto next = [&](const std::string& words) {
+      if (options.observer == nullptr) return;
       options.observer->Next(
-          absl::StrCat(row->scenario, " seed ", options.seed));
+          absl::StrCat(row->scenario, " seed ", options.seed, words));
+    };
+    FaultPlan last;
+    if (faults.empty()) {
+      next("");
+      row->sum.Add(PlayScenario(scenario, options));
+    } else {
+      FaultOutcome outcome = PlayUnderFaults(scenario, options, faults,
+                                             [&](const std::string& words) {
+                                               show(words);
+                                               next(" " + words);
+                                             });
+      row->sum.Add(outcome.sum);
+      row->runs += outcome.runs;
+      if (row->thinned.empty()) row->thinned = std::move(outcome.thinned);
+      last = std::move(outcome.last);
     }
-    row->sum.Add(PlayScenario(scenario, options));
     ++row->seeds;
     if (!row->sum.clean()) {
-      row->repeat = RepeatCommand(flags, scenario, options.seed);
+      row->repeat = RepeatCommand(flags, scenario, options.seed, last);
     }
   }
 }
@@ -184,6 +217,7 @@ void Play(const Scenario& scenario, const StressFlags& flags,
 // A row each, of one round or of a soak's.
 std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
                                const StressFlags& flags,
+                               const FaultPlan& faults,
                                const StressOptions& options, Soak* soak,
                                LiveView* live) {
   std::vector<StressRow> rows;
@@ -200,12 +234,44 @@ std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
               : soak->Part();
       progress.Show(part, rows[i].scenario);
       if (live != nullptr) live->Show(part);
-      Play(scenarios[i], flags, options, &rows[i]);
+      const auto show = [&](const std::string& words) {
+        progress.Show(part, absl::StrCat(rows[i].scenario, " ", words));
+      };
+      Play(scenarios[i], flags, PlanFor(scenarios[i], faults), options, show,
+           &rows[i]);
     }
   } while (soak->GoesOn());
   progress.Clear();
   if (live != nullptr) live->Show(1);
   return rows;
+}
+
+// The plan; empty without --faults. Leaves those scenarios out that take none
+// of it.
+absl::StatusOr<FaultPlan> FaultsOf(const StressFlags& flags,
+                                   std::vector<Scenario>* scenarios) {
+  if (flags.faults.empty()) return FaultPlan{};
+  auto plan = ParseFaults(flags.faults);
+  if (!plan.ok()) return plan;
+  const size_t chosen = scenarios->size();
+  scenarios->erase(std::remove_if(scenarios->begin(), scenarios->end(),
+                                  [&](const Scenario& scenario) {
+                                    return PlanFor(scenario, *plan).empty();
+                                  }),
+                   scenarios->end());
+  if (scenarios->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--faults ", flags.faults,
+        ": what the chosen scenarios demand does not hold under any of these: "
+        "see docs/stress.md for those that take them"));
+  }
+  if (scenarios->size() < chosen) {
+    absl::FPrintF(stderr,
+                  "%d of %d scenarios are left out: what they demand does not "
+                  "hold under these faults\n",
+                  chosen - scenarios->size(), chosen);
+  }
+  return plan;
 }
 
 ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
@@ -220,12 +286,15 @@ ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
   }
   auto options = OptionsOf(flags);
   if (!options.ok()) return BadInput(options.status());
+  auto faults = FaultsOf(flags, &*scenarios);
+  if (!faults.ok()) return BadInput(faults.status());
   std::optional<LiveView> live;
   if (flags.live) observers.Add(&live.emplace());
   if (!observers.empty()) options->observer = &observers;
   Soak soak(flags.soak_s);
-  const std::vector<StressRow> rows = PlayAll(
-      *scenarios, flags, *options, &soak, live.has_value() ? &*live : nullptr);
+  const std::vector<StressRow> rows =
+      PlayAll(*scenarios, flags, *faults, *options, &soak,
+              live.has_value() ? &*live : nullptr);
   live.reset();
   absl::PrintF("%s%s", StressTable(rows), soak.Text());
   const nlohmann::ordered_json figures = StressJson(rows, soak);

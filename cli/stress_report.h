@@ -9,6 +9,7 @@
 
 #include "nlohmann/json.hpp"
 #include "twostep/cli/soak.h"
+#include "twostep/stress/fault_runs.h"
 #include "twostep/stress/scenario.h"
 
 namespace twostep {
@@ -19,6 +20,10 @@ struct StressRow {
   uint64_t first_seed = 0;
   uint64_t seeds = 0;
   Verdict sum;
+  // Under faults: how often it was played, and of which kinds not every point
+  // was visited. 0: there were none.
+  uint64_t runs = 0;
+  std::vector<FaultOutcome::Thinned> thinned;
   // Where not all was well: the command that plays the last seed again.
   std::string repeat;
 };

@@ -14,7 +14,8 @@ struct BindOutcome {
     kNothing,     // it happened
     kUnit,        // the binder's own memory, window or bounce pages
     kIova,        // the IOVA space of the device's domain
-    kHostFrames,  // ordinary frames within the device's reach
+    kHostFrames,  // ordinary frames within the device's reach, or any for
+                  // page tables
     kRefused,     // this device can never be served; `reason` says why
   };
   Scarce scarce = Scarce::kNothing;
@@ -24,6 +25,13 @@ struct BindOutcome {
   PageCount replaced_pages = 0;
 
   bool ok() const { return scarce == Scarce::kNothing; }
+
+  // What DmaDomain::Map, which did not, lacked.
+  static BindOutcome OfMapping(Shortage::Kind kind) {
+    return kind == Shortage::Kind::kNoTables
+               ? BindOutcome{Scarce::kHostFrames, Shortage::Kind::kFull}
+               : BindOutcome{Scarce::kIova, kind};
+  }
 
   // The device takes fewer segments than the bo would be.
   static BindOutcome TooManySegments() {

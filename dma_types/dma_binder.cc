@@ -266,7 +266,7 @@ BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
   machine_.clock().Charge(cost.map_ns + frames.size() * cost.map_page_ns);
   const Shortage::Kind kind = domain.Map(frames, iovas, &binding->iova);
   if (kind != Shortage::Kind::kNone) {
-    return {BindOutcome::Scarce::kIova, kind};
+    return BindOutcome::OfMapping(kind);
   }
   binding->addressing = DmaBinding::Addressing::kIova;
   return {};

@@ -24,13 +24,14 @@ absl::StatusOr<std::unique_ptr<CmaArea>> CmaArea::Create(
       (kAreaAlignment - *first % kAreaAlignment) % kAreaAlignment;
   first = memory.Carve(frames == 0 ? 0 : frames + skip);
   if (!first.ok()) return first.status();
-  return std::unique_ptr<CmaArea>(
-      new CmaArea(*first + static_cast<FrameNumber>(skip), frames));
+  return std::unique_ptr<CmaArea>(new CmaArea(
+      *first + static_cast<FrameNumber>(skip), frames, memory.faults()));
 }
 
-CmaArea::CmaArea(FrameNumber first, uint64_t frames)
+CmaArea::CmaArea(FrameNumber first, uint64_t frames, Faults* faults)
     : first_(first),
       frames_(frames),
+      faults_(faults),
       // An area of no frames refuses before it asks its space.
       space_(first, std::max<uint64_t>(frames, 1)) {}
 
@@ -42,6 +43,7 @@ SpaceRequest CmaArea::RequestFor(PageCount pages) {
 
 Shortage::Kind CmaArea::Allocate(PageCount pages, SpaceBlock* block) {
   if (pages > frames_) return Shortage::Kind::kNeverFits;
+  if (FaultAt(faults_, FaultKind::kCma)) return Shortage::Kind::kFull;
   SpinLockHolder hold(lock_);
   return space_.Allocate(RequestFor(pages), block);
 }

@@ -42,10 +42,11 @@ class CmaArea {
   static SpaceRequest RequestFor(PageCount pages);
 
  private:
-  CmaArea(FrameNumber first, uint64_t frames);
+  CmaArea(FrameNumber first, uint64_t frames, Faults* faults);
 
   const FrameNumber first_;
   const uint64_t frames_;
+  Faults* const faults_;
   mutable SpinLock lock_;
   RangeAllocator space_ ABSL_GUARDED_BY(lock_);
 };

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "twostep/machine/check.h"
 
 namespace twostep {
@@ -16,7 +17,12 @@ CopyEngine::CopyEngine(Timeline& timeline, Clock& clock, const CostModel& cost,
              memory.backed() ? DeviceQueue::Execution::kThread
                              : DeviceQueue::Execution::kTimeOnly) {}
 
-Fence CopyEngine::Copy(CopyJob job, absl::Span<const Fence> dependencies) {
+absl::StatusOr<Fence> CopyEngine::Copy(CopyJob job,
+                                       absl::Span<const Fence> dependencies) {
+  if (FaultAt(memory_.faults(), FaultKind::kCopy)) {
+    return absl::InternalError(
+        absl::StrCat("the copy engine refused a job of ", job.pages, " pages"));
+  }
   const uint64_t cost_ns =
       cost_.engine_latency_ns +
       TransferNs(PagesToBytes(job.pages), job.from.kind == CopySide::Kind::kZero

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "twostep/machine/device_memory.h"
 #include "twostep/machine/device_queue.h"
@@ -48,8 +49,9 @@ class CopyEngine {
     return queue_.execution() == DeviceQueue::Execution::kThread;
   }
   // Copies after `dependencies`; the fence signals when all bytes are there. A
-  // page that the port refuses is left as it was, and recorded there.
-  Fence Copy(CopyJob job, absl::Span<const Fence> dependencies);
+  // page that the port refuses is left as it was, and recorded there. kInternal
+  // when the engine refuses the job: nothing is copied.
+  absl::StatusOr<Fence> Copy(CopyJob job, absl::Span<const Fence> dependencies);
   // The device is gone. What was not begun is not copied: where it would have
   // gone to host memory there are zeros, never the bytes of others. All fences
   // that are pending, and later ones, signal with `error`.

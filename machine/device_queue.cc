@@ -42,23 +42,27 @@ uint64_t DeviceQueue::StartNs(absl::Span<const Fence> dependencies) const {
 }
 
 Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
-                          uint64_t cost_ns, Work work) {
+                          uint64_t cost_ns, Work work, absl::Status failure) {
   const bool timed = clock_.is_virtual();
+  if (!failure.ok()) work = nullptr;
   // Neither work nor time: done.
-  if (execution_ == Execution::kTimeOnly && !timed) return Fence{};
+  if (execution_ == Execution::kTimeOnly && !timed && failure.ok()) {
+    return Fence{};
+  }
   // Before the lock: it asks other timelines.
   const uint64_t ready_ns = timed ? ReadyNs(dependencies) : 0;
   {
     MutexLock lock(mutex_);
     if (timed) idle_at_ns_ = std::max(idle_at_ns_, ready_ns) + cost_ns;
     if (execution_ == Execution::kTimeOnly) {
-      return timeline_.EmitComplete(idle_at_ns_);
+      return timeline_.EmitComplete(idle_at_ns_, failure);
     }
     if (!failed_) {
       const Fence fence = timeline_.Emit(idle_at_ns_);
       jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
                           std::move(work),
-                          fence.point});
+                          fence.point,
+                          std::move(failure)});
       changed_.NotifyAll();
       return fence;
     }
@@ -82,7 +86,9 @@ void DeviceQueue::Fail(const absl::Status& error, Unbegun unbegun) {
     while (at_work_) changed_.Wait(mutex_);
   }
   if (unbegun == Unbegun::kRun) {
-    for (Job& job : jobs) job.work();
+    for (Job& job : jobs) {
+      if (job.work != nullptr) job.work();
+    }
   }
   timeline_.Fail(error);
 }
@@ -115,8 +121,8 @@ void DeviceQueue::Run() {
       jobs_.pop_front();
       at_work_ = true;
     }
-    job.work();
-    timeline_.Complete(job.point);
+    if (job.work != nullptr) job.work();
+    timeline_.Complete(job.point, job.failure);
     MutexLock lock(mutex_);
     at_work_ = false;
     changed_.NotifyAll();

@@ -31,9 +31,10 @@ class DeviceQueue {
 
   // Queues `work`, to start after `dependencies`, taking `cost_ns` of virtual
   // time. `work` is dropped unseen where nothing executes. The fence signals
-  // when it is done.
+  // when it is done; with `failure`, unless that is OK, in its turn and
+  // instead.
   Fence Submit(absl::Span<const Fence> dependencies, uint64_t cost_ns,
-               Work work);
+               Work work, absl::Status failure = absl::OkStatus());
 
   // What becomes of jobs that were not begun when the queue failed.
   enum class Unbegun : uint8_t {
@@ -58,8 +59,9 @@ class DeviceQueue {
  private:
   struct Job {
     absl::InlinedVector<Fence, 4> dependencies;
-    Work work;
+    Work work;  // null: nothing to be done
     uint64_t point;
+    absl::Status failure;
   };
   // The dependencies of the first job, once there is one; false at the end.
   bool NextDependencies(absl::InlinedVector<Fence, 4>* dependencies);

@@ -9,13 +9,15 @@
 namespace twostep {
 
 DmaDomain::DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
-                     const CostModel& cost, const FrameMap* frame_map)
+                     const CostModel& cost, const FrameMap* frame_map,
+                     Faults* faults)
     : name_(std::move(name)),
       mode_(config.mode),
       iova_base_page_(config.iova_base >> kPageShift),
       iova_pages_(translated() ? config.iova_bytes >> kPageShift : 0),
       flush_queue_(config.flush_queue),
       frame_map_(frame_map),
+      faults_(faults),
       clock_(clock),
       cost_(cost),
       // A domain that does not translate never asks its space.
@@ -49,6 +51,7 @@ Shortage::Kind DmaDomain::Map(std::span<const FrameNumber> frames,
   {
     SpinLockHolder hold(lock_);
     if (gate_.HeldByOther()) return Shortage::Kind::kFull;
+    if (FaultAt(faults_, FaultKind::kIova)) return Shortage::Kind::kFull;
     const SpaceRequest request =
         RequestFor(static_cast<PageCount>(frames.size()), limits);
     Shortage::Kind kind = space_.Allocate(request, iova);
@@ -57,6 +60,13 @@ Shortage::Kind DmaDomain::Map(std::span<const FrameNumber> frames,
       kind = space_.Allocate(request, iova);
     }
     if (kind != Shortage::Kind::kNone) return kind;
+    // The model's own tables come from the process, which has enough: what an
+    // IOMMU driver would allocate for each mapping fails only when told to.
+    if (FaultAt(faults_, FaultKind::kTable)) {
+      space_.Free(iova->node);
+      *iova = SpaceBlock{};
+      return Shortage::Kind::kNoTables;
+    }
   }
   for (uint64_t i = 0; i < frames.size(); ++i) {
     Atomic<FrameNumber>& entry = EntryFor(iova->start + i);

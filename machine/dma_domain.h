@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "twostep/machine/clock.h"
+#include "twostep/machine/faults.h"
 #include "twostep/machine/frame_map.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/range_allocator.h"
@@ -40,9 +41,10 @@ struct IovaLimits {
 class DmaDomain {
  public:
   // The clock is charged for flushes. `frame_map` may be null: frames are on
-  // the bus where they are. All must outlive the domain.
+  // the bus where they are; `faults`, too. All must outlive the domain.
   DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
-            const CostModel& cost, const FrameMap* frame_map);
+            const CostModel& cost, const FrameMap* frame_map,
+            Faults* faults = nullptr);
   ~DmaDomain();
   DmaDomain(const DmaDomain&) = delete;
   DmaDomain& operator=(const DmaDomain&) = delete;
@@ -56,7 +58,7 @@ class DmaDomain {
 
   // Maps `frames` at contiguous IOVAs within the limits. REQUIRES:
   // translated(). On shortage, or when another has the gate (kFull), nothing is
-  // mapped.
+  // mapped. kNoTables: page frames are what is short.
   Shortage::Kind Map(std::span<const FrameNumber> frames,
                      const IovaLimits& limits, SpaceBlock* iova);
   // `iova.start` is an IOVA page number.
@@ -121,6 +123,7 @@ class DmaDomain {
   const uint64_t iova_pages_;
   const uint32_t flush_queue_;
   const FrameMap* const frame_map_;
+  Faults* const faults_;
   Clock& clock_;
   const CostModel& cost_;
   ReservationLock gate_;

@@ -84,7 +84,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   if (!pools.ok()) return pools;
   auto machine = std::unique_ptr<Machine>(new Machine(config, options));
 
-  auto memory = PhysicalMemory::Create(config, options.backing);
+  auto memory = PhysicalMemory::Create(config, options.backing, options.faults);
   if (!memory.ok()) return memory.status();
   machine->memory_ = *std::move(memory);
   absl::Status mapped = machine->SetUpFrameMap(options.exchange_pool);
@@ -109,7 +109,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   for (uint32_t i = 0; i < config.iommu.domains; ++i) {
     machine->domains_.push_back(std::make_unique<DmaDomain>(
         absl::StrCat("iommu", i), config.iommu, machine->clock_,
-        machine->config_.cost, frame_map));
+        machine->config_.cost, frame_map, options.faults));
   }
   return machine;
 }

@@ -14,6 +14,7 @@
 #include "twostep/machine/clock.h"
 #include "twostep/machine/cma_area.h"
 #include "twostep/machine/dma_domain.h"
+#include "twostep/machine/faults.h"
 #include "twostep/machine/frame_map.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
@@ -30,6 +31,8 @@ struct MachineOptions {
   // Of the hypervisor under several Xen PV guests, which it must outlive; null:
   // a guest has one of its own.
   ExchangePool* exchange_pool = nullptr;
+  // What is to fail in it, which it must not outlive; null: nothing.
+  Faults* faults = nullptr;
 };
 
 class Machine {
@@ -46,6 +49,8 @@ class Machine {
   const CostModel& cost() const { return config_.cost; }
   Clock& clock() { return clock_; }
   PhysicalMemory& memory() { return *memory_; }
+  // Null: nothing is made to fail.
+  Faults* faults() const { return memory_->faults(); }
   // Null but for a Xen PV guest.
   const FrameMap* frame_map() const { return frame_map_.get(); }
   // REQUIRES: number < domains().

@@ -87,10 +87,10 @@ void PhysicalMemory::SetUpZones(const MachineConfig& config) {
 }
 
 absl::StatusOr<std::unique_ptr<PhysicalMemory>> PhysicalMemory::Create(
-    const MachineConfig& config, Backing backing) {
+    const MachineConfig& config, Backing backing, Faults* faults) {
   absl::Status sizes = CheckSizes(config);
   if (!sizes.ok()) return sizes;
-  auto memory = std::unique_ptr<PhysicalMemory>(new PhysicalMemory());
+  auto memory = std::unique_ptr<PhysicalMemory>(new PhysicalMemory(faults));
   memory->SetUpZones(config);
   if (backing == Backing::kUnbacked) return memory;
 
@@ -241,6 +241,7 @@ Shortage::Kind PhysicalMemory::TakeForBos(std::span<FrameNumber> out,
 
 Shortage::Kind PhysicalMemory::Allocate(std::span<FrameNumber> out,
                                         FrameNumber highest, Zero zero) {
+  if (FaultAt(faults_, FaultKind::kFrame)) return Shortage::Kind::kFull;
   {
     SpinLockHolder hold(lock_);
     const Shortage::Kind kind = TakeForBos(out, highest);

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "twostep/machine/faults.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/reservation_lock.h"
 #include "twostep/machine/space.h"
@@ -46,8 +47,9 @@ class PhysicalMemory {
 
   // kInvalidArgument naming the field; kResourceExhausted when the host has no
   // address space for it.
+  // `faults` may be null, else outlives the memory.
   static absl::StatusOr<std::unique_ptr<PhysicalMemory>> Create(
-      const MachineConfig& config, Backing backing);
+      const MachineConfig& config, Backing backing, Faults* faults = nullptr);
   ~PhysicalMemory();
   PhysicalMemory(const PhysicalMemory&) = delete;
   PhysicalMemory& operator=(const PhysicalMemory&) = delete;
@@ -94,6 +96,8 @@ class PhysicalMemory {
   }
 
   bool backed() const { return cpu_view_ != nullptr; }
+  // Of all that is made of it; null: nothing is made to fail.
+  Faults* faults() const { return faults_; }
   // The 4 KiB of a frame as the CPU sees them; null when unbacked.
   std::byte* CpuBytes(FrameNumber frame) const {
     return cpu_view_ == nullptr ? nullptr : cpu_view_ + FileOffset(frame);
@@ -136,7 +140,7 @@ class PhysicalMemory {
     uint64_t free() const { return frames - carved - used - host; }
   };
 
-  PhysicalMemory() = default;
+  explicit PhysicalMemory(Faults* faults) : faults_(faults) {}
   static absl::Status CheckSizes(const MachineConfig& config);
   void SetUpZones(const MachineConfig& config);
   bool InPool(FrameNumber frame) const { return frame < zones_[0].carved; }
@@ -155,6 +159,7 @@ class PhysicalMemory {
   uint64_t FramesWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void NoteLevel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
+  Faults* const faults_;
   int fd_ = -1;
   uint64_t bytes_ = 0;
   std::byte* cpu_view_ = nullptr;

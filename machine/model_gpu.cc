@@ -116,7 +116,10 @@ std::string GpuFault::ToString() const {
 
 ModelGpu::ModelGpu(Machine& machine, const Options& options, DmaPort& port,
                    ApertureTable* aperture, Vram* vram)
-    : port_(port), aperture_(aperture), vram_(vram) {
+    : to_order_(machine.faults()),
+      port_(port),
+      aperture_(aperture),
+      vram_(vram) {
   TWOSTEP_CHECK(options.queues > 0);
   for (int i = 0; i < options.queues; ++i) {
     queues_.push_back(std::make_unique<DeviceQueue>(
@@ -136,6 +139,11 @@ Fence ModelGpu::Submit(int queue, GpuJob job,
     TWOSTEP_CHECK(std::visit(StepLengthsAgree{}, step));
   }
   DeviceQueue& on = *queues_[queue];
+  if (FaultAt(to_order_, FaultKind::kFence)) {
+    return on.Submit(dependencies, cost_ns, nullptr,
+                     absl::AbortedError(absl::StrCat(
+                         "a job was given up: queue ", queue, " was reset")));
+  }
   if (!executes()) return on.Submit(dependencies, cost_ns, nullptr);
   return on.Submit(dependencies, cost_ns, [this, queue, job = std::move(job)] {
     Execute(queue, job);

@@ -9,6 +9,7 @@
 //
 //   job: step, step, ... --all done-------> fence signals
 //            '--an access faults: recorded, rest dropped--> fence signals
+//   FaultKind::kFence: nothing is done ----------> fence signals, with an error
 //
 // Where the machine is not backed only time passes. Thread-safe.
 
@@ -134,7 +135,8 @@ class ModelGpu {
 
   // Does `job` after `dependencies`, in the order of its queue; it takes
   // `cost_ns` of virtual time. The fence signals when it is done or has
-  // faulted. REQUIRES: 0 <= queue < queues(); lengths as the steps say.
+  // faulted; with kAborted when the job was given up. REQUIRES: 0 <= queue <
+  // queues(); lengths as the steps say.
   Fence Submit(int queue, GpuJob job, absl::Span<const Fence> dependencies,
                uint64_t cost_ns);
 
@@ -162,6 +164,7 @@ class ModelGpu {
   bool Run(const GpuVerify& step, GpuFault* fault);
   void Execute(int queue, const GpuJob& job);
 
+  Faults* const to_order_;
   DmaPort& port_;
   ApertureTable* const aperture_;
   Vram* const vram_;

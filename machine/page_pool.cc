@@ -14,16 +14,17 @@ absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(
   absl::StatusOr<FrameNumber> first = memory.Carve(frames);
   if (!first.ok()) return first.status();
   return std::unique_ptr<PagePool>(
-      new PagePool(*first, frames, clock, cost, frame_map));
+      new PagePool(*first, frames, clock, cost, frame_map, memory.faults()));
 }
 
 PagePool::PagePool(FrameNumber first, uint64_t frames, Clock& clock,
-                   const CostModel& cost, FrameMap* frame_map)
+                   const CostModel& cost, FrameMap* frame_map, Faults* faults)
     : first_(first),
       frames_(frames),
       clock_(clock),
       cost_(cost),
       frame_map_(frame_map),
+      faults_(faults),
       // A pool of no frames refuses before it asks its stock.
       stock_(first, std::max<uint64_t>(frames, 1)),
       heads_(frames) {}
@@ -145,6 +146,7 @@ Shortage::Kind PagePool::Allocate(Owner owner, Caching caching,
                                   std::span<FrameNumber> out) {
   TWOSTEP_CHECK(owner != nullptr);
   if (out.size() > frames_) return Shortage::Kind::kNeverFits;
+  if (FaultAt(faults_, FaultKind::kCoherent)) return Shortage::Kind::kFull;
   ModeChanges changes;
   {
     SpinLockHolder hold(lock_);

@@ -120,7 +120,7 @@ class PagePool {
   };
 
   PagePool(FrameNumber first, uint64_t frames, Clock& clock,
-           const CostModel& cost, FrameMap* frame_map);
+           const CostModel& cost, FrameMap* frame_map, Faults* faults);
   uint16_t PlaceOf(Owner owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   // One block of at most `order`; its index, with its head filled in.
   uint32_t TakeBlock(uint16_t owner, Caching caching, int order,
@@ -139,6 +139,7 @@ class PagePool {
   Clock& clock_;
   const CostModel& cost_;
   FrameMap* const frame_map_;  // null: none
+  Faults* const faults_;
   Stats stats_;
   mutable SpinLock lock_;
   BuddyAllocator stock_ ABSL_GUARDED_BY(lock_);

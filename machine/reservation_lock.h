@@ -81,6 +81,12 @@ class ReservationLock {
   // hold nothing that the older one might want.
   enum class Meeting : uint8_t { kWait, kBackOff };
 
+  // What a wait within `limit` ends with when an older ticket is met.
+  static Outcome MadeWay(const WaitLimit& limit) {
+    return limit.mode == WaitLimit::Mode::kNoWait ? Outcome::kBusy
+                                                  : Outcome::kBackOff;
+  }
+
   bool TryLock() {
     uintptr_t free = 0;
     // Also a release: others look at the holder through the word.

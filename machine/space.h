@@ -37,6 +37,7 @@ struct Shortage {
     kNeverFits,   // not even an empty space could
     kTooLong,     // longer than any one run may be, whatever is free
     kNotInUse,    // taken out of use
+    kNoTables,    // there is space, but no memory for its page tables
   };
   Kind kind = Kind::kNone;
   uint64_t free = 0;          // units free in total

@@ -63,6 +63,9 @@ absl::StatusOr<std::unique_ptr<SwapStore>> SwapStore::Create(
 
 Shortage::Kind SwapStore::Store(std::span<const FrameNumber> frames,
                                 std::span<uint32_t> slots) {
+  if (FaultAt(memory_.faults(), FaultKind::kSwap)) {
+    return Shortage::Kind::kFull;
+  }
   {
     SpinLockHolder hold(lock_);
     if (pages_ - untouched_ + returned_.size() < frames.size()) {

@@ -17,8 +17,8 @@ absl::StatusOr<std::unique_ptr<Swiotlb>> Swiotlb::Create(uint64_t bytes,
   const FrameNumber skip = (kSetFrames - *first % kSetFrames) % kSetFrames;
   first = memory.Carve(frames == 0 ? 0 : frames + skip);
   if (!first.ok()) return first.status();
-  auto pool = std::unique_ptr<Swiotlb>(
-      new Swiotlb(*first + (frames == 0 ? 0 : skip), frames, frame_map));
+  auto pool = std::unique_ptr<Swiotlb>(new Swiotlb(
+      *first + (frames == 0 ? 0 : skip), frames, frame_map, memory.faults()));
   if (frame_map == nullptr) return pool;
   // A last set that is short is exchanged in smaller and smaller blocks.
   for (FrameNumber at = pool->first_; at < pool->end_frame();) {
@@ -39,10 +39,12 @@ Swiotlb::~Swiotlb() {
   for (const FrameNumber first : exchanged_) frame_map_->Return(first);
 }
 
-Swiotlb::Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map)
+Swiotlb::Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map,
+                 Faults* faults)
     : first_(first),
       frames_(frames),
       frame_map_(frame_map),
+      faults_(faults),
       // A pool of no slots refuses before it asks for any.
       slots_(first * kSlotsAPage, std::max<uint64_t>(frames, 1) * kSlotsAPage) {
 }
@@ -51,6 +53,7 @@ Shortage::Kind Swiotlb::Allocate(const Request& request, SpaceBlock* slots) {
   const uint64_t boundary = std::min(request.boundary, kSetBytes);
   if (request.bytes > boundary) return Shortage::Kind::kTooLong;
   if (frames_ == 0) return Shortage::Kind::kNeverFits;
+  if (FaultAt(faults_, FaultKind::kSlot)) return Shortage::Kind::kFull;
   const SpaceRequest space{
       .size = (request.bytes + (kSlotBytes - 1)) >> kSlotShift,
       .alignment = std::max(request.alignment, kSlotBytes) >> kSlotShift,

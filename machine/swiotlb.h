@@ -91,11 +91,13 @@ class Swiotlb {
   }
 
  private:
-  Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map);
+  Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map,
+          Faults* faults);
 
   const FrameNumber first_;
   const uint64_t frames_;
   FrameMap* const frame_map_;
+  Faults* const faults_;
   // First frames of what was exchanged.
   std::vector<FrameNumber> exchanged_;
   mutable SpinLock lock_;

@@ -15,16 +15,16 @@ Fence Timeline::Emit(uint64_t due_ns) {
   return EmitLocked(due_ns);
 }
 
-Fence Timeline::EmitComplete(uint64_t due_ns) {
+Fence Timeline::EmitComplete(uint64_t due_ns, const absl::Status& error) {
   MutexLock lock(mutex_);
   const Fence fence = EmitLocked(due_ns);
-  CompleteLocked(fence.point);
+  CompleteLocked(fence.point, error);
   return fence;
 }
 
-void Timeline::Complete(uint64_t point) {
+void Timeline::Complete(uint64_t point, const absl::Status& error) {
   MutexLock lock(mutex_);
-  CompleteLocked(point);
+  CompleteLocked(point, error);
 }
 
 Fence Timeline::EmitLocked(uint64_t due_ns) {
@@ -45,8 +45,14 @@ Fence Timeline::EmitLocked(uint64_t due_ns) {
   return Fence{this, emitted_};
 }
 
-void Timeline::CompleteLocked(uint64_t point) {
+void Timeline::CompleteLocked(uint64_t point, const absl::Status& error) {
   TWOSTEP_CHECK(point <= emitted_);
+  // Before it can be seen to have signalled.
+  if (!error.ok() && point < all_failed_from_) {
+    failed_points_.emplace_back(point, error);
+    const uint64_t first = failed_from_.load(std::memory_order_relaxed);
+    failed_from_.store(std::min(first, point), std::memory_order_release);
+  }
   executed_ = std::max(executed_, point);
   if (!clock_.is_virtual()) {
     signalled_.store(executed_, std::memory_order_release);
@@ -65,7 +71,9 @@ void Timeline::Fail(const absl::Status& error) {
   const uint64_t done = clock_.is_virtual()
                             ? signalled_.load(std::memory_order_relaxed)
                             : executed_;
-  failed_from_.store(done + 1, std::memory_order_release);
+  all_failed_from_ = done + 1;
+  const uint64_t first = failed_from_.load(std::memory_order_relaxed);
+  failed_from_.store(std::min(first, done + 1), std::memory_order_release);
   executed_ = emitted_;
   due_ns_.clear();
   first_due_ = 0;
@@ -78,7 +86,20 @@ absl::Status Timeline::Error(uint64_t point) {
     return absl::OkStatus();
   }
   MutexLock lock(mutex_);
-  return error_;
+  return ErrorLocked(point);
+}
+
+absl::Status Timeline::ErrorLocked(uint64_t point) const {
+  if (point > signalled_.load(std::memory_order_relaxed)) {
+    return absl::OkStatus();
+  }
+  if (point >= all_failed_from_) return error_;
+  const auto failed = std::lower_bound(
+      failed_points_.begin(), failed_points_.end(), point,
+      [](const auto& one, uint64_t sought) { return one.first < sought; });
+  return failed != failed_points_.end() && failed->first == point
+             ? failed->second
+             : absl::OkStatus();
 }
 
 void Timeline::WaitExecutedLocked(uint64_t point) {
@@ -151,8 +172,7 @@ absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
         return Pending(point, absl::StatusCode::kCancelled);
     }
   }
-  return point < failed_from_.load(std::memory_order_relaxed) ? absl::OkStatus()
-                                                              : error_;
+  return ErrorLocked(point);
 }
 
 }  // namespace twostep

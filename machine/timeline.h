@@ -8,7 +8,7 @@
 //
 //   Emit() / EmitAt(t)          Complete(p)
 //   pending ------------------> executed --(virtual: and now >= t)--> signalled
-//      '--Fail()--> signalled, with an error
+//      '--Fail()--> signalled, with an error; Complete() with one: in its turn
 //
 // On a virtual clock a point signals when its time has come, whenever the real
 // work was done: decisions then depend on virtual time only, and a run repeats
@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -52,9 +53,13 @@ class Timeline {
   // before the one emitted last; a real clock ignores `due_ns`.
   Fence Emit(uint64_t due_ns);
   // The same for work that takes no real time: emitted and complete.
-  Fence EmitComplete(uint64_t due_ns);
-  // The work up to `point` has been done. Never goes back.
-  void Complete(uint64_t point);
+  Fence EmitComplete(uint64_t due_ns,
+                     const absl::Status& error = absl::OkStatus());
+  // The work up to `point` has been done. Never goes back. With an error that
+  // of `point` itself has not, and will not be: it signals in its turn, with
+  // the error; those after it fare as they would have. REQUIRES: points with an
+  // error grow.
+  void Complete(uint64_t point, const absl::Status& error = absl::OkStatus());
   // No more work will be done: all that is pending signals with `error`, as
   // does whatever is emitted from now on. The first call counts. Who does the
   // work stops first. REQUIRES: not OK.
@@ -78,7 +83,10 @@ class Timeline {
 
  private:
   Fence EmitLocked(uint64_t due_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void CompleteLocked(uint64_t point) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void CompleteLocked(uint64_t point, const absl::Status& error)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ErrorLocked(uint64_t point) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Advance(uint64_t point);
   // Signals what is due; with kNoWait only as far as it has been executed.
   void AdvanceLocked(WaitLimit::Mode mode)
@@ -100,8 +108,13 @@ class Timeline {
   // steady length allocates nothing.
   std::vector<uint64_t> due_ns_ ABSL_GUARDED_BY(mutex_);
   size_t first_due_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Points from this one on have failed.
+  // No point before this one has failed, nor will.
   Atomic<uint64_t> failed_from_{~uint64_t{0}};
+  // Points that failed by themselves, in their order, and why; and from where
+  // on all have, with error_.
+  std::vector<std::pair<uint64_t, absl::Status>> failed_points_
+      ABSL_GUARDED_BY(mutex_);
+  uint64_t all_failed_from_ ABSL_GUARDED_BY(mutex_) = ~uint64_t{0};
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -19,9 +19,10 @@ namespace {
 
 void AddTo(std::vector<Scenario>* scenarios, const char* family,
            std::string name, std::string what,
-           std::function<void(const StressOptions&, Verdict*)> play) {
+           std::function<void(const StressOptions&, Verdict*)> play,
+           FaultSet faults) {
   scenarios->push_back(
-      {family, std::move(name), std::move(what), std::move(play)});
+      {family, std::move(name), std::move(what), std::move(play), faults});
 }
 
 // --- KFD ---
@@ -221,15 +222,17 @@ void AddClientEvict(std::vector<Scenario>* scenarios) {
                                                 {"queue", Queues::kRunning},
                                                 {"bursty", Queues::kBursty}};
   for (const auto& [name, queues] : kfd) {
-    AddTo(scenarios, "kfd_evict", name,
-          absl::StrCat("two clients' compute contexts on 7/8 of VRAM, evicted "
-                       "and restored",
-                       queues == Queues::kNone      ? ", idle"
-                       : queues == Queues::kRunning ? ", at work"
-                                                    : ", in bursts"),
-          [queues = queues](const StressOptions& options, Verdict* verdict) {
-            PlayKfd(queues, options, verdict);
-          });
+    AddTo(
+        scenarios, "kfd_evict", name,
+        absl::StrCat("two clients' compute contexts on 7/8 of VRAM, evicted "
+                     "and restored",
+                     queues == Queues::kNone      ? ", idle"
+                     : queues == Queues::kRunning ? ", at work"
+                                                  : ", in bursts"),
+        [queues = queues](const StressOptions& options, Verdict* verdict) {
+          PlayKfd(queues, options, verdict);
+        },
+        kAllFaultsButLost);
   }
   std::vector<CcsRow> rows = {{"evict-overcommit-simple", true}};
   for (int bits = 0; bits < 8; ++bits) {
@@ -252,11 +255,12 @@ void AddClientEvict(std::vector<Scenario>* scenarios) {
                      row.reopen ? ", each a client's of its own" : ""),
         [row](const StressOptions& options, Verdict* verdict) {
           XeEvictCcs(row, options, verdict).Play();
-        });
+        },
+        kAllFaults);
   }
   AddTo(scenarios, "gem_lmem_evict", "dontneed-evict-race",
-        "a busy bo is declared worthless while it is evicted",
-        PlayDontneedRace);
+        "a busy bo is declared worthless while it is evicted", PlayDontneedRace,
+        kAllFaultsButLost);
 }
 
 }  // namespace twostep

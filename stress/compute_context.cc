@@ -88,9 +88,11 @@ bool ComputeContext::TryRun(KnownBo* target, int queue) {
 absl::Status ComputeContext::Start(KnownBo* target, int queue) {
   const uint64_t asked_ns = world_.machine().clock().now_ns();
   Exec exec(world_.device());
-  for (KnownBo* bo : bos_) exec.Add(*bo->bo, places_, FenceUse::kWrite);
-  ValidateContext context;
-  absl::Status placed = exec.Run(&context);
+  absl::Status placed = world_.Absorb([&] {
+    for (KnownBo* bo : bos_) exec.Add(*bo->bo, places_, FenceUse::kWrite);
+    ValidateContext context;
+    return exec.Run(&context);
+  });
   if (!placed.ok()) return placed;
   started_with_ = bos_.size();
   Fence fence;
@@ -119,13 +121,10 @@ void ComputeContext::SubmitLocked(KnownBo* target, int queue,
   // Its earlier jobs were on the same queue.
   absl::InlinedVector<Fence, 4> dependencies;
   moves_.AppendDependencies(FenceUse::kWrite, &dependencies);
-  uint64_t cost_ns = 0;
-  GpuJob job = world_.JobFor({{target, BoUse::Does::kWrite}}, &cost_ns);
-  ModelGpu& gpu = world_.gpu();
-  told.fence =
-      gpu.Submit(queue % gpu.queues(), std::move(job), dependencies, cost_ns);
-  jobs_.Add(told.fence, FenceUse::kWrite);
-  world_.Tell(std::move(told), {{target}}, cost_ns);
+  jobs_.Add(
+      world_.SubmitJob(world_.first(), queue, {{target, BoUse::Does::kWrite}},
+                       dependencies, std::move(told)),
+      FenceUse::kWrite);
   world_.NoteOperation();
 }
 

@@ -320,7 +320,9 @@ void PlayEverythingAtOnce(const StressOptions& options, Verdict* verdict) {
       if (random() % 4 == 0) {
         auto mapping = CpuMapping::Create(bos[random() % bos.size()]->bo);
         if (!small.world.Expect(mapping.status(), "mapping a bo")) return;
-        small.world.Expect((*mapping)->Touch(PageRange{0, 1}, Access::kRead),
+        small.world.Expect(small.world.Absorb([&] {
+          return (*mapping)->Touch(PageRange{0, 1}, Access::kRead);
+        }),
                            "touching it");
       }
       small.world.Drop(fresh);
@@ -336,7 +338,7 @@ void AddContention(std::vector<Scenario>* scenarios) {
       {"twostep", "only-busy",
        "what must leave VRAM is busy, or reserved for a moment: who waits gets "
        "in, who may not is told so",
-       PlayOnlyBusy},
+       PlayOnlyBusy, kAllFaultsButLost},
       {"twostep", "big-against-big",
        "submissions of 60 % of VRAM each: all finish their rounds, the older "
        "one first",
@@ -347,7 +349,8 @@ void AddContention(std::vector<Scenario>* scenarios) {
       {"twostep", "two-tier-pingpong",
        "VRAM and TT are full: moves a round are bounded", PlayTwoTierPingpong},
       {"twostep", "everything-at-once",
-       "threads submit, look, make and drop bos", PlayEverythingAtOnce},
+       "threads submit, look, make and drop bos", PlayEverythingAtOnce,
+       kAllFaults},
   };
   scenarios->insert(scenarios->end(), std::begin(contention),
                     std::end(contention));

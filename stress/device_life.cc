@@ -102,7 +102,6 @@ class DeviceLife {
       world_.WriteThrough(**mapping, bo);
       (i % 3 == 0 ? shared_ : i % 3 == 1 ? own_ : others_).push_back(bo);
     }
-    for (KnownBo* bo : own_) bo->writes.emplace_back(bo->seed, Fence{});
     return true;
   }
 
@@ -273,13 +272,19 @@ void DeviceLife::PlaySuspendResume() {
   WhileAtWork(ErrorKind::kBusy, [&] {
     for (int round = 0; round < 3 && !world_.failed(); ++round) {
       AwaitMore(submits_, 3 + random_() % 10);
-      if (!world_.Expect(device.Suspend(), "suspending")) return;
+      if (!world_.Expect(world_.Absorb([&] { return device.Suspend(); }),
+                         "suspending")) {
+        return;
+      }
       AwaitMore(refused_, 3);
       world_.Require(device.manager(MemoryType::kVram)->used_pages() ==
                              kPinned * kBoPages &&
                          device.manager(MemoryType::kTt)->used_pages() == 0,
                      "more is left on it than what is pinned");
-      if (!world_.Expect(device.Resume(), "resuming")) return;
+      if (!world_.Expect(world_.Absorb([&] { return device.Resume(); }),
+                         "resuming")) {
+        return;
+      }
     }
     AwaitMore(submits_, 3);
   });
@@ -305,13 +310,18 @@ void AddDeviceLife(std::vector<Scenario>* scenarios) {
        "are dropped, others go on",
        [](const StressOptions& options, Verdict* verdict) {
          DeviceLife(options, verdict).PlayHotUnplug();
-       }});
+       },
+       // The same, with its own demands on what may be lost.
+       FaultsOf({FaultKind::kFrame, FaultKind::kIova, FaultKind::kSlot,
+                 FaultKind::kCma, FaultKind::kCoherent, FaultKind::kTable,
+                 FaultKind::kBackoff, FaultKind::kFence})});
   scenarios->push_back(
       {"twostep", "suspend-resume",
        "a device sleeps under load and VRAM loses its bytes: all come back",
        [](const StressOptions& options, Verdict* verdict) {
          DeviceLife(options, verdict).PlaySuspendResume();
-       }});
+       },
+       kAllFaultsButLost});
 }
 
 }  // namespace twostep

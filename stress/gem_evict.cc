@@ -260,10 +260,13 @@ class GemEvict {
 
 void Add(const char* family, const Row& row, std::string what,
          std::vector<Scenario>* scenarios) {
-  scenarios->push_back({family, row.name, std::move(what),
-                        [row](const StressOptions& options, Verdict* verdict) {
-                          GemEvict(row, options, verdict).Play();
-                        }});
+  scenarios->push_back(
+      {family, row.name, std::move(what),
+       [row](const StressOptions& options, Verdict* verdict) {
+         GemEvict(row, options, verdict).Play();
+       },
+       // Rings that hang outlive the device.
+       row.mode == Mode::kNormal ? kAllFaults : kAllFaultsButLost});
 }
 
 }  // namespace

@@ -248,7 +248,8 @@ void AddLmemSwapping(std::vector<Scenario>* scenarios) {
         {"gem_lmem_swapping", row.name, Describe(row),
          [row](const StressOptions& options, Verdict* verdict) {
            LmemSwapping(row, options, verdict).Play();
-         }});
+         },
+         kAllFaults});
   }
 }
 

@@ -28,6 +28,11 @@ void Verdict::Add(const Verdict& other) {
   failures += other.failures;
   if (first_failure.empty()) first_failure = other.first_failure;
   hasty += other.hasty;
+  for (int i = 0; i < kFaultKinds; ++i) {
+    faults[i].points += other.faults[i].points;
+    faults[i].made += other.faults[i].made;
+    faults[i].passed_on += other.faults[i].passed_on;
+  }
   seconds += other.seconds;
 }
 

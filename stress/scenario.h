@@ -5,12 +5,15 @@
 // function that plays it. Plain values. What a run comes to is a Verdict; no
 // scenario stops the process or asserts anything itself.
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
 #include "twostep/bo/audit.h"
+#include "twostep/machine/faults.h"
 #include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 
@@ -31,10 +34,21 @@ struct StressOptions {
   GpuConfig gpu;
   // Told of what happens in the worlds of the scenario; null: nobody.
   RunObserver* observer = nullptr;
+  // What is to fail; null: nothing. A world then calls again what failed for
+  // that reason, as its users would.
+  Faults* faults = nullptr;
 
   // 32 MiB of VRAM, so that all scenarios end in minutes; unbacked the 4 GiB
   // that the suites assume.
   static StressOptions Default(Backing backing);
+};
+
+// Of one kind: points passed, those that were made to fail, and those of which
+// somebody was told, by an error or by a fence. The rest was absorbed.
+struct FaultCount {
+  uint64_t points = 0;
+  uint64_t made = 0;
+  uint64_t passed_on = 0;
 };
 
 struct Verdict {
@@ -51,6 +65,7 @@ struct Verdict {
   // Calls that were allowed to wait and said that it cannot be done, and were
   // wrong: with all work at rest it could.
   uint64_t hasty = 0;
+  std::array<FaultCount, kFaultKinds> faults{};
   double seconds = 0;
 
   bool clean() const {
@@ -61,11 +76,29 @@ struct Verdict {
   void Add(const Verdict& other);
 };
 
+// Kinds of faults: bit i is for FaultKind(i).
+using FaultSet = uint32_t;
+constexpr FaultSet FaultsOf(std::initializer_list<FaultKind> kinds) {
+  FaultSet set = 0;
+  for (const FaultKind kind : kinds)
+    set |= FaultSet{1} << static_cast<int>(kind);
+  return set;
+}
+constexpr bool Has(FaultSet set, FaultKind kind) {
+  return (set >> static_cast<int>(kind) & 1) != 0;
+}
+inline constexpr FaultSet kNoFaults = 0;
+inline constexpr FaultSet kAllFaults = (FaultSet{1} << kFaultKinds) - 1;
+inline constexpr FaultSet kAllFaultsButLost =
+    kAllFaults & ~FaultsOf({FaultKind::kLost});
+
 struct Scenario {
   std::string family;  // "xe_evict"; "twostep" for our own
   std::string name;    // "evict-small-cm"
   std::string what;    // what it does, and what must hold: one line
   std::function<void(const StressOptions&, Verdict*)> play;
+  // Under which its own demands still hold.
+  FaultSet faults = kNoFaults;
 
   std::string full_name() const { return family + "/" + name; }
 };

@@ -84,7 +84,9 @@ class SharingWorld {
   bool Run(BufferObject& held, Act act) {
     ValidateContext context;
     return world_.Expect(
-        WithReserved(held, &context, [&] { return act(&context); }),
+        WithReserved(
+            held, &context,
+            [&] { return world_.Absorb([&] { return act(&context); }); }),
         "with a shared bo");
   }
   // Whether somebody sees the bytes at the addresses.
@@ -605,7 +607,11 @@ void AddSharing(std::vector<Scenario>* scenarios) {
       {"twostep", "share-and-die",
        "exporter, importers and clients of shared bos go in every order: "
        "nothing leaks, survivors keep the bytes",
-       PlayShareAndDie});
+       PlayShareAndDie,
+       // What leaves a device that goes, and cannot be copied, is lost.
+       FaultsOf({FaultKind::kFrame, FaultKind::kIova, FaultKind::kSlot,
+                 FaultKind::kCma, FaultKind::kCoherent, FaultKind::kTable,
+                 FaultKind::kBackoff, FaultKind::kSwap})});
   scenarios->push_back(
       {"twostep", "flink-storm",
        "clients guess and make names without end: they hit their own limits",

@@ -71,10 +71,13 @@ struct WorldOptions {
   int queues = 4;
   // Must outlive the world; null: what leaves VRAM goes to (NONE, SYSTEM).
   DeviceHooks* hooks = nullptr;
-  // For jobs that may be lost with their device: KnownBo::writes.
+  // For jobs that may be lost with their device: KnownBo::writes. Kept under
+  // faults as well.
   bool keep_writes = false;
   // Must outlive the world; null: nobody watches.
   RunObserver* observer = nullptr;
+  // See StressOptions.
+  Faults* faults = nullptr;
 
   static WorldOptions Of(const StressOptions& options);
 };

@@ -28,6 +28,11 @@ uint64_t EvictionsOf(const GpuDevice& gpu_device) {
   return evictions;
 }
 
+// Jobs that faults have made a GPU give up, on this thread.
+uint64_t GivenUpHere() {
+  return Faults::MadeOnThisThread()[static_cast<int>(FaultKind::kFence)];
+}
+
 uint64_t ChecksumOfZeros() {
   static const uint64_t checksum = [] {
     alignas(64) const std::byte zeros[kPageSize] = {};
@@ -44,17 +49,20 @@ WorldOptions WorldOptions::Of(const StressOptions& options) {
   world.gpu = options.gpu;
   world.backing = options.backing;
   world.observer = options.observer;
+  world.faults = options.faults;
   return world;
 }
 
 World::World(const WorldOptions& options, Verdict* verdict)
-    : options_(options), verdict_(verdict) {
+    : options_(options), verdict_(verdict), judge_(options.faults) {
   Expect(SetUp(), "setting up");
 }
 
 absl::Status World::SetUp() {
-  auto machine = Machine::Create(
-      options_.machine, MachineOptions{options_.backing, options_.clock});
+  auto machine = Machine::Create(options_.machine,
+                                 MachineOptions{.backing = options_.backing,
+                                                .clock = options_.clock,
+                                                .faults = options_.faults});
   if (!machine.ok()) return machine.status();
   machine_ = *std::move(machine);
   HostOptions host_options = options_.host;
@@ -121,18 +129,22 @@ void World::Drop(KnownBo* bo) {
 }
 
 absl::Status World::Submit(const Submission& submission) {
-  absl::Status status = SubmitOnce(submission);
-  if (KindOf(status) != ErrorKind::kCannotFit ||
-      submission.wait.mode != WaitLimit::Mode::kWait ||
-      submission.wait.deadline != SteadyTime::max()) {
-    return status;
+  if (FaultAt(options_.faults, FaultKind::kLost)) {
+    Lose(submission.on == nullptr ? first() : *submission.on);
   }
+  const bool waits = submission.wait.mode == WaitLimit::Mode::kWait &&
+                     submission.wait.deadline == SteadyTime::max();
+  const auto submit = [&] {
+    return judge_.Absorb(waits, [&] { return SubmitOnce(submission); });
+  };
+  absl::Status status = submit();
+  if (KindOf(status) != ErrorKind::kCannotFit || !waits) return status;
   for (uint64_t tries = 0; tries < kSecondTries; ++tries) {
     WaitForJobs();
     while (host_->ReapGhosts(WaitLimit{})) {
     }
     YieldFor(tries);
-    status = SubmitOnce(submission);
+    status = submit();
     if (status.ok()) {
       hasty_ += 1;
       return status;
@@ -158,41 +170,71 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   }
   if (!placed.ok()) return placed;
   if (submission.in_place) submission.in_place();
-  uint64_t cost_ns = 0;
-  GpuJob job = JobFor(submission.uses, &cost_ns);
   const Fence fence =
-      on.gpu->Submit(submission.queue % on.gpu->queues(), std::move(job),
-                     exec.dependencies(), cost_ns);
-  Tell({.submission = exec.submission(), .fence = fence, .asked_ns = asked_ns},
-       submission.uses, cost_ns);
-  if (options_.keep_writes) {
-    for (const BoUse& use : submission.uses) {
-      if (use.does != BoUse::Does::kWrite) continue;
-      use.bo->writes.emplace_back(use.bo->seed, fence);
-    }
-  }
+      SubmitJob(on, submission.queue, submission.uses, exec.dependencies(),
+                {.submission = exec.submission(), .asked_ns = asked_ns});
   exec.Finish(fence);
   NoteOperation();
   NoteJob(fence);
   return placed;
 }
 
+Fence World::SubmitJob(GpuDevice& on, int queue, const std::vector<BoUse>& uses,
+                       absl::Span<const Fence> dependencies,
+                       RunObserver::Job told) {
+  std::vector<uint64_t> seeds;
+  for (const BoUse& use : uses) seeds.push_back(use.bo->seed);
+  uint64_t cost_ns = 0;
+  GpuJob job = JobFor(uses, &cost_ns);
+  const uint64_t given_up = GivenUpHere();
+  const Fence fence = on.gpu->Submit(queue % on.gpu->queues(), std::move(job),
+                                     dependencies, cost_ns);
+  const bool done = GivenUpHere() == given_up;
+  if (!done) judge_.NotePassedOn(FaultKind::kFence);
+  for (size_t i = 0; i < uses.size(); ++i) {
+    KnownBo& known = *uses[i].bo;
+    if (uses[i].does != BoUse::Does::kWrite) continue;
+    if (!done) known.seed = seeds[i];
+    if (done && KeepsWrites()) known.writes.emplace_back(known.seed, fence);
+  }
+  told.fence = fence;
+  Tell(std::move(told), uses, cost_ns);
+  return fence;
+}
+
+// Nothing is reserved by this thread: others have what they have until they see
+// that the device is gone.
+void World::Lose(GpuDevice& gone) {
+  judge_.NoteDeviceLost();
+  judge_.NotePassedOn(FaultKind::kLost);
+  AllowLostJobs();
+  gone.gpu->Fail(MakeError(ErrorKind::kDeviceLost, "the GPU is gone"));
+  gone.device->Unplug({});
+}
+
 absl::StatusOr<Fence> World::Clear(KnownBo* bo, PlacementList places,
                                    int queue) {
   const uint64_t asked_ns = machine_->clock().now_ns();
   Exec exec(device());
-  exec.Add(*bo->bo, places, FenceUse::kWrite);
-  ValidateContext context;
-  absl::Status placed = exec.Run(&context);
+  const absl::Status placed = Absorb([&] {
+    exec.Add(*bo->bo, places, FenceUse::kWrite);
+    ValidateContext context;
+    return exec.Run(&context);
+  });
   if (!placed.ok()) return placed;
   GpuJob job;
   if (backed()) job.steps.emplace_back(GpuFill{RunsOf(*bo->bo)});
-  bo->seed = 0;
+  const uint64_t given_up = GivenUpHere();
   const Fence fence =
       gpu().Submit(queue % gpu().queues(), std::move(job), exec.dependencies(),
                    machine_->cost().job_latency_ns);
   Tell({.submission = exec.submission(), .fence = fence, .asked_ns = asked_ns},
        {{bo}}, machine_->cost().job_latency_ns);
+  if (GivenUpHere() == given_up) {
+    bo->seed = 0;
+  } else {
+    judge_.NotePassedOn(FaultKind::kFence);
+  }
   exec.Finish(fence);
   NoteOperation();
   NoteJob(fence);
@@ -288,20 +330,37 @@ uint64_t World::Wrong(const KnownBo& bo, const std::byte* bytes) const {
 }
 
 void World::CheckByCpu(KnownBo& bo) {
+  if (judge_.device_lost()) {
+    // What could not be brought home is dropped, and says so.
+    const bool gone =
+        bo.bo->purged() || !WaitForCpu(*bo.bo, Access::kRead).ok();
+    return CheckAfterLoss(bo, gone);
+  }
   auto mapping = CpuMapping::Create(bo.bo);
   if (Expect(mapping.status(), "mapping a bo")) CheckThrough(**mapping, bo);
 }
 
-void World::CheckThrough(CpuMapping& mapping, const KnownBo& known) {
-  if (!Expect(WaitForCpu(*known.bo, Access::kRead),
-              "waiting for the bytes of a bo") ||
-      !Expect(mapping.Touch(PageRange{0, backed() ? 1 : known.bo->page_count()},
-                            Access::kRead),
-              "reading a bo")) {
-    return;
+bool World::TouchAll(CpuMapping& mapping, BufferObject& bo, Access access) {
+  const absl::Status idle = WaitForCpu(bo, access);
+  // It is told of a job that was given up: its bytes are known all the same.
+  if (!Expect(idle, "waiting for the bytes of a bo") && !judge_.Excuses(idle)) {
+    return false;
   }
+  // Backed, the rest comes as it is used; but nobody can call that again.
+  const PageCount pages = backed() && !judge_.on() ? 1 : bo.page_count();
+  return Expect(Absorb([&] {
+                  return mapping.Touch(PageRange{0, pages}, access);
+                }),
+                access == Access::kRead ? "reading a bo" : "writing a bo");
+}
+
+void World::CheckThrough(CpuMapping& mapping, const KnownBo& known) {
+  // What is left then is looked at in the end.
+  if (judge_.device_lost()) return;
+  if (!TouchAll(mapping, *known.bo, Access::kRead)) return;
   NoteOperation();
   if (!backed()) return;
+  const Faults::Quiet quiet;
   checked_pages_.fetch_add(known.bo->page_count());
   const uint64_t wrong = Wrong(known, mapping.data());
   if (wrong == 0) return;
@@ -311,14 +370,11 @@ void World::CheckThrough(CpuMapping& mapping, const KnownBo& known) {
 
 void World::WriteThrough(CpuMapping& mapping, KnownBo* known) {
   const PageCount pages = known->bo->page_count();
-  if (!Expect(WaitForCpu(*known->bo, Access::kWrite),
-              "waiting to write a bo") ||
-      !Expect(mapping.Touch(PageRange{0, backed() ? 1 : pages}, Access::kWrite),
-              "writing a bo")) {
-    return;
-  }
+  if (!TouchAll(mapping, *known->bo, Access::kWrite)) return;
   NoteOperation();
   known->seed = next_seed_.fetch_add(1);
+  if (KeepsWrites()) known->writes.emplace_back(known->seed, Fence{});
+  const Faults::Quiet quiet;
   for (PageCount page = 0; backed() && page < pages; ++page) {
     FillPattern(known->seed, page, mapping.data() + PagesToBytes(page));
   }
@@ -335,6 +391,7 @@ void World::CheckPage(const std::byte* bytes, uint64_t seed, PageCount page) {
 void World::CheckAfterLoss(const KnownBo& known, bool may_be_gone) {
   auto mapping = CpuMapping::Create(known.bo);
   if (!Expect(mapping.status(), "mapping a bo") || !backed()) return;
+  const Faults::Quiet quiet;
   const std::byte* is = (*mapping)->data();
   uint64_t seed = known.writes.empty() ? known.seed : 0;
   for (size_t i = known.writes.size(); i-- > 0 && seed == 0;) {
@@ -426,6 +483,7 @@ void World::Finish() {
   verdict_->operations += operations_.exchange(0);
   verdict_->failures += failures_.exchange(0);
   verdict_->hasty += hasty_.exchange(0);
+  judge_.MoveTo(verdict_);
   verdict_->bytes_checked += PagesToBytes(checked_pages_.exchange(0));
   // Of a wrong page at least one byte is.
   verdict_->bytes_wrong += wrong_pages_.exchange(0);

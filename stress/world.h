@@ -14,7 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "twostep/bo/cpu_mapping.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/exec.h"
@@ -23,6 +25,7 @@
 #include "twostep/lab/run_observer.h"
 #include "twostep/machine/machine.h"
 #include "twostep/machine/model_gpu.h"
+#include "twostep/stress/fault_judge.h"
 #include "twostep/stress/scenario.h"
 #include "twostep/stress/submission.h"
 
@@ -65,8 +68,16 @@ class World {
   // Places a bo and lets a job on `queue` fill it with zeros, as drivers clear
   // what they bind. The fence is that job's.
   absl::StatusOr<Fence> Clear(KnownBo* bo, PlacementList places, int queue);
-  // The steps of a job on bos that are reserved, and in place, and its time.
-  GpuJob JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns);
+  // A job on bos that are reserved, and in place, of which who watches is told;
+  // of `told` submission and when it was asked for are known. One that a fault
+  // makes the GPU give up writes nothing.
+  Fence SubmitJob(GpuDevice& on, int queue, const std::vector<BoUse>& uses,
+                  absl::Span<const Fence> dependencies, RunObserver::Job told);
+  // Calls `call`, which may wait for good, again as long as it fails because a
+  // fault was made.
+  absl::Status Absorb(absl::FunctionRef<absl::Status()> call) {
+    return judge_.Absorb(/*waits=*/true, call);
+  }
   // Tells who watches of a job that uses these, of which submission, fence and
   // when it was asked for are known.
   void Tell(RunObserver::Job job, const std::vector<BoUse>& uses,
@@ -93,9 +104,11 @@ class World {
   // Counts a step done. And one that should have been: `what` says which.
   void NoteOperation() { operations_.fetch_add(1); }
   void Fail(const std::string& what);
-  // Whether it was.
+  // Whether it was. No failure where a fault that was made is the reason.
   bool Expect(const absl::Status& status, const std::string& what) {
-    if (!status.ok()) Fail(what + ": " + std::string(status.message()));
+    if (!status.ok() && !judge_.Excuses(status)) {
+      Fail(what + ": " + std::string(status.message()));
+    }
     return status.ok();
   }
   // The same for what must hold.
@@ -103,9 +116,11 @@ class World {
     if (!holds) Fail(what);
     return holds;
   }
-  // That something had to be evicted.
+  // That something had to be evicted, unless the device went.
   void ExpectEvictions() {
-    if (gpu_evictions() == 0) Fail("nothing had to be evicted");
+    if (gpu_evictions() == 0 && !judge_.device_lost()) {
+      Fail("nothing had to be evicted");
+    }
   }
   void CheckRules();
   bool failed() const { return failures_.load() != 0; }
@@ -121,12 +136,19 @@ class World {
  private:
   absl::Status SetUp();
   absl::Status SubmitOnce(const Submission& submission);
+  // The steps of a job on bos that are reserved, and in place, and its time.
+  GpuJob JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns);
+  bool KeepsWrites() const { return options_.keep_writes || judge_.on(); }
+  void Lose(GpuDevice& gone);
+  // Shows all of a bo that is idle to the CPU.
+  bool TouchAll(CpuMapping& mapping, BufferObject& bo, Access access);
   void AwaitJob(const Fence& fence);
   uint64_t LeftBehind();
   uint64_t Wrong(const KnownBo& bo, const std::byte* bytes) const;
 
   const WorldOptions options_;
   Verdict* const verdict_;
+  FaultJudge judge_;
   Atomic<uint64_t> operations_{0};
   Atomic<uint64_t> failures_{0};
   Atomic<uint64_t> hasty_{0};

@@ -257,7 +257,9 @@ void AddXeEvict(std::vector<Scenario>* scenarios) {
         {"xe_evict", row.name, Describe(row),
          [row](const StressOptions& options, Verdict* verdict) {
            XeEvict(row, options, verdict).Play();
-         }});
+         },
+         // Nobody tells compute contexts that their device has gone.
+         row.work == Work::kLegacy ? kAllFaults : kAllFaultsButLost});
   }
 }
 

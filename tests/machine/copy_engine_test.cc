@@ -35,15 +35,15 @@ TEST(CopyEngine, WhatItHadNotBegunLeavesZerosInHostMemoryAndNothingElse) {
     if (to_vram) std::swap(copy.from, copy.to);
     return copy;
   };
-  const Fence done = engine.Copy(job(/*to_vram=*/false, 0), {});
+  const Fence done = *engine.Copy(job(/*to_vram=*/false, 0), {});
   ASSERT_TRUE(WaitFor(done, {}).ok());
   // Behind work that never ends.
   Timeline& never = machine->NewTimeline("never");
   const Fence dependency[] = {never.Emit(0)};
-  const Fence home = engine.Copy(job(/*to_vram=*/false, 1), dependency);
-  const Fence away = engine.Copy(job(/*to_vram=*/true, 2), dependency);
+  const Fence home = *engine.Copy(job(/*to_vram=*/false, 1), dependency);
+  const Fence away = *engine.Copy(job(/*to_vram=*/true, 2), dependency);
   engine.Fail(absl::DataLossError("pulled out"));
-  const Fence late = engine.Copy(job(/*to_vram=*/false, 3), dependency);
+  const Fence late = *engine.Copy(job(/*to_vram=*/false, 3), dependency);
   for (const Fence& fence : {home, away, late}) {
     EXPECT_EQ(fence.Error(), absl::DataLossError("pulled out"));
   }
