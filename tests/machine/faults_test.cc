@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "twostep/machine/copy_engine.h"
 #include "twostep/machine/machine.h"
 #include "twostep/machine/model_gpu.h"
 

@@ -1,0 +1,226 @@
+// Scenarios under faults made to order. Each kind is reached, and the n-th of
+// each does no harm; what is left undone after one is noticed.
+
+#include <string>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "twostep/cli/fault_spec.h"
+#include "twostep/stress/families.h"
+#include "twostep/stress/fault_runs.h"
+#include "twostep/stress/world.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+
+StressOptions Small(uint64_t seed) {
+  StressOptions options = StressOptions::Default(Backing::kBacked);
+  const uint64_t vram = kMiB;
+  options.seed = seed;
+  options.gpu.vram_bytes = vram;
+  options.gpu.aperture_bytes = 4 * vram;
+  options.machine.normal_bytes = 4 * vram;
+  options.machine.swap_bytes = 4 * vram;
+  options.machine.iommu.mode = IommuMode::kTranslated;
+  return options;
+}
+
+Scenario Named(const std::string& name) {
+  for (Scenario& scenario : AllScenarios()) {
+    if (scenario.full_name() == name) return std::move(scenario);
+  }
+  ADD_FAILURE() << name;
+  return {};
+}
+
+void ExpectClean(const Verdict& verdict, const std::string& what) {
+  EXPECT_EQ(verdict.bytes_wrong, 0u) << what;
+  EXPECT_EQ(verdict.first_failure, "") << what;
+  EXPECT_EQ(verdict.hasty, 0u) << what;
+  for (const Violation& violation : verdict.violations) {
+    ADD_FAILURE() << what << " " << violation.rule << ": " << violation.what;
+  }
+}
+
+struct Reached {
+  const char* scenario;
+  uint64_t seed;
+  FaultKind kind;
+};
+
+class EveryKind : public testing::TestWithParam<Reached> {};
+
+// The seeds are of machines that have what is to fail.
+INSTANTIATE_TEST_SUITE_P(
+    Faults, EveryKind,
+    testing::Values(
+        Reached{"twostep/everything-at-once", 0, FaultKind::kFrame},
+        Reached{"twostep/suspend-resume", 0, FaultKind::kFrame},
+        Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kIova},
+        Reached{"twostep/share-and-die", 4, FaultKind::kSlot},
+        Reached{"twostep/share-and-die", 1, FaultKind::kCma},
+        Reached{"twostep/suspend-resume", 0, FaultKind::kCoherent},
+        Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kTable},
+        Reached{"twostep/everything-at-once", 0, FaultKind::kBackoff},
+        Reached{"twostep/hot-unplug", 1, FaultKind::kBackoff},
+        Reached{"kfd_evict/queue", 0, FaultKind::kFence},
+        Reached{"gem_lmem_swapping/verify", 0, FaultKind::kFence},
+        Reached{"xe_evict/evict-small", 0, FaultKind::kCopy},
+        Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kSwap},
+        Reached{"gem_lmem_swapping/heavy-random", 0, FaultKind::kLost}),
+    [](const testing::TestParamInfo<Reached>& info) {
+      std::string name = info.param.scenario;
+      for (char& c : name) c = isalnum(c) ? c : '_';
+      return name + "_" + NameOf(info.param.kind);
+    });
+
+TEST_P(EveryKind, IsReachedAndDoesNoHarm) {
+  const Scenario scenario = Named(GetParam().scenario);
+  ASSERT_TRUE(Has(scenario.faults, GetParam().kind));
+  // A few, evenly.
+  std::string last;
+  StressOptions options = Small(GetParam().seed);
+  FaultPlan plan = {{.kind = GetParam().kind, .how = FaultPart::How::kNth}};
+  plan[0].nth = ~uint64_t{0};
+  const auto show = [&](const std::string& words) { last = words; };
+  const uint64_t points = PlayUnderFaults(scenario, options, plan, show)
+                              .sum.faults[static_cast<int>(GetParam().kind)]
+                              .points;
+  ASSERT_GT(points, 0u);
+  plan[0] = {.kind = GetParam().kind, .stride = points / 4 + 1};
+  const FaultOutcome outcome = PlayUnderFaults(scenario, options, plan, show);
+  ExpectClean(outcome.sum, last);
+  const FaultCount& count =
+      outcome.sum.faults[static_cast<int>(GetParam().kind)];
+  EXPECT_GT(count.made, 0u);
+  EXPECT_LE(count.passed_on, count.made);
+}
+
+TEST(Faults, AtRandomDoNoHarm) {
+  std::string last;
+  for (const char* name :
+       {"twostep/everything-at-once", "gem_evict_everything/swapping-normal",
+        "twostep/suspend-resume"}) {
+    const Scenario scenario = Named(name);
+    const FaultPlan plan = *ParseFaults(
+        "frame:5%,iova:5%,table:5%,coherent:5%,backoff:5%,copy:5%,swap:5%,"
+        "fence:2%");
+    const FaultOutcome outcome =
+        PlayUnderFaults(scenario, Small(2), PlanFor(scenario, plan),
+                        [&](const std::string& words) { last = words; });
+    ExpectClean(outcome.sum, last);
+    EXPECT_EQ(outcome.runs, 1u);
+    uint64_t made = 0;
+    for (const FaultCount& count : outcome.sum.faults) made += count.made;
+    EXPECT_GT(made, 0u) << name;
+  }
+}
+
+// A job that was given up has written nothing, and who reads is told; one that
+// is absorbed is told nobody; what no fault explains is a failure as ever.
+TEST(Faults, AreJudgedByWhatTheyExplain) {
+  const Scenario scenario = {
+      "test", "mixed", "",
+      [](const StressOptions& options, Verdict* verdict) {
+        WorldOptions world_options = WorldOptions::Of(options);
+        world_options.machine.swap_bytes = 0;
+        World world(world_options, verdict);
+        KnownBo* bo = world.Make(options.gpu.vram_bytes / 2);
+        world.Expect(world.Submit({.uses = {{bo}}, .places = {&kInVram, 1}}),
+                     "what fits");
+        if (options.seed == 0) return;
+        KnownBo* large = world.Make(2 * options.gpu.vram_bytes);
+        world.Expect(world.Submit({.uses = {{large}}, .places = {&kInVram, 1}}),
+                     "what does not");
+      },
+      kAllFaults};
+  const auto play = [&](uint64_t seed, const char* spec) {
+    return PlayUnderFaults(scenario, Small(seed), *ParseFaults(spec),
+                           [](const std::string&) {});
+  };
+  const FaultOutcome given_up = play(0, "fence:1");
+  ExpectClean(given_up.sum, "fence");
+  EXPECT_EQ(given_up.sum.faults[static_cast<int>(FaultKind::kFence)].passed_on,
+            1u);
+  const FaultOutcome told = play(0, "copy:1");
+  ExpectClean(told.sum, "copy");
+  EXPECT_EQ(told.sum.faults[static_cast<int>(FaultKind::kCopy)].passed_on, 1u);
+  const FaultOutcome failed = play(1, "copy:1");
+  EXPECT_THAT(failed.sum.first_failure, HasSubstr("what does not"));
+  EXPECT_EQ(ToString(failed.last[0]), "copy:1");
+}
+
+TEST(Faults, EveryEndsWithARunThatIsUnharmed) {
+  uint64_t plays = 0;
+  const Scenario scenario = {
+      "test", "three points", "",
+      [&](const StressOptions& options, Verdict* verdict) {
+        ++plays;
+        uint64_t hits = 0;
+        for (int i = 0; i < 3; ++i) {
+          hits += options.faults->Hit(FaultKind::kCma) ? 1 : 0;
+        }
+        verdict->operations = hits;
+      },
+      kAllFaults};
+  const auto play = [&](const char* spec) {
+    return PlayUnderFaults(scenario, Small(0), *ParseFaults(spec),
+                           [](const std::string&) {});
+  };
+  // One that counts, three, and one that is unharmed.
+  FaultOutcome outcome = play("cma:every");
+  EXPECT_EQ(outcome.runs, 5u);
+  EXPECT_EQ(plays, 5u);
+  EXPECT_EQ(outcome.sum.operations, 3u);
+  EXPECT_TRUE(outcome.thinned.empty());
+  outcome = play("cma:every/2");
+  EXPECT_EQ(outcome.sum.operations, 2u);
+  ASSERT_EQ(outcome.thinned.size(), 1u);
+  EXPECT_EQ(outcome.thinned[0].points, 3u);
+  EXPECT_EQ(outcome.thinned[0].stride, 2u);
+}
+
+TEST(FaultSpec, IsReadAsItIsWritten) {
+  for (const char* spec : {"frame:every", "iova:7", "swap:1%", "lost:every/16",
+                           "frame:every,iova:7,swap:12.5%"}) {
+    const auto plan = ParseFaults(spec);
+    ASSERT_TRUE(plan.ok()) << spec;
+    std::string written;
+    for (const FaultPart& part : *plan) {
+      written += (written.empty() ? "" : ",") + ToString(part);
+    }
+    EXPECT_EQ(written, spec);
+  }
+  EXPECT_EQ(ParseFaults("all:every")->size(), kFaultKinds);
+  const auto later = ParseFaults("all:1%,copy:3");
+  ASSERT_EQ(later->size(), kFaultKinds);
+  EXPECT_EQ(ToString(later->back()), "copy:3");
+}
+
+TEST(FaultSpec, SaysWhatIsWrong) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"flame:every", "near to it: frame; there are frame, iova, slot"},
+      {"", "no kind of fault is called ''"},
+      {"frame", "'frame': after the kind comes 'every'"},
+      {"frame:0", "a number above 0"},
+      {"frame:-1", "a number above 0"},
+      {"frame:evry", "as in frame:every"},
+      {"frame:every/0", "K above 0"},
+      {"frame:every2", "K above 0"},
+      {"frame:0%", "not a percentage above 0"},
+      {"frame:101%", "not a percentage above 0"},
+      {"frame:nan%", "not a percentage above 0"},
+      {"frame:1,iova", "'iova'"},
+  };
+  for (const auto& [spec, why] : cases) {
+    const auto plan = ParseFaults(spec);
+    EXPECT_EQ(plan.status().code(), absl::StatusCode::kInvalidArgument) << spec;
+    EXPECT_THAT(std::string(plan.status().message()), HasSubstr(why)) << spec;
+  }
+}
+
+}  // namespace
+}  // namespace twostep
