@@ -48,20 +48,20 @@ TEST(LiveFrame, FitsWhateverTerminalThereIs) {
 TEST(LiveFrame, AWideOneShowsAll) {
   const std::vector<std::string> lines = LiveLines(Busy(), 80, 24);
   EXPECT_THAT(lines[0], StartsWith(" 50 %  12.3 s  xe_evict/"));
-  EXPECT_THAT(lines[1], StartsWith("vram      [######################........]"
-                                   "  75 % of 1.00 GiB"));
+  EXPECT_THAT(lines[1], StartsWith("vram      [####################.......]"
+                                   "  75 % of 1024.0 MiB"));
   EXPECT_THAT(lines[1], HasSubstr(" 4,321 evicted"));
-  EXPECT_THAT(lines[2], HasSubstr("[..............................]   0 % of"));
-  EXPECT_THAT(lines[3], HasSubstr("[##############################] 100 % of"));
+  EXPECT_THAT(lines[2], HasSubstr("[...........................]   0 % of"));
+  EXPECT_THAT(lines[3], HasSubstr("[###########################] 100 % of"));
   // Of no known size: no bar, which would be of nothing.
   EXPECT_THAT(lines[4], Not(HasSubstr("[")));
-  EXPECT_THAT(lines[4], HasSubstr("3.0 MiB"));
+  EXPECT_THAT(lines[4], HasSubstr("3072.0 KiB"));
   EXPECT_THAT(lines[5], HasSubstr("  25 % of 64.0 MiB"));
   const std::string all = absl::StrJoin(lines, "\n");
   EXPECT_THAT(all,
               HasSubstr("1,234,567 submissions, 5,000 a second, 77 frame"));
   EXPECT_THAT(all, HasSubstr("3 failures"));
-  EXPECT_THAT(all, HasSubstr("stalled 6.0 ms, submission 1\n"));
+  EXPECT_THAT(all, HasSubstr("stalled 6000.0 us, submission 1\n"));
   EXPECT_THAT(lines.back(), HasSubstr("submission 5"));
 }
 
@@ -71,7 +71,7 @@ TEST(LiveFrame, ANarrowOneShowsWhatMatters) {
   EXPECT_THAT(lines[1], StartsWith("vram      ["));
   EXPECT_THAT(lines[1], HasSubstr("75 % of"));
   EXPECT_THAT(lines[1], Not(HasSubstr("evicted")));
-  EXPECT_THAT(lines[9], StartsWith("stalled 6.0 ms"));
+  EXPECT_THAT(lines[9], StartsWith("stalled 6000.0 us"));
   // Where there is still less, the gauges that come first.
   const std::vector<std::string> few = LiveLines(Busy(), 39, 5);
   EXPECT_THAT(few[1], StartsWith("vram "));
@@ -87,8 +87,8 @@ TEST(LiveFrame, NamesCannotDriveTheTerminal) {
 
 TEST(LiveFrame, OneLineSaysTheSame) {
   EXPECT_THAT(LiveLine(Busy()),
-              HasSubstr(", vram  75 % of 1.00 GiB and 4,321 evicted, "));
-  EXPECT_THAT(LiveLine(Busy()), HasSubstr(", worst stall 6.0 ms"));
+              HasSubstr(", vram  75 % of 1024.0 MiB and 4,321 evicted, "));
+  EXPECT_THAT(LiveLine(Busy()), HasSubstr(", worst stall 6000.0 us"));
 }
 
 }  // namespace
