@@ -56,7 +56,7 @@ struct CompareFlags {
 void AddOutput(CLI::App* command, OutputFlags* flags) {
   command
       ->add_option("--json", flags->json,
-                   "write the figures; nothing or '-': print them instead")
+                   "write the figures; no FILE, or '-': print them")
       ->type_name("[FILE]")
       ->expected(0, 1)
       ->default_str(kStdout);
@@ -279,7 +279,7 @@ void AddCompare(CLI::App& app, ExitCode* code) {
       ->excludes(placement, machine, dma_type);
   compare
       ->add_option("--shard", flags->shard,
-                   "only every N-th cell from the I-th on; see merge")
+                   "every N-th cell from the I-th on, to merge")
       ->type_name("I/N")
       ->capture_default_str();
   compare

@@ -64,7 +64,9 @@ std::string NameOf(const CLI::Option& option) {
 }
 
 std::string TextOf(const CLI::Option& option) {
-  if (option.get_positional() || option.get_default_str().empty()) {
+  // Where the value may be left out, the default is for that.
+  if (option.get_positional() || option.get_items_expected_min() == 0 ||
+      option.get_default_str().empty()) {
     return option.get_description();
   }
   return absl::StrCat(option.get_description(), " (default ",
