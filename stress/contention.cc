@@ -80,7 +80,7 @@ void PlayBusyForAMoment(SmallWorld<>& small, KnownBo* squatter,
 void PlayOnlyBusy(const StressOptions& options, Verdict* verdict) {
   SmallWorld<> small(options, verdict);
   const int threads = options.ThreadsOr(3);
-  const KnownBos bos = small.Make(std::max(threads, 2), kMiB * 3 / 4);
+  const KnownBoList bos = small.Make(std::max(threads, 2), kMiB * 3 / 4);
   if (bos.empty()) return;
   PlayHeldForAMoment(small, bos[0], bos[1]);
   PlayBusyForAMoment(small, bos[0], bos[1]);
@@ -111,9 +111,9 @@ void PlayOnlyBusy(const StressOptions& options, Verdict* verdict) {
 // Half of VRAM is held by this thread, so that an older submission, of one bo,
 // which has closed the gate of VRAM to make room, has to wait. A younger one
 // comes, and must not be in place before it.
-void PlayOlderFirst(SmallWorld<>& small, const KnownBos& all,
-                    const KnownBos& resident, const KnownBos& older,
-                    const KnownBos& younger) {
+void PlayOlderFirst(SmallWorld<>& small, const KnownBoList& all,
+                    const KnownBoList& resident, const KnownBoList& older,
+                    const KnownBoList& younger) {
   World& world = small.world;
   // Each half in its place: nobody else is there.
   for (KnownBo* bo : all) {
@@ -127,7 +127,7 @@ void PlayOlderFirst(SmallWorld<>& small, const KnownBos& all,
   BufferObject& held = *resident.back()->bo;
   held.Reserve();
   Atomic<int> in_place{0};
-  const auto submit = [&](const KnownBos& bos, int expected) {
+  const auto submit = [&](const KnownBoList& bos, int expected) {
     Submission submission = small.Of(bos, {&kInVram, 1});
     submission.in_place = [&, expected] {
       const int place = in_place.fetch_add(1);
@@ -161,18 +161,18 @@ uint64_t PartBytes(int parts) {
 void PlayBigAgainstBig(const StressOptions& options, Verdict* verdict) {
   SmallWorld<> small(options, verdict);
   const int threads = options.ThreadsOr(2);
-  std::vector<KnownBos> sets;
+  std::vector<KnownBoList> sets;
   for (int t = 0; t < std::max(threads, 2); ++t) {
     const int parts = 1 + static_cast<int>(small.random() % 6);
     sets.push_back(small.Make(parts, PartBytes(parts)));
     if (sets.back().empty()) return;
   }
-  const KnownBos resident = small.Make(2, kMiB / 2);
-  const KnownBos older = small.Make(1, PartBytes(1));
+  const KnownBoList resident = small.Make(2, kMiB / 2);
+  const KnownBoList older = small.Make(1, PartBytes(1));
   if (resident.empty() || older.empty()) return;
-  KnownBos all = resident;
+  KnownBoList all = resident;
   all.push_back(older[0]);
-  for (const KnownBos& set : sets)
+  for (const KnownBoList& set : sets)
     all.insert(all.end(), set.begin(), set.end());
   for (size_t round = 0; round < 4; ++round) {
     PlayOlderFirst(small, all, resident, older, sets[round % sets.size()]);
@@ -212,7 +212,7 @@ constexpr uint64_t kEndless = 100'000;
 // when room for a newcomer was begun is older, which makes the newcomer give
 // back what it has. Those that come after the next one have a newcomer before
 // them that gives way to nobody: they must not get room first.
-void Spam(SmallWorld<SquatDriver>& small, const KnownBos& squat,
+void Spam(SmallWorld<SquatDriver>& small, const KnownBoList& squat,
           const Atomic<bool>& stop, Atomic<uint64_t>* submits) {
   uint64_t begun_before = 0;
   uint64_t newcomer = 0;
@@ -245,10 +245,10 @@ void PlaySquatterAndSpammer(const StressOptions& options, Verdict* verdict) {
   SmallWorld<SquatDriver> small(options, verdict);
   World& world = small.world;
   SquatDriver& driver = small.driver;
-  const KnownBos squat = small.Make(8, kMiB / 8);
+  const KnownBoList squat = small.Make(8, kMiB / 8);
   if (squat.empty()) return;
   driver.last_squatter.store(squat.back()->bo->id());
-  const KnownBos newcomers = small.Make(2, kMiB / 2);
+  const KnownBoList newcomers = small.Make(2, kMiB / 2);
   if (newcomers.empty()) return;
   Atomic<bool> stop{false};
   Atomic<uint64_t> submits{0};
@@ -272,7 +272,7 @@ void PlaySquatterAndSpammer(const StressOptions& options, Verdict* verdict) {
 void PlayTwoTierPingpong(const StressOptions& options, Verdict* verdict) {
   SmallWorld<> small(options, verdict);
   // VRAM and TT together hold two thirds of them.
-  const KnownBos bos = small.Make(36, kMiB / 8);
+  const KnownBoList bos = small.Make(36, kMiB / 8);
   if (bos.empty()) return;
   const uint64_t bytes = 36 * kMiB / 8;
   for (int round = 0; round < 6; ++round) {
@@ -280,7 +280,7 @@ void PlayTwoTierPingpong(const StressOptions& options, Verdict* verdict) {
     for (size_t i = 0; i < bos.size(); i += 4) {
       const auto first = bos.begin() + static_cast<std::ptrdiff_t>(i);
       Submission submission =
-          small.Of(KnownBos(first, first + 4), small.driver.places());
+          small.Of(KnownBoList(first, first + 4), small.driver.places());
       submission.moved_bytes = &moved_bytes;
       if (!small.world.Expect(small.world.Submit(submission), "a submission")) {
         return;
@@ -302,14 +302,14 @@ void PlayTwoTierPingpong(const StressOptions& options, Verdict* verdict) {
 // Threads submit random sets, look at what they submit, make and drop bos.
 void PlayEverythingAtOnce(const StressOptions& options, Verdict* verdict) {
   SmallWorld<> small(options, verdict);
-  const KnownBos bos = small.Make(24, kMiB / 8);
+  const KnownBoList bos = small.Make(24, kMiB / 8);
   if (bos.empty()) return;
   OnThreads(options.ThreadsOr(3), [&](int t) {
     std::mt19937_64 random(small.seed * 64 + static_cast<uint64_t>(t));
     for (int round = 0; round < 12; ++round) {
       KnownBo* fresh = small.world.Make((1 + random() % 32) * kPageSize);
       if (fresh == nullptr) return;
-      KnownBos set{fresh};
+      KnownBoList set{fresh};
       for (int i = 0; i < 5; ++i) {
         KnownBo* bo = bos[random() % bos.size()];
         if (std::find(set.begin(), set.end(), bo) == set.end()) {

@@ -107,7 +107,7 @@ class DeviceLife {
 
   // Each is written by one thread, on one queue: queues that fail one after the
   // other may begin a job whose dependency was lost.
-  KnownBo* OfThread(const KnownBos& bos, int thread, uint64_t chance) const {
+  KnownBo* OfThread(const KnownBoList& bos, int thread, uint64_t chance) const {
     const auto threads = static_cast<size_t>(threads_);
     const size_t each = std::max<size_t>(bos.size() / threads, 1);
     return bos[(chance % each * threads + static_cast<size_t>(thread)) %
@@ -122,7 +122,7 @@ class DeviceLife {
     const Placement places[] = {kDesired, InTt(kTypes[random() % 3])};
     Submission submission{
         .queue = thread, .places = places, .on = to_other ? other_ : nullptr};
-    const KnownBos& written = to_other ? others_ : own_;
+    const KnownBoList& written = to_other ? others_ : own_;
     for (int i = 0; i < 3; ++i) {
       const bool write = random() % 2 == 0;
       KnownBo* bo = write ? OfThread(written, thread, random())
@@ -193,9 +193,9 @@ class DeviceLife {
   TwoTierDriver other_driver_;
   World world_;
   GpuDevice* other_ = nullptr;
-  KnownBos shared_;
-  KnownBos own_;
-  KnownBos others_;
+  KnownBoList shared_;
+  KnownBoList own_;
+  KnownBoList others_;
   // The other device's jobs, with bos that both have.
   BoUse::Does others_do_ = BoUse::Does::kRead;
   Atomic<bool> stop_{false};
@@ -236,7 +236,7 @@ void DeviceLife::PlayHotUnplug() {
   }
   const bool may_lose = how.contents == Unplugging::Contents::kDrop ||
                         how.engine == Unplugging::CopyEngine::kGone;
-  for (const KnownBos* bos : {&shared_, &own_}) {
+  for (const KnownBoList* bos : {&shared_, &own_}) {
     for (KnownBo* bo : *bos) {
       world_.Require(bo->bo->device() != &device, "a bo is still its device's");
       world_.Require(may_lose || !bo->bo->purged(),
@@ -255,7 +255,7 @@ void DeviceLife::PlaySuspendResume() {
   if (!SetUp()) return;
   // They stay where they are, so nobody asks for them elsewhere.
   constexpr size_t kPinned = 4;
-  const KnownBos pinned(own_.begin(), own_.begin() + kPinned);
+  const KnownBoList pinned(own_.begin(), own_.begin() + kPinned);
   own_.erase(own_.begin(), own_.begin() + kPinned);
   std::vector<PageCount> at;
   for (KnownBo* bo : pinned) {

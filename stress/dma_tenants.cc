@@ -123,7 +123,7 @@ class TwoStepDriver {
   const Behaviour behaviour_;
   GpuDevice* on_;
   ClientRef client_;
-  KnownBos bos_;
+  KnownBoList bos_;
   size_t next_ = 0;
   uint64_t jobs_ = 0;
   uint64_t used_ns_ = 0;
@@ -274,7 +274,7 @@ void PlayFourGuests(const StressOptions& options, Verdict* verdict) {
       return;
     }
     std::mt19937_64 random(options.seed * 64 + static_cast<uint64_t>(thread));
-    KnownBos bos;
+    KnownBoList bos;
     for (uint64_t at = 0; at < kHostBytes / 2; at += kGuestBoBytes) {
       bos.push_back(world.Make(kGuestBoBytes, clients[thread]));
     }

@@ -48,8 +48,8 @@ WorldOptions OptionsOf(const StressOptions& options, const Unit& unit) {
   return world;
 }
 
-KnownBos MakeAll(World* world, const Placement& place, size_t count) {
-  KnownBos bos;
+KnownBoList MakeAll(World* world, const Placement& place, size_t count) {
+  KnownBoList bos;
   while (world->ok() && bos.size() < count) {
     KnownBo* bo = world->Make(kBoBytes);
     if (bo == nullptr ||
@@ -72,10 +72,10 @@ void PlayExhausted(const Unit& unit, const StressOptions& options,
   // has IOVAs.
   const Placement aside = InTt(
       unit.dma == DmaType::kCoherent ? DmaType::kNone : DmaType::kCoherent);
-  const KnownBos others =
+  const KnownBoList others =
       MakeAll(&world, aside, world.machine().domain().translated() ? 0 : 2);
   const Placement place = InTt(unit.dma);
-  const KnownBos bos = MakeAll(&world, place, kBos);
+  const KnownBoList bos = MakeAll(&world, place, kBos);
   if (bos.empty()) return;
   DmaBinder& binder = world.host().binder(unit.dma);
   const DmaBinder::Stats& stats = binder.stats();
@@ -166,7 +166,7 @@ void PlayFaultStorm(const Unit& unit, const StressOptions& options,
                     Verdict* verdict) {
   World world(OptionsOf(options, unit), verdict);
   const Placement place = InTt(unit.dma);
-  const KnownBos bos = MakeAll(&world, place, kBos);
+  const KnownBoList bos = MakeAll(&world, place, kBos);
   if (bos.empty()) return;
   std::deque<Mutex> turns(bos.size());
   OnThreads(2 * options.ThreadsOr(2), [&](int thread) {

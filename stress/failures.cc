@@ -323,7 +323,7 @@ class EveryPoint {
   FlakyDriver driver_;
   World world_;
   Placement own_;
-  KnownBos bos_;
+  KnownBoList bos_;
 };
 
 void PlayFailEveryPoint(const StressOptions& options, Verdict* verdict) {

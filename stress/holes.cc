@@ -90,7 +90,7 @@ class HoleMaker {
     return free;
   }
   // Those who are there, the one used last at the end.
-  const KnownBos& order() const { return order_; }
+  const KnownBoList& order() const { return order_; }
 
   // Asks for the bo, which is not there, by evicting, and sees that those who
   // have to go, and no others, went. Whether somebody had to though enough was
@@ -103,7 +103,7 @@ class HoleMaker {
     while (fewest == kNever && prefix < order_.size()) {
       fewest = Fewest(++prefix, pages);
     }
-    const KnownBos before = order_;
+    const KnownBoList before = order_;
     const absl::Status status = Ask(known, Placement::Use::kAlways);
     size_t gone = 0;
     for (size_t i = 0; i < before.size(); ++i) {
@@ -181,7 +181,7 @@ class HoleMaker {
   const uint64_t pages_;
   World& world_;
   const Placement place_;
-  KnownBos order_;
+  KnownBoList order_;
   std::vector<uint64_t> starts_;
 };
 
@@ -192,7 +192,7 @@ void PlayHoles(Space space, const StressOptions& options, Verdict* verdict) {
   if (!world.ok()) return;
   HoleMaker holes(space, kSpacePages, &world);
   std::mt19937_64 random(options.seed);
-  KnownBos bos;
+  KnownBoList bos;
   for (size_t i = 0; i < kBos; ++i) {
     bos.push_back(world.Make(PagesToBytes(1 + random() % kLargest)));
     if (bos.back() == nullptr) return;
@@ -203,7 +203,7 @@ void PlayHoles(Space space, const StressOptions& options, Verdict* verdict) {
     if (!holes.Ask(bo, Placement::Use::kDesired).ok()) ++refused;
   }
   const auto pin_every_second = [&] {
-    const KnownBos there = holes.order();
+    const KnownBoList there = holes.order();
     const size_t first = random() % 2;
     for (size_t i = 0; i < there.size(); ++i) {
       const bool pinned = there[i]->bo->pinned();
@@ -212,7 +212,7 @@ void PlayHoles(Space space, const StressOptions& options, Verdict* verdict) {
     }
   };
   const auto unpin_all = [&] {
-    const KnownBos there = holes.order();
+    const KnownBoList there = holes.order();
     for (KnownBo* bo : there) {
       if (bo->bo->pinned()) holes.Unpin(bo);
     }
@@ -242,7 +242,7 @@ void PlayScatter(const StressOptions& options, Verdict* verdict) {
   if (!world.ok()) return;
   HoleMaker holes(Space::kCma, kArea, &world);
   std::mt19937_64 random(options.seed);
-  KnownBos all;
+  KnownBoList all;
   for (uint64_t i = 0; i < kArea; ++i) {
     KnownBo* bo = world.Make(kPageSize);
     if (bo == nullptr ||
@@ -252,11 +252,11 @@ void PlayScatter(const StressOptions& options, Verdict* verdict) {
     all.push_back(bo);
   }
   // Two of each sixteenth stay.
-  std::vector<KnownBos> kept(kArea / kRun);
+  std::vector<KnownBoList> kept(kArea / kRun);
   std::shuffle(all.begin(), all.end(), random);
   const uint64_t first = world.machine().cma().end_frame() - kArea;
   for (KnownBo* bo : all) {
-    KnownBos& sixteenth =
+    KnownBoList& sixteenth =
         kept[(bo->bo->binding().storage.start - first) / kRun];
     if (sixteenth.size() < 2) {
       sixteenth.push_back(bo);
@@ -265,7 +265,7 @@ void PlayScatter(const StressOptions& options, Verdict* verdict) {
     holes.Forget(bo);
     world.Drop(bo);
   }
-  for (const KnownBos& sixteenth : kept) {
+  for (const KnownBoList& sixteenth : kept) {
     holes.Pin(sixteenth[random() % sixteenth.size()]);
   }
   KnownBo* large = world.Make(PagesToBytes(kRun));
@@ -275,7 +275,7 @@ void PlayScatter(const StressOptions& options, Verdict* verdict) {
                     absl::StrContains(status.message(), "pinned") &&
                     absl::StrContains(status.message(), "fragmented"),
                 absl::StrCat("between pinned ones: ", status.message()));
-  for (const KnownBos& sixteenth : kept) {
+  for (const KnownBoList& sixteenth : kept) {
     for (KnownBo* bo : sixteenth) {
       if (bo->bo->pinned()) holes.Unpin(bo);
     }

@@ -11,7 +11,7 @@
 
 namespace twostep {
 
-using KnownBos = std::vector<KnownBo*>;
+using KnownBoList = std::vector<KnownBo*>;
 
 // VRAM where there is room for it, or can be made, else TT; what VRAM evicts
 // goes to TT, or to SYSTEM.
@@ -45,8 +45,8 @@ class SmallWorld {
         world(WithHooks(SmallWorldOptions(options), &driver), verdict) {}
 
   // Bos that a job has written. Empty after a failure.
-  KnownBos Make(int count, uint64_t bytes) {
-    KnownBos bos;
+  KnownBoList Make(int count, uint64_t bytes) {
+    KnownBoList bos;
     for (int i = 0; i < count && world.ok(); ++i) {
       KnownBo* bo = world.Make(bytes);
       if (bo == nullptr || !Submit({bo}, driver.places())) return {};
@@ -54,12 +54,12 @@ class SmallWorld {
     }
     return bos;
   }
-  static Submission Of(const KnownBos& bos, PlacementList places) {
+  static Submission Of(const KnownBoList& bos, PlacementList places) {
     Submission submission{.places = places};
     for (KnownBo* bo : bos) submission.uses.push_back({bo});
     return submission;
   }
-  bool Submit(const KnownBos& bos, PlacementList places) {
+  bool Submit(const KnownBoList& bos, PlacementList places) {
     return world.Expect(world.Submit(Of(bos, places)), "a submission");
   }
 
