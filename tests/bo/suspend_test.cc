@@ -196,6 +196,29 @@ TEST_P(Suspended, AmidItTheCpuIsKeptOut) {
   for (const BoRef& bo : bos) EXPECT_EQ(rig.CpuWrongBytes(bo, SeedOf(bo)), 0);
 }
 
+// R6: the memory keeps its bytes while a job may still read them.
+TEST_P(Suspended, JobsOfBosThatAreGoneAreWaitedFor) {
+  Driver driver;
+  RigOptions options = Options(&driver);
+  options.options.clock = Clock::Kind::kReal;
+  Rig rig(options);
+  Timeline& ring = rig.machine().NewTimeline("gpu0.work");
+  BoRef bo = In(rig, kVram);
+  bo->Reserve();
+  const Fence job = ring.Emit(0);
+  bo->fences().Add(job, FenceUse::kRead);
+  bo->Unreserve();
+  bo.reset();
+  EXPECT_EQ(KindOf(rig.device().Suspend({WaitLimit::Mode::kNoWait})),
+            ErrorKind::kBusy);
+  EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
+            ErrorKind::kTimeUp);
+  EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+  ring.Complete(job.point);
+  EXPECT_EQ(rig.device().Suspend(), absl::OkStatus());
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 TEST_P(Suspended, UnpluggedAndDestroyedKeepPinnedBytes) {
   for (const bool unplug : {true, false}) {
     Driver driver;
