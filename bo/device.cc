@@ -203,16 +203,9 @@ absl::Status Device::Suspend(const WaitLimit& limit) {
   state_.store(DeviceState::kSuspended);
   absl::Status saved = Evacuation(*this).Save(limit, &saved_);
   // Jobs may still be at work on what bos that are gone have left behind.
-  const auto in_own_memory = [this](const Host::Ghost& ghost) {
-    return std::any_of(
-        own_managers_.begin(), own_managers_.end(),
-        [&](const auto& own) { return own.get() == ghost.manager; });
-  };
-  while (saved.ok()) {
-    const absl::Status reaped = host_.ReapGhostsOf(limit, in_own_memory);
-    if (reaped.code() == absl::StatusCode::kNotFound) break;
-    saved = WaitError(reaped);
-  }
+  FenceSet freed;
+  for (const auto& manager : own_managers_) manager->AppendFreedFences(&freed);
+  if (saved.ok()) saved = WaitError(freed.Wait(FenceUse::kRead, limit));
   if (saved.ok()) {
     // What is still queued belongs to nobody any more; behind it, all is still.
     const absl::StatusOr<Fence> last = copy_engine_->Copy(CopyJob{}, {});
