@@ -151,12 +151,7 @@ LiveState LiveView::Look() {
   for (Device* device : devices_) {
     const std::string of =
         device == devices_.front() ? "" : absl::StrCat(device->name(), " ");
-    for (int type = 0; type < kMaxMemoryTypes; ++type) {
-      MemoryManager* manager = device->manager(static_cast<MemoryType>(type));
-      if (manager == nullptr ||
-          manager->kind() == MemoryManager::Kind::kNowhere) {
-        continue;
-      }
+    for (MemoryManager* manager : MemoryTypesOf(*device)) {
       state.memory.push_back({absl::StrCat(of, manager->name()),
                               PagesToBytes(manager->used_pages()),
                               PagesToBytes(manager->pages()),
@@ -229,7 +224,7 @@ void LiveView::Began(Host& host, Device& device) {
   samples_.clear();
   SpinLockHolder stalls_lock(stalls_lock_);
   stalls_.clear();
-  idle_ns_.clear();
+  stalls_before_.Clear();
 }
 
 void LiveView::Added(Device& device) {
@@ -252,14 +247,9 @@ void LiveView::Submitted(const Job& job) {
   if (job.submission == 0) return;
   submissions_.fetch_add(1, std::memory_order_relaxed);
   if (job.fence.timeline == nullptr) return;
-  const size_t queue = job.fence.timeline->number();
   SpinLockHolder lock(stalls_lock_);
-  if (idle_ns_.size() <= queue) idle_ns_.resize(queue + 1);
-  // From when it could have begun to when it does.
-  const uint64_t could_ns = std::max(job.asked_ns, idle_ns_[queue]);
-  idle_ns_[queue] = job.ends_ns;
-  if (job.starts_ns <= could_ns) return;
-  const LiveStall stall{job.starts_ns - could_ns, job.submission};
+  const LiveStall stall{stalls_before_.Before(job), job.submission};
+  if (stall.ns == 0) return;
   if (stalls_.size() == kWorstStalls && stall.ns <= stalls_.back().ns) return;
   const auto at = std::find_if(
       stalls_.begin(), stalls_.end(),

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "twostep/cli/live_frame.h"
+#include "twostep/cli/observed_device.h"
 #include "twostep/lab/run_observer.h"
 #include "twostep/machine/sync.h"
 
@@ -81,8 +82,7 @@ class LiveView : public RunObserver {
   LiveState last_ ABSL_GUARDED_BY(mutex_);
   SpinLock stalls_lock_;
   std::vector<LiveStall> stalls_ ABSL_GUARDED_BY(stalls_lock_);
-  // When each queue has done its last job, by its timeline's number.
-  std::vector<uint64_t> idle_ns_ ABSL_GUARDED_BY(stalls_lock_);
+  QueueStalls stalls_before_ ABSL_GUARDED_BY(stalls_lock_);
   Thread thread_;  // last: it uses all of the above
 };
 

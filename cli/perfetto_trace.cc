@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
+#include "twostep/cli/observed_device.h"
 
 namespace twostep {
 namespace {
@@ -149,9 +150,7 @@ void PerfettoTrace::Began(Host& host, Device& device) {
 void PerfettoTrace::AddDevice(Device& device) {
   devices_.push_back(&device);
   // There whether or not anything happens on them.
-  for (int type = 0; type < kMaxDmaTypes; ++type) {
-    const DmaBinder* binder = device.binder(static_cast<DmaType>(type));
-    if (binder == nullptr) continue;
+  for (const DmaBinder* binder : DmaTypesOf(device)) {
     Track(kBinders, host_->IsBuiltIn(*binder)
                         ? binder->name()
                         : NameOn(device.name(), binder->name()));
@@ -196,12 +195,7 @@ void PerfettoTrace::SampleBinder(const std::string& name, DmaBinder& binder,
 }
 
 void PerfettoTrace::SampleDevice(Device& device, uint64_t time_ns) {
-  for (int type = 0; type < kMaxMemoryTypes; ++type) {
-    MemoryManager* manager = device.manager(static_cast<MemoryType>(type));
-    if (manager == nullptr ||
-        manager->kind() == MemoryManager::Kind::kNowhere) {
-      continue;
-    }
+  for (MemoryManager* manager : MemoryTypesOf(device)) {
     const std::string name = NameOn(device.name(), manager->name());
     Counter(kMemory, absl::StrCat(name, " used"), time_ns,
             PagesToBytes(manager->used_pages()));
@@ -210,9 +204,8 @@ void PerfettoTrace::SampleDevice(Device& device, uint64_t time_ns) {
     Counter(kMemory, absl::StrCat(name, " evictions"), time_ns,
             manager->evictions());
   }
-  for (int type = 0; type < kMaxDmaTypes; ++type) {
-    DmaBinder* binder = device.binder(static_cast<DmaType>(type));
-    if (binder == nullptr || host_->IsBuiltIn(*binder)) continue;
+  for (DmaBinder* binder : DmaTypesOf(device)) {
+    if (host_->IsBuiltIn(*binder)) continue;
     SampleBinder(NameOn(device.name(), binder->name()), *binder, time_ns);
   }
 }

@@ -11,38 +11,17 @@ namespace twostep {
 
 using Json = nlohmann::ordered_json;
 
-std::vector<MemoryManager*> RunHistory::Managers() const {
-  std::vector<MemoryManager*> managers;
-  for (int type = 0; type < kMaxMemoryTypes; ++type) {
-    MemoryManager* manager = device_->manager(static_cast<MemoryType>(type));
-    if (manager != nullptr &&
-        manager->kind() != MemoryManager::Kind::kNowhere) {
-      managers.push_back(manager);
-    }
-  }
-  return managers;
-}
-
-std::vector<DmaBinder*> RunHistory::Binders() const {
-  std::vector<DmaBinder*> binders;
-  for (int type = 0; type < kMaxDmaTypes; ++type) {
-    DmaBinder* binder = device_->binder(static_cast<DmaType>(type));
-    if (binder != nullptr) binders.push_back(binder);
-  }
-  return binders;
-}
-
 std::vector<BinnedSeries> RunHistory::Series() const {
   std::vector<BinnedSeries> series = {
       {.group = "bos", .name = "all bos", .unit = "bytes"}};
-  for (const MemoryManager* manager : Managers()) {
+  for (const MemoryManager* manager : MemoryTypesOf(*device_)) {
     const uint64_t capacity = PagesToBytes(manager->pages());
     series.push_back({"memory", manager->name(), "bytes", capacity});
     series.push_back({"largest_hole", manager->name(), "bytes", capacity});
     series.push_back(
         {"gpu_evictions", manager->name(), "count", 0, /*counter=*/true});
   }
-  for (const DmaBinder* binder : Binders()) {
+  for (const DmaBinder* binder : DmaTypesOf(*device_)) {
     series.push_back({"dma", binder->name(), "bytes", binder->unit_bytes()});
     series.push_back(
         {"dma_evictions", binder->name(), "count", 0, /*counter=*/true});
@@ -58,14 +37,14 @@ std::vector<BinnedSeries> RunHistory::Series() const {
 
 std::vector<uint64_t> RunHistory::Values() const {
   std::vector<uint64_t> values = {all_bytes_};
-  for (MemoryManager* manager : Managers()) {
+  for (MemoryManager* manager : MemoryTypesOf(*device_)) {
     values.push_back(PagesToBytes(manager->used_pages()));
     values.push_back(PagesToBytes(manager->Describe({.size = 1}).largest_hole));
     values.push_back(manager->evictions());
   }
   uint64_t copied_back = 0;
   uint64_t bounced = 0;
-  for (DmaBinder* binder : Binders()) {
+  for (DmaBinder* binder : DmaTypesOf(*device_)) {
     values.push_back(PagesToBytes(binder->bound_pages_now()));
     values.push_back(binder->stats().evictions);
     copied_back += binder->stats().copied_back_bytes;
@@ -84,7 +63,7 @@ void RunHistory::Began(Host& host, Device& device) {
   host_ = &host;
   device_ = &device;
   bins_.emplace(Series(), kMostBins);
-  for (MemoryManager* manager : Managers()) {
+  for (MemoryManager* manager : MemoryTypesOf(*device_)) {
     spaces_.push_back({SpaceMap(manager->name()), manager});
   }
   if (device.port().domain().translated()) {
@@ -163,11 +142,7 @@ void RunHistory::NoteStall(const Stall& stall) {
 void RunHistory::Submitted(const Job& job) {
   MutexLock lock(mutex_);
   if (host_ == nullptr) return;
-  // As the replay has it: from when the job could have begun to when it does.
-  uint64_t& idle_at_ns = idle_at_ns_[job.fence.timeline];
-  const uint64_t could_ns = std::max(job.asked_ns, idle_at_ns);
-  idle_at_ns = job.ends_ns;
-  last_stall_ns_ = job.starts_ns - std::min(could_ns, job.starts_ns);
+  last_stall_ns_ = stalls_before_.Before(job);
   stall_ns_ += last_stall_ns_;
   NoteStall({.stall_ns = last_stall_ns_,
              .asked_ns = job.asked_ns,

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
+#include "twostep/cli/observed_device.h"
 #include "twostep/cli/space_map.h"
 #include "twostep/cli/time_bins.h"
 #include "twostep/lab/run_observer.h"
@@ -71,9 +72,6 @@ class RunHistory : public RunObserver {
   std::vector<BinnedSeries> Series() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<uint64_t> Values() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<MemoryManager*> Managers() const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<DmaBinder*> Binders() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Sample() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LookAt(Space& space, uint64_t time_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -95,7 +93,7 @@ class RunHistory : public RunObserver {
   std::unordered_map<uint64_t, uint64_t> trace_bos_ ABSL_GUARDED_BY(mutex_);
   // Of pairs_, by number; asked for while the device is there.
   std::map<uint8_t, std::string> places_ ABSL_GUARDED_BY(mutex_);
-  std::map<const Timeline*, uint64_t> idle_at_ns_ ABSL_GUARDED_BY(mutex_);
+  QueueStalls stalls_before_ ABSL_GUARDED_BY(mutex_);
   uint64_t all_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the bos there are
   uint64_t stall_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // of all submissions
   // Of the latest submission, and since then.

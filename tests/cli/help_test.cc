@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// The smallest terminal, with a line left for the prompt.
+// The smallest terminal, with a line left for the shell.
 constexpr size_t kColumns = 80;
 constexpr size_t kRows = 23;
 
