@@ -4,6 +4,7 @@
 // What one thread has to do with the events of a host: the ring that it writes,
 // and what it is doing. Private to the library.
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -79,6 +80,16 @@ struct Events::Thread {
   Thread(uint16_t number, size_t ring_events)
       : number(number), ring(ring_events) {}
 
+  // Of an Event what says why.
+  struct Cause {
+    uint64_t for_bo = 0;
+    uint32_t pinned_pages = 0;
+    EventSkips skipped{};
+    uint16_t client = 0;
+    uint16_t limit_of = 0;
+    EventLimit limit = EventLimit::kNone;
+    uint8_t pass = 0;
+  };
   struct Doing {
     // The bo at work, and its client.
     uint64_t bo = 0;
@@ -87,18 +98,41 @@ struct Events::Thread {
     // Of a victim: what it leaves, and the fence that was waited for.
     uint8_t from = 0;
     uint16_t fence_timeline = 0;
-    uint64_t fence_point = 0;
     uint32_t waited_ns = 0;
-    // Whatever is told carries from for_bo to limit along.
-    Event why{};
+    uint64_t fence_point = 0;
+    // Whatever is told carries from for_bo to pass along.
+    Cause why;
     // What the last search for the bo at work came to.
-    Event found{};
+    Cause found;
   };
+
+  // Events::NumberOf, most often without a search.
+  uint8_t NumberOf(const Events& events, const void* what) {
+    if (what == nullptr) return kNowhere;
+    // Places are far apart. That of a hint may have gone since.
+    uint8_t& hint = hints[(reinterpret_cast<uintptr_t>(what) >> 6) % kHints];
+    if (events.places_[hint].load(std::memory_order_relaxed) != what) {
+      hint = events.NumberOf(what);
+    }
+    return hint;
+  }
+
+  Doing& now() { return levels[depth]; }
+  Doing& outer() { return levels[depth - 1]; }
+  // One level in; whoever enters says what it is at work on.
+  Doing& Enter() {
+    if (++depth == levels.size()) levels.emplace_back();
+    return levels[depth];
+  }
+
+  static constexpr size_t kHints = 16;
 
   const uint16_t number;
   uint32_t submission = 0;
-  Doing now;
-  std::vector<Doing> outer;
+  std::array<uint8_t, kHints> hints{};
+  // Those past `depth` are left over, and used again.
+  std::vector<Doing> levels = std::vector<Doing>(1);
+  size_t depth = 0;
   EventRing ring;
 };
 

@@ -122,30 +122,30 @@ Events::Thread* Events::NewThread(uint32_t number) {
   return made_.back().get();
 }
 
-void Events::Emit(const Event& event) {
+Events::Thread* Events::Teller() {
   Thread* const thread = ThisThread();
-  if (thread == nullptr) {
-    unheard_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  Event told = event;
-  const Event& why = thread->now.why;
+  if (thread == nullptr) unheard_.fetch_add(1, std::memory_order_relaxed);
+  return thread;
+}
+
+void Events::Emit(Thread& thread, Event& event) {
+  const Thread::Cause& why = thread.now().why;
   if (why.for_bo != 0) {
-    told.for_bo = why.for_bo;
-    told.client = why.client;
+    event.for_bo = why.for_bo;
+    event.client = why.client;
   }
-  told.limit = why.limit;
-  told.limit_of = why.limit_of;
-  told.pass = why.pass;
-  told.submission = thread->submission;
-  told.thread = thread->number;
+  event.limit = why.limit;
+  event.limit_of = why.limit_of;
+  event.pass = why.pass;
+  event.submission = thread.submission;
+  event.thread = thread.number;
   if (options_.ring_events != 0) {
-    told.time_ns = clock_.is_virtual() ? clock_.now_ns() : TicksNow();
-    thread->ring.Add(told);
+    event.time_ns = clock_.is_virtual() ? clock_.now_ns() : TicksNow();
+    thread.ring.Add(event);
   }
   if (options_.callback != nullptr) {
-    told.time_ns = clock_.now_ns();
-    options_.callback(told);
+    event.time_ns = clock_.now_ns();
+    options_.callback(event);
   }
 }
 

@@ -162,7 +162,10 @@ class Events {
   void NameClient(uint32_t number, const std::string& name);
   Thread* ThisThread();
   Thread* NewThread(uint32_t number);
-  void Emit(const Event& event);
+  // As ThisThread, for one that tells: an event of which nobody hears counts.
+  Thread* Teller();
+  // Completes `event`: when, on whose behalf, and why.
+  void Emit(Thread& thread, Event& event);
 
   const Clock& clock_;
   const EventOptions options_;

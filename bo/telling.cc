@@ -51,15 +51,19 @@ const void* LeftAt(EventLimit limit, const BufferObject& bo) {
 void Telling::TellOf(const BufferObject& bo, EventKind kind, PageCount pages,
                      const void* from, const void* to, const Fence& fence) {
   Events& events = *bo.host().events();
-  Event event{.bo = bo.id(), .pages = pages, .kind = kind};
-  event.client = NumberOf(bo.client().get());
-  event.from = events.NumberOf(from);
-  event.to = events.NumberOf(to);
+  Events::Thread* const thread = events.Teller();
+  if (thread == nullptr) return;
+  Event event{.bo = bo.id(),
+              .pages = pages,
+              .client = NumberOf(bo.client().get()),
+              .kind = kind,
+              .from = thread->NumberOf(events, from),
+              .to = thread->NumberOf(events, to)};
   if (fence.timeline != nullptr) {
     event.fence_timeline = fence.timeline->number();
     event.fence_point = fence.point;
   }
-  events.Emit(event);
+  events.Emit(*thread, event);
 }
 
 void Telling::TellLeftBehind(const BufferObject& bo) {
@@ -74,20 +78,22 @@ void Telling::TellLeftBehind(const BufferObject& bo) {
 void Telling::TellFailure(const Host& host, const BufferObject* bo,
                           const absl::Status& status) {
   Events& events = *host.events();
+  Events::Thread* const thread = events.Teller();
+  if (thread == nullptr) return;
   Event event{.kind = EventKind::kFailure,
               .error = static_cast<uint8_t>(KindOf(status))};
   if (bo != nullptr) {
     event.bo = bo->id();
     event.pages = bo->page_count();
     event.client = NumberOf(bo->client().get());
-    event.from = events.NumberOf(PlaceOf(*bo));
+    event.from = thread->NumberOf(events, PlaceOf(*bo));
   }
-  events.Emit(event);
+  events.Emit(*thread, event);
 }
 
 void Telling::NotePass(Events& events, uint8_t pass) {
   Events::Thread* const thread = events.ThisThread();
-  if (thread != nullptr) thread->now.pass = pass;
+  if (thread != nullptr) thread->now().pass = pass;
 }
 
 void Telling::NoteSearch(Events& events, const VictimSearch& search,
@@ -95,13 +101,13 @@ void Telling::NoteSearch(Events& events, const VictimSearch& search,
                          uint64_t pinned_pages) {
   Events::Thread* const thread = events.ThisThread();
   if (thread == nullptr) return;
-  Event& found = thread->now.found;
+  Events::Thread::Cause& found = thread->now().found;
   found.limit = limit;
   switch (limit) {
     case EventLimit::kMemoryType:
     case EventLimit::kDmaType:
     case EventLimit::kIova:
-      found.limit_of = events.NumberOf(of);
+      found.limit_of = thread->NumberOf(events, of);
       break;
     case EventLimit::kClientHost:
     case EventLimit::kClientDma:
@@ -123,35 +129,35 @@ void Telling::NoteSearch(Events& events, const VictimSearch& search,
 void Telling::EnterWork(Events& events, const BufferObject& bo) {
   Events::Thread* const thread = events.ThisThread();
   if (thread == nullptr) return;
-  thread->outer.push_back(thread->now);
-  thread->now.bo = bo.id();
-  thread->now.client = NumberOf(bo.client().get());
-  thread->now.pass = 0;
+  Events::Thread::Doing& now = thread->Enter();
+  now = thread->outer();
+  now.bo = bo.id();
+  now.client = NumberOf(bo.client().get());
+  now.pass = 0;
 }
 
 void Telling::EnterVictim(const BufferObject& victim) {
   Events& events = *victim.host().events();
   Events::Thread* const thread = events.ThisThread();
   if (thread == nullptr) return;
-  thread->outer.push_back(thread->now);
-  const Events::Thread::Doing& by = thread->outer.back();
-  Events::Thread::Doing now;
+  Events::Thread::Doing& now = thread->Enter();
+  const Events::Thread::Doing& by = thread->outer();
+  now = {};
   now.bo = victim.id();
   now.client = NumberOf(victim.client().get());
-  now.from = events.NumberOf(LeftAt(by.found.limit, victim));
+  now.from = thread->NumberOf(events, LeftAt(by.found.limit, victim));
   now.why = by.found;
   now.why.for_bo = by.bo;
   now.why.client = by.client;
   now.why.pass = by.pass;
-  thread->now = now;
 }
 
 void Telling::LeaveVictim(const BufferObject& victim, bool gone) {
   Events& events = *victim.host().events();
-  const Events::Thread* const thread = events.ThisThread();
+  Events::Thread* const thread = gone ? events.Teller() : events.ThisThread();
   if (thread == nullptr) return;
   if (gone) {
-    const Events::Thread::Doing& now = thread->now;
+    const Events::Thread::Doing& now = thread->now();
     Event event{.bo = victim.id(),
                 .fence_point = now.fence_point,
                 .pages = victim.page_count(),
@@ -162,8 +168,8 @@ void Telling::LeaveVictim(const BufferObject& victim, bool gone) {
                 .client = NumberOf(victim.client().get()),
                 .kind = EventKind::kEvict,
                 .from = now.from,
-                .to = events.NumberOf(PlaceOf(victim))};
-    events.Emit(event);
+                .to = thread->NumberOf(events, PlaceOf(victim))};
+    events.Emit(*thread, event);
   }
   Leave(events);
 }
@@ -171,15 +177,14 @@ void Telling::LeaveVictim(const BufferObject& victim, bool gone) {
 void Telling::EnterDeviceGoes(Events& events) {
   Events::Thread* const thread = events.ThisThread();
   if (thread == nullptr) return;
-  thread->outer.push_back(thread->now);
-  thread->now.why.limit = EventLimit::kDevice;
+  Events::Thread::Doing& now = thread->Enter();
+  now = thread->outer();
+  now.why.limit = EventLimit::kDevice;
 }
 
 void Telling::Leave(Events& events) {
   Events::Thread* const thread = events.ThisThread();
-  if (thread == nullptr) return;
-  thread->now = thread->outer.back();
-  thread->outer.pop_back();
+  if (thread != nullptr) --thread->depth;
 }
 
 uint32_t Telling::Submission::Begin(Events& events) {
@@ -211,7 +216,7 @@ void Telling::Wait::Begin(const BufferObject& bo) {
 }
 
 void Telling::Wait::End() {
-  Events::Thread* const thread = events_->ThisThread();
+  Events::Thread* const thread = events_->Teller();
   if (thread == nullptr) return;
   Event event{
       .bo = bo_->id(), .pages = bo_->page_count(), .kind = EventKind::kWait};
@@ -222,8 +227,8 @@ void Telling::Wait::End() {
   }
   event.waited_ns =
       Most<uint32_t>(bo_->host().machine().clock().now_ns() - began_ns_);
-  events_->Emit(event);
-  Events::Thread::Doing& now = thread->now;
+  events_->Emit(*thread, event);
+  Events::Thread::Doing& now = thread->now();
   now.fence_timeline = event.fence_timeline;
   now.fence_point = event.fence_point;
   now.waited_ns = event.waited_ns;
