@@ -113,6 +113,7 @@ void World::Remove(GpuDevice& gone) {
 World::~World() { Finish(); }
 
 KnownBo* World::Make(uint64_t bytes, ClientRef client) {
+  Enter();
   auto bo = host_->CreateBo(bytes, std::move(client));
   if (!Expect(bo.status(), "creating a bo")) return nullptr;
   MutexLock lock(mutex_);
@@ -156,6 +157,9 @@ absl::Status World::Submit(const Submission& submission) {
 absl::Status World::SubmitOnce(const Submission& submission) {
   GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
   const uint64_t asked_ns = machine_->clock().now_ns();
+  Enter();
+  std::vector<Stand> before;
+  if (judge_.on()) before = StandsOf(submission.uses);
   Exec exec(*on.device);
   for (const BoUse& use : submission.uses) {
     exec.Add(
@@ -168,7 +172,10 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   if (submission.moved_bytes != nullptr) {
     *submission.moved_bytes += context.bytes_moved;
   }
-  if (!placed.ok()) return placed;
+  if (!placed.ok()) {
+    if (judge_.on()) CheckStands(submission, before);
+    return placed;
+  }
   if (submission.in_place) submission.in_place();
   const Fence fence =
       SubmitJob(on, submission.queue, submission.uses, exec.dependencies(),
@@ -177,6 +184,47 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   NoteOperation();
   NoteJob(fence);
   return placed;
+}
+
+void World::Enter() {
+  static thread_local const char here = 0;
+  const void* first = nullptr;
+  if (first_thread_.compare_exchange_strong(first, &here) || first == &here) {
+    return;
+  }
+  shared_.store(true);
+}
+
+std::vector<World::Stand> World::StandsOf(const std::vector<BoUse>& uses) {
+  std::vector<Stand> stands;
+  for (const BoUse& use : uses) {
+    BufferObject& bo = *use.bo->bo;
+    bo.Reserve();
+    stands.push_back({&bo.manager(), bo.binder()});
+    bo.Unreserve();
+  }
+  return stands;
+}
+
+void World::CheckStands(const Submission& submission,
+                        const std::vector<Stand>& before) {
+  // What a device leaves goes elsewhere, and other threads move things too.
+  if (judge_.device_lost() || shared_.load()) return;
+  GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
+  const std::vector<Stand> after = StandsOf(submission.uses);
+  for (size_t i = 0; i < after.size(); ++i) {
+    // One of several may have come to where it was asked to be before another
+    // failed.
+    const bool placed =
+        after.size() > 1 &&
+        std::any_of(submission.places.begin(), submission.places.end(),
+                    [&](const Placement& place) {
+                      return on.device->manager(place.memory) ==
+                             after[i].memory;
+                    });
+    Require(placed || after[i] == before[i],
+            "a failed submission did not leave a bo where it was");
+  }
 }
 
 Fence World::SubmitJob(GpuDevice& on, int queue, const std::vector<BoUse>& uses,
@@ -214,6 +262,7 @@ void World::Lose(GpuDevice& gone) {
 
 absl::StatusOr<Fence> World::Clear(KnownBo* bo, PlacementList places,
                                    int queue) {
+  Enter();
   const uint64_t asked_ns = machine_->clock().now_ns();
   Exec exec(device());
   const absl::Status placed = Absorb([&] {
@@ -341,6 +390,7 @@ void World::CheckByCpu(KnownBo& bo) {
 }
 
 bool World::TouchAll(CpuMapping& mapping, BufferObject& bo, Access access) {
+  Enter();
   const absl::Status idle = WaitForCpu(bo, access);
   // It is told of a job that was given up: its bytes are known all the same.
   if (!Expect(idle, "waiting for the bytes of a bo") && !judge_.Excuses(idle)) {

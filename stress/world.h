@@ -134,8 +134,22 @@ class World {
   void Finish();
 
  private:
+  // Where the two steps have brought a bo.
+  struct Stand {
+    const MemoryManager* memory;
+    const DmaBinder* dma;
+    friend bool operator==(const Stand&, const Stand&) = default;
+  };
+
   absl::Status SetUp();
   absl::Status SubmitOnce(const Submission& submission);
+  // This thread uses the world.
+  void Enter();
+  std::vector<Stand> StandsOf(const std::vector<BoUse>& uses);
+  // That bos which a failed submission did not place are where they were, as
+  // far as one thread can know: where it alone uses the world.
+  void CheckStands(const Submission& submission,
+                   const std::vector<Stand>& before);
   // The steps of a job on bos that are reserved, and in place, and its time.
   GpuJob JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns);
   bool KeepsWrites() const { return options_.keep_writes || judge_.on(); }
@@ -154,6 +168,9 @@ class World {
   Atomic<uint64_t> hasty_{0};
   Atomic<bool> may_lose_jobs_{false};
   Atomic<uint64_t> lost_jobs_{0};
+  // A place of the first thread that entered, and whether there are others.
+  Atomic<const void*> first_thread_{nullptr};
+  Atomic<bool> shared_{false};
   Atomic<uint64_t> next_seed_{1};
   Atomic<uint64_t> checked_pages_{0};
   Atomic<uint64_t> wrong_pages_{0};

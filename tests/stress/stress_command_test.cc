@@ -56,7 +56,18 @@ std::vector<Scenario> Ours() {
       {"test", "sound", "all well",
        [](const StressOptions& options, Verdict* verdict) {
          Overfill(options, nullptr, verdict);
-       }},
+       },
+       FaultsOf({FaultKind::kFrame, FaultKind::kCopy})},
+      {"test", "unforgiving", "the second of three copies must not fail",
+       [](const StressOptions& options, Verdict* verdict) {
+         for (int i = 0; i < 3; ++i) {
+           if (FaultAt(options.faults, FaultKind::kCopy) && i == 1) {
+             ++verdict->failures;
+             verdict->first_failure = "the second";
+           }
+         }
+       },
+       FaultsOf({FaultKind::kCopy})},
       {"test", "loses-a-page", "a copy that is short",
        [](const StressOptions& options, Verdict* verdict) {
          LosingHooks hooks;
@@ -126,7 +137,42 @@ TEST(StressCommand, ACallThatFailsIsExitOneAndSaysWhy) {
 TEST(StressCommand, OneThatGoesWrongDoesNotStopTheOthers) {
   const Ran ran = Stress("");
   EXPECT_EQ(ran.code, 1);
-  EXPECT_THAT(ran.out, HasSubstr("4 scenarios, 1 of them wrong"));
+  EXPECT_THAT(ran.out, HasSubstr("5 scenarios, 1 of them wrong"));
+}
+
+TEST(StressCommand, FaultsAreCountedAndWhoBearsThemStaysClean) {
+  const std::string path = testing::TempDir() + "/faults.json";
+  const Ran ran = Stress("sound --faults copy:3 --json " + path);
+  EXPECT_EQ(ran.code, 0) << ran.out << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("passed on\n"));
+  std::ifstream file(path);
+  const nlohmann::json row = nlohmann::json::parse(file)["rows"][0];
+  EXPECT_EQ(row["runs"], 1);
+  EXPECT_EQ(row["faults"].size(), 1);
+  EXPECT_EQ(row["faults"]["copy"]["made"], 1);
+  EXPECT_EQ(row["faults"]["copy"]["passed_on"], 1);
+  EXPECT_GT(row["faults"]["copy"]["points"], 3);
+}
+
+TEST(StressCommand, AFaultThatDoesHarmIsToldWithTheCommandThatRepeatsIt) {
+  const Ran every = Stress("unforgiving --seed 7 --faults copy:every");
+  EXPECT_EQ(every.code, 1);
+  EXPECT_THAT(every.out, HasSubstr("failed  1 times, the first: the second"));
+  const std::string repeat = "test/unforgiving --seed 7 --faults copy:2";
+  EXPECT_THAT(every.out, HasSubstr("./twostep stress " + repeat + "\n"));
+  EXPECT_EQ(Stress(repeat).code, 1);
+  EXPECT_EQ(Stress("unforgiving --faults copy:3").code, 0);
+}
+
+TEST(StressCommand, WhoTakesNoneOfTheFaultsIsLeftOutWithAWord) {
+  const Ran some = Stress("sound unforgiving --faults frame:1");
+  EXPECT_EQ(some.code, 0) << some.out << some.err;
+  EXPECT_THAT(some.out, HasSubstr("1 scenarios"));
+  EXPECT_THAT(some.out, Not(HasSubstr("unforgiving ")));
+  EXPECT_THAT(some.err, HasSubstr("1 of 2 scenarios are left out: "));
+  const Ran none = Stress("asks-too-much --faults frame:1");
+  EXPECT_EQ(none.code, 2);
+  EXPECT_THAT(none.err, HasSubstr("--faults frame:1"));
 }
 
 TEST(StressCommand, ListNamesWhatMatches) {
@@ -196,6 +242,7 @@ TEST(StressCommand, BadInputIsExitTwoAndSaysWhat) {
       {"sound --duration -1", ""},
       {"sound --seed lots", ""},
       {"sound --colour red", ""},
+      {"sound --faults cpoy:1", "near to it: copy"},
   };
   for (const auto& [arguments, message] : cases) {
     const Ran ran = Stress(arguments);
