@@ -153,6 +153,29 @@ TEST(Faults, AreJudgedByWhatTheyExplain) {
   EXPECT_EQ(ToString(failed.last[0]), "copy:1");
 }
 
+TEST(Faults, LeaveABoWhereItWasWithTheBindingThatItHad) {
+  const Scenario scenario = {
+      "test", "to and fro", "",
+      [](const StressOptions& options, Verdict* verdict) {
+        World world(WorldOptions::Of(options), verdict);
+        KnownBo* bo = world.Make(options.gpu.vram_bytes / 2);
+        const Placement in_tt = InTt(DmaType::kDynamic);
+        for (const Placement* place : {&kInVram, &in_tt, &kInVram, &in_tt}) {
+          world.Expect(world.Submit({.uses = {{bo}}, .places = {place, 1}}),
+                       "what fits");
+        }
+      },
+      kAllFaults};
+  std::string last;
+  const FaultOutcome outcome = PlayUnderFaults(
+      scenario, Small(0),
+      *ParseFaults("frame:every/1,iova:every/1,table:every/1,copy:every/1"),
+      [&](const std::string& words) { last = words; });
+  ExpectClean(outcome.sum, last);
+  EXPECT_GT(outcome.sum.faults[static_cast<int>(FaultKind::kCopy)].passed_on,
+            0u);
+}
+
 TEST(Faults, EveryEndsWithARunThatIsUnharmed) {
   uint64_t plays = 0;
   const Scenario scenario = {
