@@ -212,9 +212,13 @@ ExitCode RunObserved(const ReplayFlags& flags, RunObservers observers) {
     if (!sized.ok()) return BadInput(sized);
     Progress progress(flags.quiet || flags.live);
     if (live.has_value()) live->Next(bundled ? kBundledTrace : trace);
+    const auto of_all = [&](double part) {
+      return (static_cast<double>(results.size()) + part) /
+             static_cast<double>(traces.size());
+    };
     options->progress = [&](double part) {
-      progress.Show(part, bundled ? kBundledTrace : trace);
-      if (live.has_value()) live->Show(part);
+      progress.Show(of_all(part), bundled ? kBundledTrace : trace);
+      if (live.has_value()) live->Show(of_all(part));
     };
     RunObservers watching = observers;
     RunHistory history;
@@ -224,7 +228,7 @@ ExitCode RunObserved(const ReplayFlags& flags, RunObservers observers) {
     progress.Clear();
     if (live.has_value()) live->Clear();
     if (!result.ok()) return BadInput(result.status());
-    if (live.has_value()) live->Show(1);
+    if (live.has_value()) live->Show(of_all(1));
     clean &= result->clean();
     if (!flags.quiet) {
       if (!results.empty()) std::printf("\n");

@@ -173,10 +173,7 @@ absl::StatusOr<ReplayResult> Replayer::Run() {
       CheckRules();
     }
     if (options_.progress && result_.records % 256 == 0) {
-      const ByteSource& bytes = (*reader)->bytes();
-      options_.progress(
-          static_cast<double>(bytes.file_offset()) /
-          static_cast<double>(std::max<uint64_t>(bytes.file_bytes(), 1)));
+      options_.progress((*reader)->part());
     }
   }
   for (; !in_flight_.empty(); in_flight_.pop_front()) {

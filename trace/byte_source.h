@@ -36,8 +36,11 @@ class ByteSource {
   absl::StatusOr<size_t> Read(char* to, size_t capacity);
 
   bool compressed() const { return zstd_ != nullptr; }
-  // For progress: how much of the file, as it lies on disk, has been read.
-  uint64_t file_offset() const { return file_offset_; }
+  // For progress: where in the file, as it lies on disk, the bytes that Read
+  // gave end. In compressed data about there: the decoder takes whole blocks.
+  uint64_t file_offset() const {
+    return file_offset_ - (input_end_ - input_begin_);
+  }
   uint64_t file_bytes() const { return file_bytes_; }
 
  private:

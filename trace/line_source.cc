@@ -72,6 +72,19 @@ void LineSource::PutBack() {
   --line_number_;
 }
 
+double LineSource::part() const {
+  const auto from = static_cast<double>(fresh_offset_);
+  const auto to = static_cast<double>(bytes_->file_offset());
+  // The beginning of a line that the last read was for counts as given out.
+  const size_t taken = std::max(begin_, fresh_begin_) - fresh_begin_;
+  const size_t fresh = std::max(end_ - fresh_begin_, size_t{1});
+  const double offset = from + (to - from) * static_cast<double>(taken) /
+                                   static_cast<double>(fresh);
+  const uint64_t all = std::max(bytes_->file_bytes(), uint64_t{1});
+  // A file may grow while it is read.
+  return std::min(offset / static_cast<double>(all), 1.0);
+}
+
 bool LineSource::Refill() {
   if (end_ - begin_ == capacity_) {
     // The line under way is all there is.
@@ -84,6 +97,8 @@ bool LineSource::Refill() {
     end_ -= begin_;
     begin_ = 0;
   }
+  fresh_begin_ = end_;
+  fresh_offset_ = bytes_->file_offset();
   const absl::StatusOr<size_t> got =
       bytes_->Read(buffer_.get() + end_, capacity_ - end_);
   if (!got.ok()) {

@@ -38,7 +38,9 @@ class LineSource {
 
   const absl::Status& status() const { return status_; }
   uint64_t line_number() const { return line_number_; }
-  const ByteSource& bytes() const { return *bytes_; }
+  // How much of the file, as it lies on disk, the lines that were given out
+  // take up, 0 to 1. Within what was decoded at once all bytes count alike.
+  double part() const;
 
  private:
   LineSource(std::string path, std::unique_ptr<ByteSource> bytes);
@@ -53,6 +55,9 @@ class LineSource {
   size_t begin_ = 0;
   size_t end_ = 0;
   size_t line_begin_ = 0;
+  // What was read last is [fresh_begin_, end_); where in the file it begins.
+  size_t fresh_begin_ = 0;
+  uint64_t fresh_offset_ = 0;
   bool ended_ = false;
   uint64_t line_number_ = 0;
   absl::Status status_;

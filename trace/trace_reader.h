@@ -98,8 +98,8 @@ class TraceReader {
   size_t live_bos() const { return slot_of_.size(); }
   size_t slots() const { return bos_.size(); }
 
-  // The file, for a progress bar.
-  const ByteSource& bytes() const { return lines_->bytes(); }
+  // For a progress bar: LineSource::part.
+  double part() const { return lines_->part(); }
 
  private:
   struct Bo {

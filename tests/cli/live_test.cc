@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -124,6 +125,29 @@ TEST(Live, TheTerminalIsRestoredAtTheEndAndTheTableFollows) {
   const size_t restored = run.output().rfind(kShowCursor);
   EXPECT_GT(restored, run.output().rfind(kHideCursor));
   EXPECT_GT(run.output().rfind("0 of them wrong"), restored);
+}
+
+// Of two traces that are read in one go each: what counts is what was replayed.
+TEST(Live, PercentagesGrowFromNothingToAll) {
+  const std::string trace = "examples/traces/glmark2.botrace";
+  OnTerminal run("xterm", {.ws_row = 24, .ws_col = 100},
+                 {"replay", "--live", "--quiet", trace, trace});
+  EXPECT_EQ(run.Wait(), 0);
+  int before = 0;
+  bool of_first = false;
+  bool of_second = false;
+  for (const std::string& line : run.Lines()) {
+    int part = 0;
+    char sign = ' ';
+    std::sscanf(line.c_str(), "%d %c", &part, &sign);
+    if (sign != '%') continue;
+    EXPECT_GE(part, before) << line;
+    of_first |= part > 0 && part < 50;
+    of_second |= part > 50 && part < 100;
+    before = part;
+  }
+  EXPECT_TRUE(of_first);
+  EXPECT_TRUE(of_second);
 }
 
 TEST(Live, LinesWhereThereIsNoTerminalOrADumbOne) {

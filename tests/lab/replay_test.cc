@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "tests/trace/trace_writer.h"
@@ -127,6 +128,20 @@ TEST(Replay, TightMachinesEvictInBothSteps) {
   EXPECT_GT(result->cpu_faults, 0);
   EXPECT_GT(result->stall_ns, 0);
   EXPECT_GT(result->pages_synced_for_cpu, 0);
+}
+
+TEST(Replay, ProgressIsOfWhatWasReplayedNotOfWhatWasReadAhead) {
+  ReplayOptions options = OptionsFor("bare-metal", kTrace);
+  options.backing = Backing::kUnbacked;
+  std::vector<double> parts;
+  options.progress = [&](double part) { parts.push_back(part); };
+  ASSERT_TRUE(Replay(kTrace, options).ok());
+  ASSERT_EQ(parts.size(), 6430u / 256);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    EXPECT_GT(parts[i], i == 0 ? 0 : parts[i - 1]);
+    EXPECT_LT(parts[i], 1);
+  }
+  EXPECT_LT(parts[0], 0.1);
 }
 
 TEST(Replay, CountsRepeatFromRunToRun) {

@@ -302,6 +302,48 @@ TEST(TraceReader, LiveBosAreBounded) {
       << summary.status();
 }
 
+// Smaller than what is read at once, and larger; the second half of the last
+// compresses to next to nothing.
+TEST(TraceReader, SaysHowMuchOfTheFileItHasGivenOut) {
+  TraceWriterOptions options;
+  options.records = 2000;
+  const std::string small = WriteTraceToString(options);
+  options.records = 60'000;
+  const std::string large = WriteTraceToString(options);
+  ASSERT_GT(large.size(), size_t{1} << 20);
+  std::string lopsided = large;
+  while (lopsided.size() < 2 * large.size()) lopsided += "f\n";
+  for (const std::string& text :
+       {small, large, Compress(small), Compress(large), Compress(lopsided)}) {
+    SCOPED_TRACE(text.size());
+    auto reader = TraceReader::Open(WriteTempFile("part.botrace", text));
+    ASSERT_TRUE(reader.ok());
+    double before = 0;
+    int tenths = 0;  // that were passed on the way
+    TraceRecord record;
+    while (*(*reader)->Next(&record)) {
+      const double part = (*reader)->part();
+      ASSERT_GE(part, before);
+      ASSERT_LE(part, 1);
+      tenths += static_cast<int>(part * 10) > static_cast<int>(before * 10);
+      before = part;
+    }
+    EXPECT_GT((*reader)->part(), 0.99);
+    EXPECT_GE(tenths, 9);
+  }
+}
+
+TEST(TraceReader, SaysHowMuchOfAPlainFileToTheByte) {
+  auto reader = TraceReader::Open(
+      WriteTempFile("bytes.botrace", "#botrace 1\nc 1 4096 v\nf\nd 1\n"));
+  ASSERT_TRUE(reader.ok());
+  TraceRecord record;
+  for (const double bytes : {22.0, 24.0, 28.0}) {
+    ASSERT_TRUE(*(*reader)->Next(&record));
+    EXPECT_DOUBLE_EQ((*reader)->part(), bytes / 28);
+  }
+}
+
 TEST(TraceSummary, CountsTheBundledTrace) {
   const auto summary = Summarize("examples/traces/glmark2.botrace");
   ASSERT_TRUE(summary.ok()) << summary.status();
