@@ -221,7 +221,7 @@ ExitCode RunObserved(const ReplayFlags& flags, RunObservers observers) {
       if (live.has_value()) live->Show(of_all(part));
     };
     RunObservers watching = observers;
-    RunHistory history;
+    RunHistory history(kReplayHistory);
     if (!flags.report.empty()) watching.Add(&history);
     absl::StatusOr<ReplayResult> result =
         Play(flags, bundled, trace, *options, watching);

@@ -5,71 +5,118 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/machine/dma_domain.h"
-#include "twostep/machine/machine.h"
 
 namespace twostep {
 
 using Json = nlohmann::ordered_json;
 
-std::vector<BinnedSeries> RunHistory::Series() const {
-  std::vector<BinnedSeries> series = {
-      {.group = "bos", .name = "all bos", .unit = "bytes"}};
-  for (const MemoryManager* manager : MemoryTypesOf(*device_)) {
-    const uint64_t capacity = PagesToBytes(manager->pages());
-    series.push_back({"memory", manager->name(), "bytes", capacity});
-    series.push_back({"largest_hole", manager->name(), "bytes", capacity});
-    series.push_back(
-        {"gpu_evictions", manager->name(), "count", 0, /*counter=*/true});
-  }
-  for (const DmaBinder* binder : DmaTypesOf(*device_)) {
-    series.push_back({"dma", binder->name(), "bytes", binder->unit_bytes()});
-    series.push_back(
-        {"dma_evictions", binder->name(), "count", 0, /*counter=*/true});
-  }
-  for (const char* name : {"to_vram", "from_vram", "dma_evict_copy", "bounce",
-                           "swap_out", "swap_in"}) {
-    series.push_back({"bytes_moved", name, "bytes", 0, /*counter=*/true});
-  }
-  series.push_back({"stall", "sum", "ns", 0, /*counter=*/true});
-  series.push_back({"stall", "each", "ns"});
-  return series;
+std::string RunHistory::NameOn(const std::string& device,
+                               const std::string& type) const {
+  if (device.empty() || device == first_device_) return type;
+  return absl::StrCat(device, " ", type);
 }
 
-std::vector<uint64_t> RunHistory::Values() const {
-  std::vector<uint64_t> values = {all_bytes_};
-  for (MemoryManager* manager : MemoryTypesOf(*device_)) {
-    values.push_back(PagesToBytes(manager->used_pages()));
-    values.push_back(PagesToBytes(manager->Describe({.size = 1}).largest_hole));
-    values.push_back(manager->evictions());
+void RunHistory::AddDevice(Device& device) {
+  for (MemoryManager* manager : MemoryTypesOf(device)) {
+    const std::string name = NameOn(device.name(), manager->name());
+    const uint64_t capacity = PagesToBytes(manager->pages());
+    bins_->Extend({"memory", name, "bytes", capacity});
+    bins_->Extend({"largest_hole", name, "bytes", capacity});
+    bins_->Extend({"gpu_evictions", name, "count", 0, /*counter=*/true});
+    parts_.push_back({.is_memory = true, .of = &device, .manager = manager});
+    spaces_.push_back({SpaceMap(name, size_.columns), &device, manager});
   }
+  if (device.port().domain().translated()) {
+    spaces_.push_back(
+        {SpaceMap(NameOn(device.name(), "IOVAs"), size_.columns), &device});
+  }
+  for (DmaBinder* binder : DmaTypesOf(device)) {
+    const bool shared = host_->IsBuiltIn(*binder);
+    const auto same = [&](const Part& part) { return part.binder == binder; };
+    if (shared && std::any_of(parts_.begin(), parts_.end(), same)) continue;
+    const std::string name =
+        shared ? binder->name() : NameOn(device.name(), binder->name());
+    bins_->Extend({"dma", name, "bytes", binder->unit_bytes()});
+    bins_->Extend({"dma_evictions", name, "count", 0, /*counter=*/true});
+    parts_.push_back({.of = shared ? nullptr : &device, .binder = binder});
+  }
+}
+
+void RunHistory::LookAt(Part& part) {
+  if (part.manager != nullptr) {
+    part.bytes = PagesToBytes(part.manager->used_pages());
+    part.largest_hole =
+        PagesToBytes(part.manager->Describe({.size = 1}).largest_hole);
+    part.evictions = part.manager->evictions();
+  } else if (part.binder != nullptr) {
+    part.bytes = PagesToBytes(part.binder->bound_pages_now());
+    part.evictions = part.binder->stats().evictions;
+    part.copied_back_bytes = part.binder->stats().copied_back_bytes;
+    part.bounced_bytes = part.binder->stats().bounced_bytes;
+  }
+}
+
+std::vector<uint64_t> RunHistory::Values() {
   uint64_t copied_back = 0;
   uint64_t bounced = 0;
-  for (DmaBinder* binder : DmaTypesOf(*device_)) {
-    values.push_back(PagesToBytes(binder->bound_pages_now()));
-    values.push_back(binder->stats().evictions);
-    copied_back += binder->stats().copied_back_bytes;
-    bounced += binder->stats().bounced_bytes;
+  for (Part& part : parts_) {
+    LookAt(part);
+    copied_back += part.copied_back_bytes;
+    bounced += part.bounced_bytes;
   }
   const MoveStats& moves = host_->stats();
-  values.insert(values.end(),
-                {moves.to_fixed_bytes, moves.from_fixed_bytes, copied_back,
-                 bounced, moves.swap_out_bytes, moves.swap_in_bytes});
-  values.insert(values.end(), {stall_ns_, last_stall_ns_});
+  std::vector<uint64_t> values = {
+      all_bytes_,    moves.to_fixed_bytes, moves.from_fixed_bytes, copied_back,
+      bounced,       moves.swap_out_bytes, moves.swap_in_bytes,    stall_ns_,
+      last_stall_ns_};
+  for (const Part& part : parts_) {
+    values.push_back(part.bytes);
+    if (part.is_memory) values.push_back(part.largest_hole);
+    values.push_back(part.evictions);
+  }
   return values;
 }
 
 void RunHistory::Began(Host& host, Device& device) {
   MutexLock lock(mutex_);
   host_ = &host;
-  device_ = &device;
-  bins_.emplace(Series(), kMostBins);
-  for (MemoryManager* manager : MemoryTypesOf(*device_)) {
-    spaces_.push_back({SpaceMap(manager->name()), manager});
+  virtual_time_ = host.machine().clock().is_virtual();
+  began_ns_ = virtual_time_ ? 0 : host.machine().clock().now_ns();
+  first_device_ = device.name();
+  std::vector<BinnedSeries> series = {
+      {.group = "bos", .name = "all bos", .unit = "bytes"}};
+  for (const char* name : {"to_vram", "from_vram", "dma_evict_copy", "bounce",
+                           "swap_out", "swap_in"}) {
+    series.push_back({"bytes_moved", name, "bytes", 0, /*counter=*/true});
   }
-  if (device.port().domain().translated()) {
-    spaces_.push_back({SpaceMap("IOVAs")});
-  }
+  series.push_back({"stall", "sum", "ns", 0, /*counter=*/true});
+  series.push_back({"stall", "each", "ns"});
+  bins_.emplace(std::move(series), size_.bins);
+  AddDevice(device);
   Sample();
+}
+
+void RunHistory::Added(Device& device) {
+  MutexLock lock(mutex_);
+  if (host_ != nullptr) AddDevice(device);
+}
+
+void RunHistory::Leaving(Device& device) {
+  MutexLock lock(mutex_);
+  if (host_ == nullptr) return;
+  for (Part& part : parts_) {
+    if (part.of != &device) continue;
+    LookAt(part);
+    part.manager = nullptr;
+    part.binder = nullptr;
+    part.bytes = 0;
+    part.largest_hole = 0;
+  }
+  for (Space& space : spaces_) {
+    if (space.of != &device) continue;
+    space.map.Skip(NowNs());
+    space.of = nullptr;
+  }
 }
 
 void RunHistory::LookAt(Space& space, uint64_t time_ns) {
@@ -78,7 +125,7 @@ void RunHistory::LookAt(Space& space, uint64_t time_ns) {
         [&](RangeAllocator& blocks) { space.map.Take(time_ns, blocks); });
     return;
   }
-  DmaDomain& domain = device_->port().domain();
+  DmaDomain& domain = space.of->port().domain();
   // To look at it flushes what is queued, which would change the run.
   if (domain.queued_iova_pages() != 0) return space.map.Skip(time_ns);
   SpinLockHolder hold(domain.space_lock());
@@ -86,10 +133,10 @@ void RunHistory::LookAt(Space& space, uint64_t time_ns) {
 }
 
 void RunHistory::Sample() {
-  const uint64_t now_ns = host_->machine().clock().now_ns();
+  const uint64_t now_ns = NowNs();
   bins_->Add(now_ns, frame_, Values());
   for (Space& space : spaces_) {
-    if (space.map.Due()) LookAt(space, now_ns);
+    if (space.of != nullptr && space.map.Due()) LookAt(space, now_ns);
   }
 }
 
@@ -104,7 +151,8 @@ void RunHistory::Happened(const Event& event) {
       all_bytes_ -= event.bytes();
       break;
     case EventKind::kMove:
-      if (event.submission != 0) moved_bytes_ += event.bytes();
+      if (event.submission == 0) break;
+      under_way_[event.submission].moved_bytes += event.bytes();
       break;
     case EventKind::kEvict: {
       Count& count = pairs_[{.victim = event.bo,
@@ -116,11 +164,14 @@ void RunHistory::Happened(const Event& event) {
       count.bytes += event.bytes();
       for (const uint8_t place : {event.from, event.to}) {
         std::string& name = places_[place];
-        if (name.empty()) name = host_->events()->PlaceOf(place).name;
+        if (!name.empty()) continue;
+        const Events::Place named = host_->events()->PlaceOf(place);
+        name = NameOn(named.device, named.name);
       }
       if (event.submission == 0) break;
-      ++evicted_.evictions;
-      evicted_.bytes += event.bytes();
+      Count& evicted = under_way_[event.submission].evicted;
+      ++evicted.evictions;
+      evicted.bytes += event.bytes();
       break;
     }
     default:
@@ -134,22 +185,25 @@ void RunHistory::NoteStall(const Stall& stall) {
   const auto at = std::upper_bound(
       stalls_.begin(), stalls_.end(), stall,
       [](const Stall& a, const Stall& b) { return a.stall_ns > b.stall_ns; });
-  if (stalls_.size() == kMostStalls && at == stalls_.end()) return;
+  if (stalls_.size() == size_.stalls && at == stalls_.end()) return;
   stalls_.insert(at, stall);
-  stalls_.resize(std::min(stalls_.size(), kMostStalls));
+  stalls_.resize(std::min(stalls_.size(), size_.stalls));
 }
 
 void RunHistory::Submitted(const Job& job) {
   MutexLock lock(mutex_);
   if (host_ == nullptr) return;
-  last_stall_ns_ = stalls_before_.Before(job);
+  const bool queued = job.fence.timeline != nullptr;
+  last_stall_ns_ = queued ? stalls_before_.Before(job) : 0;
   stall_ns_ += last_stall_ns_;
+  const Work work = std::exchange(under_way_[job.submission], {});
+  under_way_.erase(job.submission);
   NoteStall({.stall_ns = last_stall_ns_,
-             .asked_ns = job.asked_ns,
+             .asked_ns = job.asked_ns - began_ns_,
              .frame = frame_,
              .submission = job.submission,
-             .evicted = std::exchange(evicted_, {}),
-             .moved_bytes = std::exchange(moved_bytes_, 0)});
+             .evicted = work.evicted,
+             .moved_bytes = work.moved_bytes});
   Sample();
 }
 
@@ -167,9 +221,16 @@ void RunHistory::Ending() {
   MutexLock lock(mutex_);
   last_stall_ns_ = 0;
   Sample();
-  const uint64_t now_ns = host_->machine().clock().now_ns();
-  for (Space& space : spaces_) LookAt(space, now_ns);
+  const uint64_t now_ns = NowNs();
+  for (Space& space : spaces_) {
+    if (space.of != nullptr) LookAt(space, now_ns);
+  }
   host_ = nullptr;
+}
+
+uint64_t RunHistory::samples() const {
+  MutexLock lock(mutex_);
+  return bins_.has_value() ? bins_->samples() : 0;
 }
 
 Json RunHistory::BoJson(uint64_t bo) const {
@@ -191,7 +252,7 @@ Json RunHistory::PairsJson() const {
     const auto& [pair, count] = pairs[i];
     all.evictions += count.evictions;
     all.bytes += count.bytes;
-    if (i >= kMostPairs) {
+    if (i >= size_.pairs) {
       left_out.evictions += count.evictions;
       left_out.bytes += count.bytes;
       continue;
@@ -209,7 +270,7 @@ Json RunHistory::PairsJson() const {
           {"pairs", pairs.size()},
           {"rows", std::move(rows)},
           {"left_out",
-           {{"pairs", pairs.size() - std::min(pairs.size(), kMostPairs)},
+           {{"pairs", pairs.size() - std::min(pairs.size(), size_.pairs)},
             {"evictions", left_out.evictions},
             {"bytes", left_out.bytes}}}};
 }
@@ -241,7 +302,8 @@ Json RunHistory::ToJson() const {
       unseen.push_back(space.map.name());
     }
   }
-  return {{"timeline", bins_->ToJson()},
+  return {{"clock", virtual_time_ ? "virtual" : "real"},
+          {"timeline", bins_->ToJson()},
           {"evictions", PairsJson()},
           {"stalls", StallsJson()},
           {"spaces", std::move(spaces)},

@@ -2,9 +2,9 @@
 #define CLI_RUN_HISTORY_H_
 
 // What a report shows of a run beside its figures: how much was where and when,
-// who was evicted for whom, the worst stalls, how address spaces filled. Its
-// size is bounded, however long the run is; the largest is kept, and what is
-// left out is counted.
+// who was evicted for whom, the worst stalls, how address spaces filled, of all
+// devices. Its size is bounded, however long the run is; the largest is kept,
+// and what is left out is counted.
 
 #include <cstdint>
 #include <map>
@@ -19,24 +19,38 @@
 #include "twostep/cli/space_map.h"
 #include "twostep/cli/time_bins.h"
 #include "twostep/lab/run_observer.h"
+#include "twostep/machine/machine.h"
 #include "twostep/machine/sync.h"
 
 namespace twostep {
 
+// How much is kept at most.
+struct HistorySize {
+  size_t bins;     // even
+  size_t columns;  // of address spaces; even
+  size_t pairs;
+  size_t stalls;
+};
+// Of one run, and of each of hundreds that one page has.
+inline constexpr HistorySize kReplayHistory = {1000, 512, 300, 20};
+inline constexpr HistorySize kScenarioHistory = {64, 32, 40, 10};
+
 class RunHistory : public RunObserver {
  public:
-  static constexpr size_t kMostBins = 1000;
-  static constexpr size_t kMostPairs = 300;
-  static constexpr size_t kMostStalls = 20;
+  explicit RunHistory(const HistorySize& size) : size_(size) {}
 
   void Began(Host& host, Device& device) override;
+  void Added(Device& device) override;
+  void Leaving(Device& device) override;
   void Happened(const Event& event) override;
   void Submitted(const Job& job) override;
   void Named(uint64_t bo, uint64_t trace_bo) override;
   void FrameEnded() override;
   void Ending() override;
 
-  // Of a run that has ended. docs/reports.md has the keys.
+  // Times that the run was looked at.
+  uint64_t samples() const;
+  // Of a run that has begun, and ended. docs/reports.md has the keys.
   nlohmann::ordered_json ToJson() const;
 
  private:
@@ -63,15 +77,41 @@ class RunHistory : public RunObserver {
     uint64_t moved_bytes = 0;
   };
 
+  // What a submission that is not told of yet has done.
+  struct Work {
+    Count evicted;
+    uint64_t moved_bytes = 0;
+  };
+  // A memory type or a DMA type, and what was seen of it last.
+  struct Part {
+    bool is_memory = false;
+    const Device* of = nullptr;  // null: the host's
+    // One of them; none: the device is gone.
+    MemoryManager* manager = nullptr;
+    DmaBinder* binder = nullptr;
+    uint64_t bytes = 0;
+    uint64_t largest_hole = 0;
+    uint64_t evictions = 0;
+    uint64_t copied_back_bytes = 0;
+    uint64_t bounced_bytes = 0;
+  };
   struct Space {
     SpaceMap map;
+    Device* of = nullptr;              // null: gone
     MemoryManager* manager = nullptr;  // null: the device's IOVAs
   };
 
-  // What is sampled, and in the same order what it is now.
-  std::vector<BinnedSeries> Series() const
+  // To tell types of several devices apart: those of the first have no prefix.
+  std::string NameOn(const std::string& device, const std::string& type) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<uint64_t> Values() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddDevice(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static void LookAt(Part& part);
+  // From when the run began.
+  uint64_t NowNs() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return host_->machine().clock().now_ns() - began_ns_;
+  }
+  // What is sampled, in the order of the series.
+  std::vector<uint64_t> Values() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Sample() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LookAt(Space& space, uint64_t time_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -83,23 +123,26 @@ class RunHistory : public RunObserver {
   nlohmann::ordered_json StallsJson() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const HistorySize size_;
   mutable Mutex mutex_;
   Host* host_ ABSL_GUARDED_BY(mutex_) = nullptr;  // null: not begun, or ended
-  Device* device_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // Of a virtual clock 0: it begins with the machine.
+  uint64_t began_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool virtual_time_ ABSL_GUARDED_BY(mutex_) = true;
+  std::string first_device_ ABSL_GUARDED_BY(mutex_);
   uint64_t frame_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<TimeBins> bins_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Part> parts_ ABSL_GUARDED_BY(mutex_);
   std::vector<Space> spaces_ ABSL_GUARDED_BY(mutex_);
   std::map<Pair, Count> pairs_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<uint64_t, uint64_t> trace_bos_ ABSL_GUARDED_BY(mutex_);
   // Of pairs_, by number; asked for while the device is there.
   std::map<uint8_t, std::string> places_ ABSL_GUARDED_BY(mutex_);
   QueueStalls stalls_before_ ABSL_GUARDED_BY(mutex_);
-  uint64_t all_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the bos there are
-  uint64_t stall_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // of all submissions
-  // Of the latest submission, and since then.
-  uint64_t last_stall_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  Count evicted_ ABSL_GUARDED_BY(mutex_);
-  uint64_t moved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t all_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // of the bos there are
+  uint64_t stall_ns_ ABSL_GUARDED_BY(mutex_) = 0;       // of all submissions
+  uint64_t last_stall_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // of the latest
+  std::unordered_map<uint32_t, Work> under_way_ ABSL_GUARDED_BY(mutex_);
   std::vector<Stall> stalls_ ABSL_GUARDED_BY(mutex_);  // the longest first
   uint64_t stalled_ ABSL_GUARDED_BY(mutex_) = 0;       // submissions
 };

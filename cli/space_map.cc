@@ -50,7 +50,7 @@ void SpaceMap::Take(uint64_t time_ns, const RangeAllocator& space) {
 
 void SpaceMap::Add(Column column) {
   columns_.push_back(std::move(column));
-  if (columns_.size() < kMostColumns) return;
+  if (columns_.size() < most_columns_) return;
   for (size_t i = 0; i < columns_.size() / 2; ++i) {
     columns_[i] = std::move(columns_[2 * i + 1]);
   }

@@ -2,8 +2,8 @@
 #define CLI_SPACE_MAP_H_
 
 // An address space over a run: at times, how full each part of it was and what
-// holes there were. At most kMostColumns of these times are kept, evenly
-// spread: when they are used up, every other one goes. Knows pages, not bos.
+// holes there were. Of these times so many are kept at most, evenly spread:
+// when they are used up, every other one goes. Knows pages, not bos.
 // Thread-compatible.
 
 #include <cstddef>
@@ -19,10 +19,11 @@ namespace twostep {
 
 class SpaceMap {
  public:
-  static constexpr size_t kMostColumns = 512;  // even
   static constexpr uint64_t kMostRows = 96;
 
-  explicit SpaceMap(std::string name) : name_(std::move(name)) {}
+  // REQUIRES: `most_columns` is even, and not 0.
+  SpaceMap(std::string name, size_t most_columns)
+      : name_(std::move(name)), most_columns_(most_columns) {}
 
   // Whether this one, of the chances to look at the space, is to be taken.
   bool Due() { return ++chances_ % stride_ == 0; }
@@ -50,6 +51,7 @@ class SpaceMap {
   uint64_t RowStart(uint64_t row) const { return pages_ * row / rows_; }
 
   const std::string name_;
+  const size_t most_columns_;
   uint64_t chances_ = 0;
   uint64_t stride_ = 1;
   uint64_t pages_ = 0;

@@ -21,6 +21,7 @@
 #include "twostep/cli/nearest.h"
 #include "twostep/cli/perfetto_trace.h"
 #include "twostep/cli/progress.h"
+#include "twostep/cli/run_histories.h"
 #include "twostep/cli/soak.h"
 #include "twostep/cli/stress_report.h"
 
@@ -214,11 +215,13 @@ void Play(const Scenario& scenario, const StressFlags& flags,
   }
 }
 
-// A row each, of one round or of a soak's.
+// A row each, of one round or of a soak's. `histories`, if any, is among the
+// observers.
 std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
                                const StressFlags& flags,
                                const FaultPlan& faults,
-                               const StressOptions& options, Soak* soak,
+                               const StressOptions& options,
+                               const RunHistories* histories, Soak* soak,
                                LiveView* live) {
   std::vector<StressRow> rows;
   for (const Scenario& scenario : scenarios) {
@@ -237,8 +240,12 @@ std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
       const auto show = [&](const std::string& words) {
         progress.Show(part, absl::StrCat(rows[i].scenario, " ", words));
       };
+      const uint64_t seeds = rows[i].seeds;
       Play(scenarios[i], flags, PlanFor(scenarios[i], faults), options, show,
            &rows[i]);
+      if (histories != nullptr && rows[i].seeds != seeds) {
+        rows[i].history = histories->ToJson();
+      }
     }
   } while (soak->GoesOn());
   progress.Clear();
@@ -290,10 +297,13 @@ ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
   if (!faults.ok()) return BadInput(faults.status());
   std::optional<LiveView> live;
   if (flags.live) observers.Add(&live.emplace());
+  std::optional<RunHistories> histories;
+  if (!flags.report.empty()) observers.Add(&histories.emplace());
   if (!observers.empty()) options->observer = &observers;
   Soak soak(flags.soak_s);
   const std::vector<StressRow> rows =
-      PlayAll(*scenarios, flags, *faults, *options, &soak,
+      PlayAll(*scenarios, flags, *faults, *options,
+              histories.has_value() ? &*histories : nullptr, &soak,
               live.has_value() ? &*live : nullptr);
   live.reset();
   absl::PrintF("%s%s", StressTable(rows), soak.Text());
@@ -304,7 +314,7 @@ ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
     if (!written.ok()) return BadInput(written);
   }
   absl::Status written =
-      WriteHtmlReport(flags.report, {{"kind", "stress"}, {"figures", figures}});
+      WriteHtmlReport(flags.report, StressPageJson(rows, figures));
   if (!written.ok()) return BadInput(written);
   return figures["clean"] ? kExitClean : kExitWrong;
 }

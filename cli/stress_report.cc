@@ -174,4 +174,18 @@ nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows,
           {"resident_bytes", soak.resident_bytes()}};
 }
 
+nlohmann::ordered_json StressPageJson(const std::vector<StressRow>& rows,
+                                      const nlohmann::ordered_json& figures) {
+  nlohmann::ordered_json histories = nlohmann::ordered_json::array();
+  for (const StressRow& row : rows) {
+    if (row.history.is_null()) continue;
+    nlohmann::ordered_json history = {{"scenario", row.scenario}};
+    history.update(row.history);
+    histories.push_back(std::move(history));
+  }
+  return {{"kind", "stress"},
+          {"figures", figures},
+          {"histories", std::move(histories)}};
+}
+
 }  // namespace twostep

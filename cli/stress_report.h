@@ -26,6 +26,8 @@ struct StressRow {
   std::vector<FaultOutcome::Thinned> thinned;
   // Where not all was well: the command that plays the last seed again.
   std::string repeat;
+  // RunHistories', of the last run; null: none.
+  nlohmann::ordered_json history;
 };
 
 // Lines of columns, then what went wrong where, then the sum as one line.
@@ -33,6 +35,10 @@ std::string StressTable(const std::vector<StressRow>& rows);
 // docs/stress.md lists the keys.
 nlohmann::ordered_json StressJson(const std::vector<StressRow>& rows,
                                   const Soak& soak);
+// What the page has: `figures`, which are StressJson's, and the histories.
+// docs/reports.md lists the keys.
+nlohmann::ordered_json StressPageJson(const std::vector<StressRow>& rows,
+                                      const nlohmann::ordered_json& figures);
 
 }  // namespace twostep
 

@@ -10,6 +10,11 @@ using Json = nlohmann::ordered_json;
 TimeBins::TimeBins(std::vector<BinnedSeries> series, size_t most_bins)
     : series_(std::move(series)), most_bins_(most_bins) {}
 
+void TimeBins::Extend(BinnedSeries series) {
+  series_.push_back(std::move(series));
+  for (Bin& bin : bins_) bin.spreads.emplace_back();
+}
+
 void TimeBins::Append(const Bin& later, Bin* bin) {
   for (size_t i = 0; i < bin->spreads.size(); ++i) {
     const Spread& from = later.spreads[i];

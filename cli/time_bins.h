@@ -30,9 +30,13 @@ class TimeBins {
   // REQUIRES: `most_bins` is even, and not 0.
   TimeBins(std::vector<BinnedSeries> series, size_t most_bins);
 
+  // One more, behind the others, that was 0 up to now.
+  void Extend(BinnedSeries series);
+
   // `values`: one of each series. Times never go back.
   void Add(uint64_t time_ns, uint64_t frame, absl::Span<const uint64_t> values);
 
+  uint64_t samples() const { return samples_; }
   // docs/reports.md has the keys.
   nlohmann::ordered_json ToJson() const;
 
@@ -54,7 +58,7 @@ class TimeBins {
   void Halve();
   nlohmann::ordered_json SeriesJson(size_t at) const;
 
-  const std::vector<BinnedSeries> series_;
+  std::vector<BinnedSeries> series_;
   const size_t most_bins_;
   uint64_t samples_ = 0;
   uint64_t samples_per_bin_ = 1;

@@ -43,7 +43,9 @@ function cell(column, row) {
     td.title = grouped(value) === String(value) ? "" : String(value);
     td.textContent = formats[column.unit](value);
   } else {
-    td.textContent = String(value);
+    const run = column.pick && column.pick(row);
+    td.append(run ? el("button", {type: "button", class: "pick", onclick: run},
+                       String(value)) : String(value));
     if (column.long) td.className = "long";
   }
   return td;
@@ -56,7 +58,8 @@ function compareCells(a, b) {
   return a < b ? -1 : 1;
 }
 
-// columns: {key, title, unit, long}. `source`: where in the data the rows are,
+// columns: {key, title, unit, long, pick}; a cell of one with `pick`, where that
+// returns what is to be done for the row, is a button that does it. `source`: where in the data the rows are,
 // if they are there as they stand.
 function table(columns, rows, source) {
   const body = el("tbody", {});

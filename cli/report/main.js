@@ -6,7 +6,7 @@ function renderReport() {
   const page = {
     replay: () => replayPage(data),
     compare: () => new ComparePage(data.figures).render(),
-    stress: () => new StressPage(data.figures).render(),
+    stress: () => new StressPage(data).render(),
   }[data.kind]();
   report.replaceChildren(...page);
   const title = report.querySelector("h1").textContent;

@@ -91,8 +91,9 @@ function spaceSentence(space) {
   const used = usedBytes(space);
   return `The stronger the colour, the more is used; a row is ` +
       `${bytesText(space.bytes / space.rows)} of addresses. ` +
-      (at < space.fill.length - 1 ? "It could not be looked into while " +
-       "addresses waited for a flush; when last seen " : "In the end ") +
+      (at < space.fill.length - 1 ? "It could not be looked into to the end: " +
+       "its device went, or addresses waited for a flush; when last seen "
+       : "In the end ") +
       `${bytesText(space.free_bytes[at])} of ${bytesText(space.bytes)} were ` +
       `free, in ${counted(space.holes[at], "hole")}; ` +
       (split[worst] === 0 ? "what was free was always one hole." :
@@ -156,7 +157,7 @@ function spaceCard(space, time) {
     titleAt: (at) => timeText(space.time_ns[at]),
     table: () => spaceTable(space),
   });
-  return card(`Address space: ${space.name}`, "addresses over virtual time",
+  return card(`Address space: ${space.name}`, `addresses over ${time.of}`,
               spaceSentence(space), map, holes);
 }
 

@@ -1,4 +1,5 @@
-// The page of a stress run: a verdict a scenario, and how much each evicted.
+// The page of a stress run: a verdict a scenario, how much each evicted, and how
+// one of them, which the reader picks, came about.
 
 const kStressColumns = [
   {key: "scenario", title: "scenario"},
@@ -32,9 +33,14 @@ function familyOf(row) {
 }
 
 class StressPage {
-  constructor(figures) {
+  constructor({figures, histories}) {
     this.figures = figures;
-    this.family = "";
+    this.histories = histories;
+    this.chosen = el("div", {});
+    this.title = el("h2", {id: "scenario"});
+    this.select = select("which scenario", histories.map(
+        ({scenario}, i) => [String(i), scenario]), "", (at) =>
+        this.show(Number(at)));
   }
 
   // The largest first: names stand in the table, and at the pointer.
@@ -99,6 +105,57 @@ class StressPage {
               titleAt: (i) => `round ${rounds[i]}`}));
   }
 
+  // One that went wrong, or else where most was evicted.
+  first() {
+    const rank = (row) => [row.clean ? 0 : 1,
+                           row.gpu_evictions + row.dma_evictions];
+    const rows = this.histories.map(({scenario}) =>
+        this.figures.rows.find((row) => row.scenario === scenario));
+    let first = 0;
+    rows.forEach((row, i) => {
+      const [is, most] = [rank(row), rank(rows[first])];
+      if (is[0] > most[0] || (is[0] === most[0] && is[1] > most[1])) first = i;
+    });
+    return first;
+  }
+
+  show(at) {
+    const {scenario, run, machine, machines, history} = this.histories[at];
+    this.select.value = String(at);
+    this.title.textContent = scenario;
+    const which = machines === 1 ? "" :
+        ` It made ${grouped(machines)} machines one after the other; shown is ` +
+        `number ${grouped(machine)}, on which most was submitted.`;
+    const clock = history.clock === "virtual" ? "" :
+        " Time is real, and has what watching costs in it; when a job begins " +
+        "and ends is not known, so that stalls are from when it was asked " +
+        "for to when it was queued.";
+    this.chosen.replaceChildren(
+        el("p", {class: "soft"}, `The last run of this scenario: ${run}.` +
+           which + clock),
+        ...new HistoryView(history, `histories.${at}.history`,
+                           "number of the bo").render());
+  }
+
+  // The plots that a replay has, of one scenario.
+  history() {
+    if (this.histories.length === 0) return [];
+    this.show(this.first());
+    return [
+      el("div", {class: "bar chosen"}, this.title, this.select),
+      this.chosen,
+    ];
+  }
+
+  pick(row) {
+    const at = this.histories.findIndex(
+        ({scenario}) => scenario === row.scenario);
+    return at < 0 ? null : () => {
+      this.show(at);
+      this.title.scrollIntoView();
+    };
+  }
+
   sumOf(key) {
     return this.figures.rows.reduce((sum, row) => sum + row[key], 0);
   }
@@ -134,8 +191,12 @@ class StressPage {
       this.wrong(),
       this.plots(),
       this.resident(),
-      card("All scenarios", "", "What --json says; a click on a head sorts.",
-           table(kStressColumns, rows, "figures.rows")),
+      card("All scenarios", "", "What --json says; a click on a head sorts, " +
+           "one on a name shows that scenario's plots below.",
+           table(kStressColumns.map((column) => column.key === "scenario"
+                     ? {...column, pick: (row) => this.pick(row)} : column),
+                 rows, "figures.rows")),
+      this.history(),
     ].flat();
   }
 }

@@ -154,7 +154,7 @@ TEST(ReplayReport, EvictionsAddUpToThoseOfTheFigures) {
     EXPECT_LE(row["bytes"].get<uint64_t>(), before);
     before = row["bytes"];
   }
-  EXPECT_LE(evictions["rows"].size(), RunHistory::kMostPairs);
+  EXPECT_LE(evictions["rows"].size(), kReplayHistory.pairs);
   EXPECT_GT(evictions["left_out"]["pairs"], 0);
   EXPECT_EQ(listed, evictions["evictions"]);
   EXPECT_EQ(bytes, evictions["bytes"]);
@@ -167,7 +167,7 @@ TEST(ReplayReport, StallsSayWhatWasEvictedForThem) {
                                     "--placement ttm-like --vram '2 MiB' ",
                                     TightTrace()));
   const Json& stalls = run.data["runs"][0]["history"]["stalls"];
-  ASSERT_EQ(stalls["rows"].size(), RunHistory::kMostStalls);
+  ASSERT_EQ(stalls["rows"].size(), kReplayHistory.stalls);
   uint64_t before = ~uint64_t{0};
   uint64_t evicted = 0;
   for (const Json& row : stalls["rows"]) {

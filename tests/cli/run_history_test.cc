@@ -79,7 +79,7 @@ TEST(SpaceMap, SaysWhatIsUsedAndWhichHolesThereAre) {
   const uint32_t hole = Take(space, 3);
   Take(space, 1);
   space.Free(hole);
-  SpaceMap map("IOVAs");
+  SpaceMap map("IOVAs", 8);
   map.Take(50, space);
   const Json json = map.ToJson();
   EXPECT_EQ(json["name"], "IOVAs");
@@ -95,7 +95,7 @@ TEST(SpaceMap, SaysWhatIsUsedAndWhichHolesThereAre) {
 TEST(SpaceMap, WhatIsPartlyUsedLooksLikeNeitherFreeNorFull) {
   RangeAllocator space(0, SpaceMap::kMostRows * 1000);
   Take(space, 1);
-  SpaceMap map("tt");
+  SpaceMap map("tt", 8);
   map.Take(0, space);
   Take(space, 1998);
   map.Take(1, space);
@@ -106,7 +106,7 @@ TEST(SpaceMap, WhatIsPartlyUsedLooksLikeNeitherFreeNorFull) {
 
 TEST(SpaceMap, WhatCouldNotBeLookedAtHasNoFigures) {
   RangeAllocator space(0, 4);
-  SpaceMap map("IOVAs");
+  SpaceMap map("IOVAs", 8);
   map.Skip(1);
   EXPECT_FALSE(map.seen());
   map.Take(2, space);
@@ -120,15 +120,16 @@ TEST(SpaceMap, WhatCouldNotBeLookedAtHasNoFigures) {
 
 TEST(SpaceMap, LongRunsKeepEveryOtherColumnUpToTheLatest) {
   RangeAllocator space(0, 16);
-  SpaceMap map("vram");
+  constexpr size_t kMost = 64;
+  SpaceMap map("vram", kMost);
   uint64_t now = 0;
   for (int i = 0; i < 10'000; ++i, ++now) {
     if (map.Due()) map.Take(now, space);
   }
   const Json json = map.ToJson();
   const std::vector<uint64_t> times = json["time_ns"];
-  EXPECT_LT(times.size(), SpaceMap::kMostColumns);
-  EXPECT_GE(times.size(), SpaceMap::kMostColumns / 2 - 1);
+  EXPECT_LT(times.size(), kMost);
+  EXPECT_GE(times.size(), kMost / 2 - 1);
   const uint64_t stride = json["samples_per_column"];
   for (size_t i = 1; i < times.size(); ++i) {
     EXPECT_EQ(times[i] - times[i - 1], stride);
