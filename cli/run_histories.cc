@@ -44,7 +44,7 @@ void RunHistories::Ending() {
   if (now_ == nullptr) return;
   now_->Ending();
   std::unique_ptr<RunHistory> ended = std::move(now_);
-  if (fullest_ != nullptr && fullest_->samples() >= ended->samples()) return;
+  if (fullest_ != nullptr && !ended->ShowsMoreThan(*fullest_)) return;
   fullest_ = std::move(ended);
   fullest_machine_ = machines_;
 }

@@ -3,7 +3,7 @@
 
 // What a report shows of scenarios beside their verdicts: of each a RunHistory.
 // A run may have many machines, one after the other; kept is that of the last
-// run on which most was seen.
+// run that has most to show.
 
 #include <cstdint>
 #include <memory>

@@ -24,11 +24,11 @@ void RunHistory::AddDevice(Device& device) {
     bins_->Extend({"largest_hole", name, "bytes", capacity});
     bins_->Extend({"gpu_evictions", name, "count", 0, /*counter=*/true});
     parts_.push_back({.is_memory = true, .of = &device, .manager = manager});
-    spaces_.push_back({SpaceMap(name, size_.columns), &device, manager});
+    spaces_.push_back({SpaceMap(name, options_.columns), &device, manager});
   }
   if (device.port().domain().translated()) {
     spaces_.push_back(
-        {SpaceMap(NameOn(device.name(), "IOVAs"), size_.columns), &device});
+        {SpaceMap(NameOn(device.name(), "IOVAs"), options_.columns), &device});
   }
   for (DmaBinder* binder : DmaTypesOf(device)) {
     const bool shared = host_->IsBuiltIn(*binder);
@@ -91,7 +91,7 @@ void RunHistory::Began(Host& host, Device& device) {
   }
   series.push_back({"stall", "sum", "ns", 0, /*counter=*/true});
   series.push_back({"stall", "each", "ns"});
-  bins_.emplace(std::move(series), size_.bins);
+  bins_.emplace(std::move(series), options_.bins);
   AddDevice(device);
   Sample();
 }
@@ -160,6 +160,7 @@ void RunHistory::Happened(const Event& event) {
                              .from = event.from,
                              .to = event.to,
                              .limit = event.limit}];
+      ++evictions_;
       ++count.evictions;
       count.bytes += event.bytes();
       for (const uint8_t place : {event.from, event.to}) {
@@ -168,7 +169,10 @@ void RunHistory::Happened(const Event& event) {
         const Events::Place named = host_->events()->PlaceOf(place);
         name = NameOn(named.device, named.name);
       }
-      if (event.submission == 0) break;
+      if (event.submission == 0) {
+        if (options_.at_evictions) Sample();
+        break;
+      }
       Count& evicted = under_way_[event.submission].evicted;
       ++evicted.evictions;
       evicted.bytes += event.bytes();
@@ -185,9 +189,9 @@ void RunHistory::NoteStall(const Stall& stall) {
   const auto at = std::upper_bound(
       stalls_.begin(), stalls_.end(), stall,
       [](const Stall& a, const Stall& b) { return a.stall_ns > b.stall_ns; });
-  if (stalls_.size() == size_.stalls && at == stalls_.end()) return;
+  if (stalls_.size() == options_.stalls && at == stalls_.end()) return;
   stalls_.insert(at, stall);
-  stalls_.resize(std::min(stalls_.size(), size_.stalls));
+  stalls_.resize(std::min(stalls_.size(), options_.stalls));
 }
 
 void RunHistory::Submitted(const Job& job) {
@@ -228,9 +232,13 @@ void RunHistory::Ending() {
   host_ = nullptr;
 }
 
-uint64_t RunHistory::samples() const {
+std::pair<uint64_t, uint64_t> RunHistory::Weight() const {
   MutexLock lock(mutex_);
-  return bins_.has_value() ? bins_->samples() : 0;
+  return {evictions_, bins_.has_value() ? bins_->samples() : 0};
+}
+
+bool RunHistory::ShowsMoreThan(const RunHistory& other) const {
+  return Weight() > other.Weight();
 }
 
 Json RunHistory::BoJson(uint64_t bo) const {
@@ -252,7 +260,7 @@ Json RunHistory::PairsJson() const {
     const auto& [pair, count] = pairs[i];
     all.evictions += count.evictions;
     all.bytes += count.bytes;
-    if (i >= size_.pairs) {
+    if (i >= options_.pairs) {
       left_out.evictions += count.evictions;
       left_out.bytes += count.bytes;
       continue;
@@ -270,7 +278,7 @@ Json RunHistory::PairsJson() const {
           {"pairs", pairs.size()},
           {"rows", std::move(rows)},
           {"left_out",
-           {{"pairs", pairs.size() - std::min(pairs.size(), size_.pairs)},
+           {{"pairs", pairs.size() - std::min(pairs.size(), options_.pairs)},
             {"evictions", left_out.evictions},
             {"bytes", left_out.bytes}}}};
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "nlohmann/json.hpp"
@@ -24,20 +25,23 @@
 
 namespace twostep {
 
-// How much is kept at most.
-struct HistorySize {
+struct HistoryOptions {
+  // How much is kept at most.
   size_t bins;     // even
   size_t columns;  // of address spaces; even
   size_t pairs;
   size_t stalls;
+  // The run is looked at when it begins and ends, at each job, and if so at
+  // each eviction that is for no submission.
+  bool at_evictions;
 };
-// Of one run, and of each of hundreds that one page has.
-inline constexpr HistorySize kReplayHistory = {1000, 512, 300, 20};
-inline constexpr HistorySize kScenarioHistory = {64, 32, 40, 10};
+// Of one run, and of each of hundreds that one page has, some without a job.
+inline constexpr HistoryOptions kReplayHistory = {1000, 512, 300, 20, false};
+inline constexpr HistoryOptions kScenarioHistory = {64, 32, 40, 10, true};
 
 class RunHistory : public RunObserver {
  public:
-  explicit RunHistory(const HistorySize& size) : size_(size) {}
+  explicit RunHistory(const HistoryOptions& options) : options_(options) {}
 
   void Began(Host& host, Device& device) override;
   void Added(Device& device) override;
@@ -48,8 +52,9 @@ class RunHistory : public RunObserver {
   void FrameEnded() override;
   void Ending() override;
 
-  // Times that the run was looked at.
-  uint64_t samples() const;
+  // Of two runs, which one has more to show: that with more evictions, or with
+  // as many and more samples.
+  bool ShowsMoreThan(const RunHistory& other) const;
   // Of a run that has begun, and ended. docs/reports.md has the keys.
   nlohmann::ordered_json ToJson() const;
 
@@ -112,6 +117,7 @@ class RunHistory : public RunObserver {
   }
   // What is sampled, in the order of the series.
   std::vector<uint64_t> Values() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::pair<uint64_t, uint64_t> Weight() const;
   void Sample() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LookAt(Space& space, uint64_t time_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -123,7 +129,7 @@ class RunHistory : public RunObserver {
   nlohmann::ordered_json StallsJson() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const HistorySize size_;
+  const HistoryOptions options_;
   mutable Mutex mutex_;
   Host* host_ ABSL_GUARDED_BY(mutex_) = nullptr;  // null: not begun, or ended
   // Of a virtual clock 0: it begins with the machine.
@@ -134,6 +140,7 @@ class RunHistory : public RunObserver {
   std::optional<TimeBins> bins_ ABSL_GUARDED_BY(mutex_);
   std::vector<Part> parts_ ABSL_GUARDED_BY(mutex_);
   std::vector<Space> spaces_ ABSL_GUARDED_BY(mutex_);
+  uint64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<Pair, Count> pairs_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<uint64_t, uint64_t> trace_bos_ ABSL_GUARDED_BY(mutex_);
   // Of pairs_, by number; asked for while the device is there.

@@ -42,12 +42,13 @@ function alwaysNone(names) {
   return names.length === 0 ? "" : ` Always 0: ${listed(names)}.`;
 }
 
-function samplesText(timeline) {
+// `when`: what a sample was taken at.
+function samplesText(timeline, when) {
   const bins = timeline.to_ns.length;
   return timeline.samples_per_bin === 1
-      ? `Sampled at each of ${grouped(timeline.samples - 2)} submissions, ` +
-        `and at both ends: every sample is shown.`
-      : `${grouped(timeline.samples)} samples, one a submission, in ` +
+      ? `Sampled ${grouped(timeline.samples)} times, at each ${when} and at ` +
+        `both ends: every sample is shown.`
+      : `${grouped(timeline.samples)} samples, one at each ${when}, in ` +
         `${grouped(bins)} bins of ${grouped(timeline.samples_per_bin)}: a ` +
         `line has the last of each bin, its shade the least and the ` +
         `largest; sums lose nothing but where in a bin they grew.`;
@@ -62,13 +63,13 @@ function capacityLine(series, style) {
   }];
 }
 
-// history: as in docs/reports.md. `source`: where in the data it stands. `bos`:
-// what numbers of bos are.
+// history: as in docs/reports.md. `source`: where in the data it stands. words:
+// {bos, when}: what numbers of bos are, and what samples were taken at.
 class HistoryView {
-  constructor(history, source, bos) {
+  constructor(history, source, words) {
     this.history = history;
     this.source = source;
-    this.bos = bos;
+    this.words = words;
     this.time = `${history.clock} time`;
     this.timeline = history.timeline;
     this.group = new ZoomGroup(source);
@@ -100,6 +101,9 @@ class HistoryView {
         [lineOf(series, i), ...capacityLine(series, i)]);
     const all = seriesOf(this.timeline, "bos").shown
         .map((series) => lineOf(series, 7));
+    if (lines.length + all.length === 0) {
+      return card("Residency by memory type", "", "There was no bo.");
+    }
     const fullest = shown.map((series) => {
       const full = series.last.filter(
           (used) => used >= 0.95 * series.capacity).length;
@@ -207,7 +211,7 @@ class HistoryView {
       {key: "evictions", title: "times", unit: "count"},
       {key: "bytes", title: "bytes", unit: "bytes"},
     ], rows, `${this.source}.evictions.rows`);
-    return card("Who pushed out whom", `bytes, by ${this.bos}`,
+    return card("Who pushed out whom", `bytes, by ${this.words.bos}`,
         `Columns are bos that needed room, rows those that went for it. Most ` +
         `bytes: bo ${boName(first.victim)} left ${first.from} for bo ` +
         `${boName(first.for_bo)}, ${counted(first.evictions, "time")}, ` +
@@ -252,8 +256,9 @@ class HistoryView {
 
   render() {
     return [
-      el("p", {class: "soft"}, `${samplesText(this.timeline)} Drag over a plot ` +
-         `to zoom, two fingers on a phone; plots over time zoom together.`),
+      el("p", {class: "soft"}, samplesText(this.timeline, this.words.when) +
+         " Drag over a plot to zoom, two fingers on a phone; plots over time " +
+         "zoom together."),
       this.memory(), this.dma(), this.moved(), this.evictions(), this.stalls(),
       this.map(), this.spaces(),
     ].flat();

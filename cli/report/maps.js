@@ -91,6 +91,8 @@ function spaceSentence(space) {
   const used = usedBytes(space);
   return `The stronger the colour, the more is used; a row is ` +
       `${bytesText(space.bytes / space.rows)} of addresses. ` +
+      (space.samples_per_column === 1 ? "" : `It was looked at once in ` +
+       `${grouped(space.samples_per_column)} samples. `) +
       (at < space.fill.length - 1 ? "It could not be looked into to the end: " +
        "its device went, or addresses waited for a flush; when last seen "
        : "In the end ") +
@@ -148,7 +150,9 @@ function spaceCard(space, time) {
   });
   const line = (name, key, style) =>
       ({name, values: space[key], ...lineStyle(style)});
-  const holes = plot({
+  // Of a device that goes at once there is no line.
+  const seen = space.time_ns.filter((_, i) => space.fill[i] !== "");
+  const holes = seen[0] === seen.at(-1) ? [] : plot({
     label: `Free space and largest hole of ${space.name} over time`,
     x, y: {unit: "bytes"},
     series: [line("free in all", "free_bytes", 7),

@@ -64,7 +64,7 @@ class ReplayPage {
          `${grouped(f.submissions)} submissions, ${grouped(f.frames)} frames.`),
       this.tiles(),
       new HistoryView(this.run.history, `runs.${this.at}.history`,
-                      "bo of the trace").render(),
+                      {bos: "bo of the trace", when: "submission"}).render(),
       this.figures(),
     ].flat();
   }

@@ -125,7 +125,7 @@ class StressPage {
     this.title.textContent = scenario;
     const which = machines === 1 ? "" :
         ` It made ${grouped(machines)} machines one after the other; shown is ` +
-        `number ${grouped(machine)}, on which most was submitted.`;
+        `number ${grouped(machine)}, on which most was evicted.`;
     const clock = history.clock === "virtual" ? "" :
         " Time is real, and has what watching costs in it; when a job begins " +
         "and ends is not known, so that stalls are from when it was asked " +
@@ -133,8 +133,10 @@ class StressPage {
     this.chosen.replaceChildren(
         el("p", {class: "soft"}, `The last run of this scenario: ${run}.` +
            which + clock),
-        ...new HistoryView(history, `histories.${at}.history`,
-                           "number of the bo").render());
+        ...new HistoryView(history, `histories.${at}.history`, {
+          bos: "number of the bo",
+          when: "job, each eviction that was for none,",
+        }).render());
   }
 
   // The plots that a replay has, of one scenario.

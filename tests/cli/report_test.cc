@@ -242,6 +242,79 @@ TEST(StressReport, HasTheFiguresOfTheJson) {
   EXPECT_EQ(run.figures["rows"].size(), 1u);
 }
 
+uint64_t EndsAt(const Json& timeline, const std::string& group) {
+  uint64_t sum = 0;
+  for (const Json& series : timeline["series"]) {
+    EXPECT_EQ(series["last"].size(), timeline["to_ns"].size());
+    if (series["group"] == group) sum += series["last"].back().get<uint64_t>();
+  }
+  return sum;
+}
+
+// One thread in virtual time, long-running work on a real clock, IOVAs, and a
+// device that goes.
+TEST(StressReport, HistoriesEndAtTheFigures) {
+  const Reported run = Report("histories",
+                              "stress evict-small evict-small-cm "
+                              "dma-iova-exhaust hot-unplug suspend-resume");
+  const Json& rows = run.figures["rows"];
+  const Json& histories = run.data["histories"];
+  ASSERT_EQ(histories.size(), rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SCOPED_TRACE(rows[i]["scenario"]);
+    EXPECT_EQ(histories[i]["scenario"], rows[i]["scenario"]);
+    EXPECT_EQ(histories[i]["machines"], 1);
+    const Json& history = histories[i]["history"];
+    const Json& timeline = history["timeline"];
+    EXPECT_LE(timeline["to_ns"].size(), kScenarioHistory.bins);
+    EXPECT_LT(timeline["from_ns"][0].get<uint64_t>(), 1'000'000'000u);
+    const uint64_t evictions = rows[i]["gpu_evictions"];
+    EXPECT_GT(evictions, 0u);
+    EXPECT_EQ(EndsAt(timeline, "gpu_evictions"), evictions);
+    EXPECT_EQ(EndsAt(timeline, "dma_evictions"), rows[i]["dma_evictions"]);
+    EXPECT_GE(history["evictions"]["evictions"], evictions);
+    EXPECT_FALSE(history["spaces"].empty());
+    // All bos are gone by then.
+    EXPECT_EQ(EndsAt(timeline, "memory"), 0u);
+    EXPECT_EQ(EndsAt(timeline, "dma"), 0u);
+  }
+  const auto clock = [&](int i) { return histories[i]["history"]["clock"]; };
+  EXPECT_EQ(clock(0), "virtual");
+  EXPECT_EQ(clock(1), "real");
+}
+
+TEST(StressReport, TypesOfSeveralDevicesAreToldApart) {
+  const Reported run = Report("devices", "stress hot-unplug");
+  const Json& history = run.data["histories"][0]["history"];
+  std::vector<std::string> names;
+  for (const Json& space : history["spaces"]) names.push_back(space["name"]);
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"tt", "vram", "gpu1 tt", "gpu1 vram"}));
+  SeriesOf(history["timeline"], "memory", "gpu1 vram");
+  int dynamic = 0;
+  for (const Json& series : history["timeline"]["series"]) {
+    dynamic += series["group"] == "dma" && series["name"] == "dynamic" ? 1 : 0;
+  }
+  EXPECT_EQ(dynamic, 1);
+}
+
+// Of several machines; and without a job a sample an eviction.
+TEST(StressReport, ShowsTheMachineOnWhichMostWasEvicted) {
+  const Reported run = Report("machines", "stress two-drivers-one-iommu");
+  const Json& one = run.data["histories"][0];
+  EXPECT_GT(one["machines"], 1);
+  const Json& timeline = one["history"]["timeline"];
+  EXPECT_GT(EndsAt(timeline, "dma_evictions"), 0u);
+  EXPECT_EQ(timeline["samples"],
+            one["history"]["evictions"]["evictions"].get<int>() + 2);
+}
+
+TEST(StressReport, TheLastRunIsShown) {
+  const Reported run =
+      Report("last", "stress evict-small --unbacked --seed 3 --seeds 2");
+  EXPECT_EQ(run.data["histories"][0]["run"], "xe_evict/evict-small seed 4");
+}
+
 TEST(Report, WhatCannotBeWrittenIsBadInput) {
   const Ran ran = Twostep(
       absl::StrCat("replay --quiet --unbacked --report /no/such/folder/r.html ",

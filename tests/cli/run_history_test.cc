@@ -67,6 +67,19 @@ TEST(TimeBins, ManySamplesStayWithinBounds) {
   EXPECT_EQ(std::count(most.begin(), most.end(), 50), 1);
 }
 
+TEST(TimeBins, WhatComesLaterWasNothingBefore) {
+  TimeBins bins = GaugeAndCounter(2);
+  for (uint64_t i = 0; i < 3; ++i) bins.Add(i, 0, {1, 2});
+  bins.Extend({.group = "memory", .name = "gpu1 vram", .unit = "bytes"});
+  for (uint64_t i = 3; i < 5; ++i) bins.Add(i, 0, {1, 2, 7});
+  const Json json = bins.ToJson();
+  const Json& later = json["series"][2];
+  EXPECT_EQ(later["name"], "gpu1 vram");
+  EXPECT_EQ(json["samples_per_bin"], 4);
+  EXPECT_EQ(later["last"], Json({7, 7}));
+  EXPECT_EQ(later["min"], Json({0, 7}));
+}
+
 uint32_t Take(RangeAllocator& space, uint64_t size) {
   SpaceBlock block;
   EXPECT_EQ(space.Allocate({.size = size}, &block), Shortage::Kind::kNone);

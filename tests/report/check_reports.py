@@ -6,7 +6,9 @@ tests/report/check_reports.py FOLDER REPORT.html FIGURES.json ...
 Each report has the file that --json wrote in the same run. At two widths, light
 and dark: every plot is drawn, nothing is wider than the page, no error, no
 request; tables say what the JSON says, and plots what their tables say; pointing,
-zooming, hiding and sorting work. Screenshots go to FOLDER.
+zooming, hiding and sorting work. On a stress run's page each scenario is picked in
+turn, and what its plots end at is what the table of scenarios says. Screenshots go
+to FOLDER.
 """
 import json
 import pathlib
@@ -18,8 +20,10 @@ from browser import Browser, Page
 LOOKS = [(width, scheme) for width in (1280, 390)
          for scheme in ("light", "dark")]
 
-# Pixels of each plot that are neither empty nor of the grid.
-DRAWN = """[...document.querySelectorAll('.plot')].map(host => {
+# Pixels of each plot that are neither empty nor of the grid; of those that were not
+# asked for yet, as Chromium complains of canvases that are read again and again.
+DRAWN = """[...document.querySelectorAll('.plot:not([data-read])')].map(host => {
+  host.dataset.read = "";
   const u = host.uplot;
   const {left, top, width, height} = u.bbox;
   const data = u.ctx.getImageData(left, top, width, height).data;
@@ -63,6 +67,16 @@ PLOTTED = """[...document.querySelectorAll('.plot')].map(host => ({
                 td.dataset.value === undefined
                     ? null : Number(td.dataset.value)]),
 }))"""
+
+# Of a stress run's page: to pick a scenario, which one is, and what the plot of its
+# evictions ends at.
+PICK = """(list => { list.value = '%d'; list.dispatchEvent(new Event('change')); })(
+    document.querySelector('select[aria-label="which scenario"]'))"""
+CHOSEN = "document.getElementById('scenario').textContent"
+EVICTED = """[...document.querySelectorAll('.plot')].filter(
+    host => host.ariaLabel === 'Evictions over time').flatMap(
+    host => host.uplot.data.slice(1).map(values => values.at(-1)))
+  .reduce((sum, one) => sum + one, 0)"""
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "us": 1e3, "ms": 1e6, "s": 1e9,
          "%": 0.01}
@@ -160,6 +174,41 @@ class Check:
                 self.expect(plotted == value, f"{plot['label']}: {key} is "
                             f"{plotted} in the plot, {value} in its table")
 
+    def drawn(self, page, where):
+        for plot in page.evaluate(DRAWN):
+            self.expect(plot["drawn"] > 20, f"{where}: {plot['label']}: "
+                        f"{plot['drawn']} pixels drawn")
+            self.expect(plot["width"] == plot["room"],
+                        f"{where}: {plot['label']}: does not fit")
+
+    def scenarios(self, page):
+        """Each is picked from the list, and one more by its name in the table."""
+        data = self.data(page)
+        names = [one["scenario"] for one in data["histories"]]
+        self.expect(names == [row["scenario"] for row in data["figures"]["rows"]],
+                    "each scenario has its plots")
+        for at, (name, row) in enumerate(zip(names, data["figures"]["rows"])):
+            page.evaluate(PICK % at)
+            page.settle()
+            self.expect(page.evaluate(CHOSEN) == name, f"{name} is picked")
+            self.drawn(page, name)
+            self.tables(page)
+            if row["seeds"] > 1 or data["histories"][at]["machines"] > 1:
+                continue
+            for kind in ("gpu_evictions", "dma_evictions"):
+                ends = sum(series["last"][-1] for series in
+                           data["histories"][at]["history"]["timeline"]["series"]
+                           if series["group"] == kind)
+                self.expect(ends == row[kind],
+                            f"{name}: {kind} end at {ends}, not {row[kind]}")
+            plotted = page.evaluate(EVICTED)
+            self.expect(plotted == row["gpu_evictions"] + row["dma_evictions"],
+                        f"{name}: evictions are plotted up to {plotted}")
+        page.evaluate("document.querySelector('button.pick').click()")
+        page.settle()
+        clicked = page.evaluate("document.querySelector('button.pick').textContent")
+        self.expect(page.evaluate(CHOSEN) == clicked, "a click on a name picks it")
+
     def hands_on(self, page):
         """Pointing, zooming, hiding and sorting, on the first plot."""
         page.evaluate("document.querySelector('.plot').scrollIntoView("
@@ -216,17 +265,15 @@ class Check:
     def look(self, browser, width, scheme):
         page = Page(browser, self.url, width, scheme)
         where = f"{width}, {scheme}"
-        for plot in page.evaluate(DRAWN):
-            self.expect(plot["drawn"] > 20, f"{where}: {plot['label']}: "
-                        f"{plot['drawn']} pixels drawn")
-            self.expect(plot["width"] == plot["room"],
-                        f"{where}: {plot['label']}: does not fit")
+        self.drawn(page, where)
         page.screenshot(self.folder / f"{self.name}-{width}-{scheme}.png")
         self.expect(page.evaluate("document.querySelectorAll('.plot').length")
                     > 0, "there are plots")
         if (width, scheme) == LOOKS[0]:
             self.tables(page)
             self.hands_on(page)
+            if "histories" in self.data(page):
+                self.scenarios(page)
         else:
             page.evaluate(OPEN)
             page.settle()

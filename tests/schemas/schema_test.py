@@ -160,7 +160,7 @@ def at(value, path):
 
 class Schemas(Case):
     def test_each_is_one_and_says_everything(self):
-        self.assertEqual(len(ALL), 6)
+        self.assertEqual(len(ALL), 7)
         for name, schema in ALL.items():
             jsonschema.Draft202012Validator.check_schema(schema)
             self.assertTrue(schema["title"] and schema["description"], name)
@@ -177,7 +177,8 @@ class Schemas(Case):
 
     def test_every_key_is_explained_in_its_guide(self):
         for name, page in [("replay", "replay"), ("compare", "policies"),
-                           ("stress", "stress"), ("recorded-run", "events")]:
+                           ("stress", "stress"), ("recorded-run", "events"),
+                           ("report", "reports")]:
             text = pathlib.Path(f"docs/{page}.md").read_text()
             named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", text))))
             keys = {key for _, part in subschemas(load(name))
@@ -241,6 +242,41 @@ class Outputs(Case):
             "clean": False, "first_failure": "a leak", "repeat": "./twostep stress",
             "violations": [{"rule": "R1", "what": "a bo stands nowhere"}]}
         self.holds("stress", [result, wrong])
+
+    def test_reports(self):
+        page = self.file("page.html")
+        trace = self.file("t.botrace", a_trace(3))
+        tight = self.file("tight.toml", TIGHT)
+        small = ["--unbacked", "--machine", tight, "--vram", "1 MiB"]
+        shard = self.file("shard.json")
+        self.run_twostep("compare", "--quiet", "--json", shard, trace,
+                         "--policies", "lru", "--capacity", "50%")
+        held = []
+        for arguments in [
+                ["replay", "--quiet", *small, trace, trace],
+                ["compare", "--quiet", "--capacity", "50%", trace],
+                ["compare", "--quiet", "--cache-only", "--policies", "lru", trace],
+                ["merge", shard],
+                ["stress", "dma-iova-exhaust", "hot-unplug", "flink-storm",
+                 "two-drivers-one-iommu", "--seeds", 2],
+                ["stress", "everything-at-once", "--faults", "frame:every/20"]]:
+            self.run_twostep(*arguments, "--report", page)
+            held.append(json.loads(re.search(
+                r'id="data">\n(.*?)</script', page.read_text(), re.S)[1]))
+        kinds = ["replay", "compare", "compare", "compare", "stress", "stress"]
+        self.assertEqual([data["kind"] for data in held], kinds)
+        # holds() looks into the first of each list.
+        histories = [run["history"] for data in held
+                     for key in ("runs", "histories") for run in data.get(key, [])]
+        for rows in [[one["evictions"]["rows"] for one in histories],
+                     [one["stalls"]["rows"] for one in histories],
+                     [one["spaces"] for one in histories],
+                     [one["timeline"]["series"] for one in histories]]:
+            self.assertTrue(any(rows))
+        self.assertEqual({one["clock"] for one in histories}, {"virtual", "real"})
+        self.holds("report", held)
+        self.holds("report", [{**held[4], "histories": [one]}
+                              for one in held[4]["histories"]])
 
     def recorded(self, *arguments, code=0):
         run = self.file("run.jsonl")

@@ -1,6 +1,7 @@
 // twostep stress as its user meets it, with scenarios that go wrong on purpose.
 
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -209,6 +210,21 @@ TEST(StressCommand, WithoutASoakMemoryIsNotLookedAt) {
   const Ran ran = Stress("hoards --seeds 2");
   EXPECT_EQ(ran.code, 0);
   EXPECT_THAT(ran.out, Not(HasSubstr("memory")));
+}
+
+// Of the seeds the last one, and no machine, no plots.
+TEST(StressCommand, AReportShowsTheRunThatWentWrong) {
+  const std::string path = testing::TempDir() + "/stress.html";
+  const Ran ran = Stress("loses-a-page hoards --seeds 5 --report " + path);
+  EXPECT_EQ(ran.code, 1);
+  std::ifstream file(path);
+  std::stringstream page;
+  page << file.rdbuf();
+  EXPECT_THAT(page.str(),
+              HasSubstr("\"histories\":[{\"scenario\":\"test/loses-a-page\","
+                        "\"run\":\"test/loses-a-page seed 2\","));
+  EXPECT_THAT(page.str(),
+              Not(HasSubstr("{\"scenario\":\"test/hoards\",\"run")));
 }
 
 TEST(StressCommand, JsonHasARowForEachScenario) {
