@@ -1,5 +1,6 @@
 #include "twostep/cli/help.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -144,24 +145,30 @@ void UseCompactHelp(CLI::App* app) {
 }
 
 std::string WhatIsWrong(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError)) {
-    return error.what();
+  // What is required may be missing because its option is misspelt.
+  constexpr int kExtras = static_cast<int>(CLI::ExitCodes::ExtrasError);
+  constexpr int kRequired = static_cast<int>(CLI::ExitCodes::RequiredError);
+  const int code = error.get_exit_code();
+  if (code != kExtras && code != kRequired) return error.what();
+  std::vector<std::string> left = app.remaining(/*recurse=*/true);
+  std::erase(left, "--");
+  if (left.empty()) return error.what();
+  // An option that there is not leaves its value over as well.
+  const auto is_option = [](const std::string& argument) {
+    return absl::StartsWith(argument, "-");
+  };
+  auto found = std::find_if(left.begin(), left.end(), is_option);
+  if (found == left.end()) {
+    if (code != kExtras) return error.what();
+    found = left.begin();
   }
   const CLI::App& asked = Asked(app);
-  for (const std::string& argument : app.remaining(/*recurse=*/true)) {
-    if (argument == "--") continue;
-    const bool is_option = absl::StartsWith(argument, "-");
-    if (!is_option && asked.get_parent() == nullptr) {
-      return absl::StrCat("no subcommand is called '", argument, "'",
-                          NearTo(asked, argument));
-    }
-    return absl::StrCat(asked.get_parent() == nullptr
-                            ? ""
-                            : absl::StrCat(asked.get_name(), ": "),
-                        is_option ? "no option is called '" : "one too many: '",
-                        argument, "'", NearTo(asked, argument));
-  }
-  return error.what();
+  const bool is_command = asked.get_parent() != nullptr;
+  const char* what = "no subcommand is called '";
+  if (is_command) what = "one too many: '";
+  if (is_option(*found)) what = "no option is called '";
+  return absl::StrCat(is_command ? absl::StrCat(asked.get_name(), ": ") : "",
+                      what, *found, "'", NearTo(asked, *found));
 }
 
 bool WasCallForHelp(const CLI::App& app, const CLI::ParseError& error) {

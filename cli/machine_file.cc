@@ -203,7 +203,9 @@ absl::Status Parser::ReadText(const MachineField& field,
       return absl::OkStatus();
     }
   }
-  return expected(absl::StrCat(QuoteForError(text), " is none of its words"));
+  return expected(absl::StrCat(
+      QuoteForError(text), " is none of its words",
+      NearToIt(text, {field.choices.begin(), field.choices.end()})));
 }
 
 absl::Status Parser::ReadSize(const MachineField& field,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -10,6 +11,8 @@ namespace twostep {
 namespace {
 
 constexpr size_t kMostNames = 3;
+// Of the beginning of a name, for that to be enough.
+constexpr size_t kFewestLetters = 3;
 // Nobody misspells a longer one, and the time goes with the square.
 constexpr size_t kMostLetters = 100;
 
@@ -47,11 +50,11 @@ std::vector<std::string> NearestOf(absl::string_view name,
   far.erase(std::unique(far.begin(), far.end()), far.end());
   std::vector<std::string> near;
   for (const auto& [distance, one] : far) {
-    // A third of its letters may be wrong.
-    const bool is_near = 3 * distance <= std::max(name.size(), one.size());
-    if (near.size() < kMostNames && (is_near || near.empty())) {
-      near.push_back(one);
-    }
+    // A third of its letters may be wrong, or all behind the first few missing.
+    const bool is_near =
+        3 * distance <= std::max(name.size(), one.size()) ||
+        (name.size() >= kFewestLetters && absl::StartsWith(one, name));
+    if (near.size() < kMostNames && is_near) near.push_back(one);
   }
   return near;
 }

@@ -10,12 +10,12 @@
 
 namespace twostep {
 
-// Those of `names` that are near to `name`, the nearest first, at most three;
-// the one that is least far off where none is near. Empty when there are none.
+// Those of `names` that are near to `name`, or begin with it, the nearest
+// first, at most three.
 std::vector<std::string> NearestOf(absl::string_view name,
                                    const std::vector<std::string>& names);
 
-// "; near to it: arc, car", or nothing when there are no names.
+// "; near to it: arc, car", or nothing when none is near.
 std::string NearToIt(absl::string_view name,
                      const std::vector<std::string>& names);
 

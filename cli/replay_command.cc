@@ -70,7 +70,8 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
                      "botrace files, plain or .zst; none: the bundled one");
   replay
       ->add_option("--machine", flags->machine,
-                   "TOML; see docs/machine-files.md")
+                   "TOML; see docs/machine-files.md (default: 512 MiB of "
+                   "frames in each zone, no IOMMU)")
       ->type_name("FILE");
   auto* backed =
       replay->add_flag("--backed", flags->backed,

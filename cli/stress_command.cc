@@ -68,7 +68,7 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
       ->capture_default_str();
   stress
       ->add_option("--soak", flags->soak_s,
-                   "rounds of all for so long; fail if memory grows")
+                   "rounds of all; fail if memory grows (default: one round)")
       ->check(CLI::NonNegativeNumber)
       ->type_name("SECONDS")
       ->excludes("--duration");
@@ -86,9 +86,9 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
       ->type_name("FILE");
   stress
       ->add_option("--faults", flags->faults,
-                   "make things fail: KIND:every, KIND:N, KIND:P%, with "
-                   "commas; KIND: frame, iova, slot, cma, coherent, table, "
-                   "backoff, fence, copy, swap, lost, all; see docs/stress.md")
+                   "KIND:every, KIND:N, KIND:P%, with commas (default: none); "
+                   "KIND: frame, iova, slot, cma, coherent, table, backoff, "
+                   "fence, copy, swap, lost, all; see docs/stress.md")
       ->type_name("SPEC");
   stress->add_option("--json", flags->json, "write the figures to FILE")
       ->type_name("FILE");

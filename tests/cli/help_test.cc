@@ -16,6 +16,7 @@ namespace twostep {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // The smallest terminal, with a line left for the shell.
 constexpr size_t kColumns = 80;
@@ -41,10 +42,15 @@ TEST(Help, SaysDefaults) {
   const std::pair<const char*, std::vector<const char*>> cases[] = {
       {"replay",
        {"--dma-type NAME", "(default dynamic)", "(default vram-tt)",
-        "(default adaptive)", "(default 1)", "[TRACE...]"}},
+        "(default adaptive)", "(default 1)", "[TRACE...]",
+        "(default: half of the largest frame)", "(default at the end)",
+        "(default: 512 MiB of frames in each zone, no IOMMU)"}},
       {"compare",
        {"(default ttm-like)", "(default 10%,25%,50%,75%)", "(default 0/1)"}},
-      {"stress", {"(default 0)", "(default 1)"}},
+      {"stress",
+       {"(default 0)", "(default 1)", "(default: one round)",
+        "(default: what each scenario says)", "(default: 32 MiB of VRAM)",
+        "(default: none)"}},
       {"explain", {"--bo N", "explain [OPTION...] RUN"}},
   };
   for (const auto& [command, texts] : cases) {
@@ -63,6 +69,8 @@ TEST(Help, WhatIsNotKnownBringsUpTheNearest) {
       "[memory]\ndma32 = \"64 MiB\"\nswop = 0\n[gpu]\nvram = \"1 MiB\"\n");
   const std::string table =
       WriteTempFile("table.toml", "[memory]\n[gpu]\n[swoitlb]\n");
+  const std::string choice =
+      WriteTempFile("choice.toml", "[memory]\nswap_medium = \"fiel\"\n");
   const std::pair<std::string, const char*> cases[] = {
       {"repaly", "no subcommand is called 'repaly'; near to it: replay"},
       {"--versoin", "no option is called '--versoin'; near to it: --version"},
@@ -70,6 +78,14 @@ TEST(Help, WhatIsNotKnownBringsUpTheNearest) {
        "replay: no option is called '--evction'; near to it: --eviction"},
       {"stress --duratoin=3", "near to it: --duration"},
       {"policies lru", "policies: one too many: 'lru'"},
+      {"explain --boo 1 run.jsonl",
+       "explain: no option is called '--boo'; near to it: --bo"},
+      {"explain run.jsonl 7", "twostep: --bo is required"},
+      {"replay --dma-type dynmic",
+       "'dynmic' is none of none, dynamic, coherent or cma; near to it: "
+       "dynamic"},
+      {"compare --dma-type cohernt x", "near to it: coherent"},
+      {"replay --machine " + choice, "is none of its words; near to it: file"},
       {"replay --eviction clcok", "near to it: clock"},
       {"replay --placement cotsed", "near to it: costed"},
       {"replay --placement vram-t", "near to it: vram-tt"},
@@ -87,13 +103,23 @@ TEST(Help, WhatIsNotKnownBringsUpTheNearest) {
   }
 }
 
+TEST(Help, NothingIsNearToWhatIsFarFromAll) {
+  for (const char* arguments :
+       {"replay -x", "compare --vram 3", "diff --jsn", "replay --dma-type 7"}) {
+    const Ran ran = Twostep(arguments);
+    EXPECT_EQ(ran.code, 2) << arguments;
+    EXPECT_THAT(ran.output, testing::ContainsRegex("is none of|is called '-"));
+    EXPECT_THAT(ran.output, Not(HasSubstr("near to it"))) << arguments;
+  }
+}
+
 // A parameter of a policy that there is says what parameters it has, not
 // another policy.
 TEST(Help, AParameterIsNoName) {
   const Ran ran = Twostep("replay --eviction s3fifo:large=0.3");
   EXPECT_EQ(ran.code, 2);
   EXPECT_THAT(ran.output, HasSubstr("small, ghost, threshold"));
-  EXPECT_THAT(ran.output, testing::Not(HasSubstr("near to it")));
+  EXPECT_THAT(ran.output, Not(HasSubstr("near to it")));
 }
 
 }  // namespace

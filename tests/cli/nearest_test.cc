@@ -27,15 +27,22 @@ TEST(Nearest, TheOneThatWasMeantComesFirst) {
 
 TEST(Nearest, OthersOnlyWhereTheyAreNearToo) {
   EXPECT_THAT(NearestOf("fifo", kNames), ElementsAre("fifo", "s3fifo"));
-  EXPECT_EQ(NearestOf("something else", kNames).size(), 1u);
+  EXPECT_THAT(NearestOf("something else", kNames), IsEmpty());
+  EXPECT_THAT(NearestOf("-x", {"--help", "--csv"}), IsEmpty());
   EXPECT_EQ(NearestOf("aaaa", {"aaab", "aaac", "aaad", "aaae"}).size(), 3u);
   EXPECT_THAT(NearestOf("lru", {}), IsEmpty());
+}
+
+TEST(Nearest, ABeginningIsEnoughUnlessItSaysNothing) {
+  EXPECT_THAT(NearestOf("--per", {"--perfetto", "--quiet"}),
+              ElementsAre("--perfetto"));
+  EXPECT_THAT(NearestOf("--", {"--perfetto", "--quiet"}), IsEmpty());
 }
 
 TEST(Nearest, InWords) {
   EXPECT_EQ(NearToIt("clcok", kNames), "; near to it: clock");
   EXPECT_EQ(NearToIt("clcok", {}), "");
-  EXPECT_EQ(NearToIt(std::string(1000, 'x'), {"lru"}), "; near to it: lru");
+  EXPECT_EQ(NearToIt(std::string(1000, 'x'), {"lru"}), "");
 }
 
 }  // namespace
