@@ -117,6 +117,14 @@ struct Events::Thread {
     return hint;
   }
 
+  // What the last work on the bo came to; null if something else was at work
+  // since.
+  const Doing* Ended(uint64_t bo) const {
+    if (depth + 1 == levels.size() || levels[depth + 1].bo != bo) {
+      return nullptr;
+    }
+    return &levels[depth + 1];
+  }
   Doing& now() { return levels[depth]; }
   Doing& outer() { return levels[depth - 1]; }
   // One level in; whoever enters says what it is at work on.

@@ -134,9 +134,11 @@ void Events::Emit(Thread& thread, Event& event) {
     event.for_bo = why.for_bo;
     event.client = why.client;
   }
-  event.limit = why.limit;
-  event.limit_of = why.limit_of;
-  event.pass = why.pass;
+  if (why.limit != EventLimit::kNone) {
+    event.limit = why.limit;
+    event.limit_of = why.limit_of;
+    event.pass = why.pass;
+  }
   event.submission = thread.submission;
   event.thread = thread.number;
   if (options_.ring_events != 0) {

@@ -87,9 +87,10 @@ struct Event {
   PageCount pages;
   // The Exec::Run on whose behalf, counted from 1 on; 0: none.
   uint32_t submission;
-  uint32_t waited_ns;     // kWait, kEvict: for the fence; 2^32 - 1: or longer
-  uint32_t pinned_pages;  // kEvict: in the place that was short
-  EventSkips skipped;     // kEvict
+  uint32_t waited_ns;  // kWait, kEvict: for the fence; 2^32 - 1: or longer
+  // kEvict; kFailure, of the last search for room: in the place that was short.
+  uint32_t pinned_pages;
+  EventSkips skipped;  // the same
   uint16_t fence_timeline;
   // The client of `for_bo`, of `bo` if there is none: Client::number, which is
   // given again once a client has gone. 0: none, or past 65,535.
@@ -97,7 +98,7 @@ struct Event {
   uint16_t limit_of;
   uint16_t thread;  // of those that told of events, from 0 on
   EventKind kind;
-  EventLimit limit;  // of for_bo
+  EventLimit limit;  // of for_bo; of a failure for want of room
   // Of the validation that room was made for: 1 without evicting for space, 2
   // with it; 0: it was no validation.
   uint8_t pass;

@@ -12,12 +12,12 @@ absl::Status Mover::GiveUpAddresses(BufferObject& bo) {
   if (bo.binder_ == nullptr || !bo.binding_->has_addresses()) {
     return absl::OkStatus();
   }
+  const Telling::AtWork at_work(bo);
   if (bo.pinned()) {
     return MakeError(
         ErrorKind::kPinned,
         absl::StrCat(bo.DebugName(), " is pinned: its addresses are in use"));
   }
-  const Telling::AtWork at_work(bo);
   // Ordinary frames have nothing but their addresses from step 1.
   if (bo.pages_.home() != Pages::Home::kBinder) {
     return ToStatus(bo, UndoDma(bo, Departure::kGone));

@@ -24,7 +24,10 @@ Mover::Result Mover::Copy(BufferObject& bo, Device& device, CopySide from,
   // wait for that.
   const auto refused = [&](absl::Status why) {
     if (device.state() != DeviceState::kLost) return Fail(std::move(why));
-    return Reserved(ReservationLock::Outcome::kBackOff, BoRef(&bo), nullptr);
+    // A victim whose last reference is gone leaves by itself.
+    const BoRef awaited =
+        bo.TryAddReference() ? BoRef(&bo, /*add_ref=*/false) : nullptr;
+    return Reserved(ReservationLock::Outcome::kBackOff, awaited, nullptr);
   };
   if (!device.copies()) return refused(device.StateError());
   absl::InlinedVector<Fence, 4> dependencies;

@@ -11,6 +11,7 @@
 namespace twostep {
 
 absl::Status Mover::BindShared(BufferObject& bo, const SharedBind& bind) {
+  const Telling::AtWork at_work(bo);
   if (!bind.bound && bo.pinned()) {
     return MakeError(
         ErrorKind::kPinned,
@@ -19,7 +20,6 @@ absl::Status Mover::BindShared(BufferObject& bo, const SharedBind& bind) {
                      bo.binder_ == nullptr ? "" : bo.binder_->name(),
                      ": that does not suit ", bind.importer.name()));
   }
-  const Telling::AtWork at_work(bo);
   asker_ = bo.client_.get();
   std::vector<Obstacle> obstacles;
   for (const DmaType type : bind.types) {

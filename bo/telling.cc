@@ -46,6 +46,11 @@ const void* LeftAt(EventLimit limit, const BufferObject& bo) {
   return &bo.manager();
 }
 
+bool IsForWantOfRoom(ErrorKind kind) {
+  return kind == ErrorKind::kCannotFit || kind == ErrorKind::kBusy ||
+         kind == ErrorKind::kContended || kind == ErrorKind::kOverLimit;
+}
+
 }  // namespace
 
 void Telling::TellOf(const BufferObject& bo, EventKind kind, PageCount pages,
@@ -87,6 +92,14 @@ void Telling::TellFailure(const Host& host, const BufferObject* bo,
     event.pages = bo->page_count();
     event.client = NumberOf(bo->client().get());
     event.from = thread->NumberOf(events, PlaceOf(*bo));
+    const Events::Thread::Doing* const tried = thread->Ended(bo->id());
+    if (tried != nullptr && IsForWantOfRoom(KindOf(status))) {
+      event.pinned_pages = tried->found.pinned_pages;
+      event.skipped = tried->found.skipped;
+      event.limit = tried->found.limit;
+      event.limit_of = tried->found.limit_of;
+      event.pass = tried->pass;
+    }
   }
   events.Emit(*thread, event);
 }
@@ -134,6 +147,7 @@ void Telling::EnterWork(Events& events, const BufferObject& bo) {
   now.bo = bo.id();
   now.client = NumberOf(bo.client().get());
   now.pass = 0;
+  now.found = {};
 }
 
 void Telling::EnterVictim(const BufferObject& victim) {

@@ -31,8 +31,34 @@ std::string BoText(uint64_t bo, const KnownBos& known) {
   return absl::StrCat("bo ", bo, " (", BytesFigure(found->second.bytes), ")");
 }
 
+std::string LimitedText(const RecordedLine& line) {
+  const std::string what = line.limit == "client-host"  ? "host memory"
+                           : line.limit == "client-dma" ? "DMA resources"
+                                                        : "device memory";
+  return absl::StrCat("because client ", line.of, " was at its limit of ",
+                      what);
+}
+
+// Of a failure: what could not be had; empty where it was not for that.
+std::string ForWantOf(const RecordedLine& line) {
+  if (line.limit.empty()) return "";
+  if (line.limit == "memory-type") {
+    return absl::StrCat(", for want of room in ", line.of);
+  }
+  if (line.limit == "dma-type") {
+    return absl::StrCat(", for want of room in what ", line.of, " has");
+  }
+  if (line.limit == "iova") {
+    return absl::StrCat(", for want of addresses by which ", line.of,
+                        " could bind it");
+  }
+  if (line.limit == "frames") return ", for want of page frames";
+  return absl::StrCat(", ", LimitedText(line));
+}
+
 // What room was made for; empty where it was not.
 std::string Because(const RecordedLine& line, const KnownBos& known) {
+  if (line.event == "failure") return "";
   const std::string whom = BoText(line.for_bo, known);
   if (line.limit == "memory-type") {
     return absl::StrCat("to make room in ", line.of, " for ", whom);
@@ -50,11 +76,7 @@ std::string Because(const RecordedLine& line, const KnownBos& known) {
   if (line.limit == "reclaim") return "because the host wanted frames back";
   if (line.limit == "device") return "because its device went";
   if (line.limit.empty()) return "";
-  const std::string what = line.limit == "client-host"  ? "host memory"
-                           : line.limit == "client-dma" ? "DMA resources"
-                                                        : "device memory";
-  return absl::StrCat("because client ", line.of, " was at its limit of ", what,
-                      " with ", whom);
+  return absl::StrCat(LimitedText(line), " with ", whom);
 }
 
 std::string SkippedText(const RecordedLine& line) {
@@ -74,7 +96,8 @@ std::string SkippedText(const RecordedLine& line) {
   }
   if (line.pinned_bytes != 0) {
     absl::StrAppend(&text, ". ", BytesFigure(line.pinned_bytes), " of ",
-                    line.from, " were pinned");
+                    line.event == "failure" ? line.of : line.from,
+                    " were pinned");
   }
   return text;
 }
@@ -118,7 +141,10 @@ std::string Clause(const RecordedLine& line) {
                             ? ""
                             : absl::StrCat(" was done with ", line.point));
   }
-  if (line.event == "failure") return absl::StrCat("failed: ", line.error);
+  if (line.event == "failure") {
+    return absl::StrCat("failed: ", line.error, ForWantOf(line),
+                        SkippedText(line));
+  }
   return line.event;
 }
 

@@ -109,7 +109,9 @@ std::string PerfettoTrace::NameOf(uint8_t place) const {
 }
 
 std::string PerfettoTrace::Arrow(uint32_t submission) const {
-  return absl::StrCat(",\"bind_id\":\"", machines_, ".", submission, "\"");
+  // Read as a hexadecimal number of 64 bits; what is none is dropped.
+  return absl::StrFormat(",\"bind_id\":\"0x%x\"",
+                         static_cast<uint64_t>(machines_) << 32 | submission);
 }
 
 void PerfettoTrace::Next(const std::string& name) {

@@ -89,7 +89,7 @@ void RunRecorder::End() {
   ++lines_;
 }
 
-void RunRecorder::AddEviction(const Event& event) {
+void RunRecorder::AddSearch(const Event& event) {
   Add("pinned_bytes", PagesToBytes(event.pinned_pages));
   const EventSkips& skipped = event.skipped;
   absl::StrAppend(&line_, ",\"skipped\":{\"reserved\":", skipped.reserved,
@@ -124,8 +124,12 @@ void RunRecorder::Happened(const Event& event) {
     Add("point", event.fence_point);
   }
   if (event.waited_ns != 0) Add("waited_ns", event.waited_ns);
-  if (event.kind == EventKind::kEvict) AddEviction(event);
-  if (event.kind == EventKind::kFailure) {
+  const bool failed = event.kind == EventKind::kFailure;
+  if (event.kind == EventKind::kEvict ||
+      (failed && event.limit != EventLimit::kNone)) {
+    AddSearch(event);
+  }
+  if (failed) {
     AddText(
         "error",
         absl::StrCat("\"", NameOf(static_cast<ErrorKind>(event.error)), "\""));

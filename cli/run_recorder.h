@@ -43,7 +43,7 @@ class RunRecorder : public RunObserver {
   // Texts as they stand in JSON; nothing where they are empty.
   void AddText(absl::string_view key, const std::string& quoted)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AddEviction(const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddSearch(const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   const std::string& Place(uint8_t number)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

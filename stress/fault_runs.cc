@@ -39,7 +39,9 @@ class FaultRuns {
   Passed Run(const FaultPlan& plan, FaultKind kind = FaultKind::kFrame) {
     std::string words;
     Faults faults;
+    options_.devices_may_go = false;
     for (const FaultPart& part : plan) {
+      options_.devices_may_go |= part.kind == FaultKind::kLost;
       absl::StrAppend(&words, words.empty() ? "" : ",", ToString(part));
       if (part.how == FaultPart::How::kRate) {
         faults.Rate(part.kind, part.rate, options_.seed);

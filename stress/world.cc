@@ -50,6 +50,7 @@ WorldOptions WorldOptions::Of(const StressOptions& options) {
   world.backing = options.backing;
   world.observer = options.observer;
   world.faults = options.faults;
+  world.devices_may_go = options.devices_may_go;
   return world;
 }
 
@@ -86,7 +87,10 @@ absl::Status World::SetUp() {
 GpuDevice* World::AddDevice(const GpuConfig& config, DeviceHooks* hooks) {
   auto device = Device::Create(*host_, config, hooks);
   if (!Expect(device.status(), "a device")) return nullptr;
-  auto gpu = MakeModelGpu(**device, options_.queues);
+  // The queues of a model GPU fail one after the other: what waited for one of
+  // them would still run on another, over writes that were not done.
+  auto gpu =
+      MakeModelGpu(**device, options_.devices_may_go ? 1 : options_.queues);
   devices_.push_back(GpuDevice{*std::move(device), std::move(gpu)});
   GpuDevice* const added = &devices_.back();
   if (options_.observer != nullptr) {

@@ -1,5 +1,6 @@
 // Devices that leave: hot-unplug, teardown in any order; S30.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -329,6 +330,52 @@ TEST_P(DeviceLife, Unplugged_UnderLoad) {
     rig.DestroyDevice();
     EXPECT_TRUE(rig.misuses().empty());
   }
+}
+
+// Drops the last reference to the victim while it is copied away from a device
+// that goes just then.
+class DropsTheVictim final : public Driver {
+ public:
+  absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                             absl::Span<const Fence> dependencies) override {
+    if (victim == nullptr || job.from.kind != CopySide::Kind::kVram) {
+      return DeviceHooks::Copy(engine, std::move(job), dependencies);
+    }
+    victim = nullptr;
+    unplugger.emplace([this] { rig->device().Unplug({}); });
+    for (uint64_t i = 0; !gone.load(); ++i) YieldFor(i);
+    engine.Fail(MakeError(ErrorKind::kDeviceLost, "gone"));
+    return DeviceHooks::Copy(engine, std::move(job), dependencies);
+  }
+  void Lost(const absl::Status& error) override {
+    Driver::Lost(error);
+    gone.store(true);
+  }
+  Rig* rig = nullptr;
+  BoRef victim;
+  std::optional<Thread> unplugger;
+  Atomic<bool> gone{false};
+};
+
+TEST_P(DeviceLife, Unplugged_AVictimThatIsDroppedMeanwhileGoesOnce) {
+  DropsTheVictim driver;
+  Rig rig(Options(&driver));
+  driver.rig = &rig;
+  const uint64_t vram = rig.device().manager(MemoryType::kVram)->pages();
+  BoRef victim = rig.Make(PagesToBytes(vram));
+  rig.CpuFill(victim, 1);
+  ASSERT_EQ(rig.Validate(victim, kVram), absl::OkStatus());
+  const BoRef comes = rig.Make(kPageSize);
+  driver.victim = std::move(victim);
+  {
+    Exec exec(rig.device());
+    exec.Add(*comes, {&kVram, 1}, FenceUse::kWrite);
+    ValidateContext context;
+    EXPECT_EQ(KindOf(exec.Run(&context)), ErrorKind::kDeviceLost);
+  }
+  driver.unplugger.reset();
+  EXPECT_EQ(rig.host().bo_count(), 1u);
+  ExpectNothingHeld(rig);
 }
 
 // --- Teardown ---

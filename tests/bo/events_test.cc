@@ -446,6 +446,39 @@ TEST(EventsTest, FailuresSayOfWhichClass) {
   EXPECT_EQ(failure.error, static_cast<uint8_t>(ErrorKind::kNeverFits));
 }
 
+TEST(EventsTest, AFailureSaysWhatWasShortAndWhoWasPassedOver) {
+  Rig rig(WithRings());
+  const BoRef pinned = rig.Make(kMiB / 2);
+  const BoRef mine = rig.Make(kMiB / 4);
+  ASSERT_TRUE(rig.Validate(pinned, kVram).ok());
+  ASSERT_TRUE(rig.Validate(mine, kVram).ok());
+  rig.Pin(pinned);
+  const BoRef comes = rig.Make(kMiB / 2);
+  Take(rig);
+  {
+    Exec exec(rig.device());
+    exec.Add(*mine, {&kVram, 1}, FenceUse::kRead);
+    exec.Add(*comes, {&kVram, 1}, FenceUse::kWrite);
+    ValidateContext context;
+    EXPECT_EQ(KindOf(exec.Run(&context)), ErrorKind::kCannotFit);
+  }
+  Event failure = One(Take(rig), EventKind::kFailure);
+  EXPECT_EQ(failure.bo, comes->id());
+  EXPECT_EQ(failure.limit, EventLimit::kMemoryType);
+  EXPECT_EQ(Name(rig, static_cast<uint8_t>(failure.limit_of)), "gpu0.vram");
+  EXPECT_EQ(failure.pass, 2);
+  EXPECT_EQ(failure.pinned_pages, kMiB / 2 / kPageSize);
+  EXPECT_EQ(failure.skipped.mine, 1);
+  EXPECT_EQ(failure.for_bo, 0u);
+  // That one was for want of room; this is not.
+  ASSERT_TRUE(rig.Validate(comes, Tt(DmaType::kDynamic)).ok());
+  rig.Pin(comes);
+  EXPECT_EQ(KindOf(rig.Validate(comes, kVram)), ErrorKind::kPinned);
+  failure = One(Take(rig), EventKind::kFailure);
+  EXPECT_EQ(failure.limit, EventLimit::kNone);
+  EXPECT_EQ(failure.pinned_pages, 0u);
+}
+
 TEST(EventsTest, ADeviceThatGoesIsTheReason) {
   Rig rig(WithRings());
   const BoRef bo = rig.Make(kPageSize);

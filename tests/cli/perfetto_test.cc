@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -130,6 +131,10 @@ struct Trace {
     size_t arrows = 0;
     for (const Json& event : events) {
       if (!event.value("flow_out", false)) continue;
+      uint64_t id = 0;  // as readers take it
+      EXPECT_TRUE(absl::SimpleHexAtoi(
+          event["bind_id"].get_ref<const std::string&>(), &id))
+          << event;
       EXPECT_TRUE(begins_ns.emplace(event["bind_id"], Ns(event["ts"])).second);
     }
     for (const Json& event : events) {

@@ -232,6 +232,23 @@ TEST(Explain, ARunThatFailedHasAStory) {
   EXPECT_THAT(ran.output, HasSubstr("The run failed: "));
 }
 
+TEST(Explain, AFailureForWantOfRoomSaysOfWhichAndWhoWasPassedOver) {
+  const std::string run = WriteTempFile("short.jsonl", "");
+  const std::string trace =
+      WriteTempFile("short.botrace",
+                    "#botrace 1\nc 1 786432 v\nc 2 786432 v\ng 0 1\ng 0 1 2\n");
+  EXPECT_EQ(Twostep(absl::StrCat("replay --quiet --vram 1MiB --placement vram "
+                                 "--record ",
+                                 run, " ", trace))
+                .code,
+            2);
+  const Ran ran = Twostep(absl::StrCat("explain ", run, " --bo 2"));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_THAT(ran.output,
+              HasSubstr("submission 2: failed: cannot-fit, for want of room in "
+                        "vram. Passed over: 1 of the same submission."));
+}
+
 // --- diff ---
 
 TEST(Diff, FiguresByWhatMatters) {

@@ -70,7 +70,8 @@ INSTANTIATE_TEST_SUITE_P(
         Reached{"gem_lmem_swapping/verify", 0, FaultKind::kFence},
         Reached{"xe_evict/evict-small", 0, FaultKind::kCopy},
         Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kSwap},
-        Reached{"gem_lmem_swapping/heavy-random", 0, FaultKind::kLost}),
+        Reached{"gem_lmem_swapping/heavy-random", 0, FaultKind::kLost},
+        Reached{"gem_evict_everything/forked-normal", 2, FaultKind::kLost}),
     [](const testing::TestParamInfo<Reached>& info) {
       std::string name = info.param.scenario;
       for (char& c : name) c = isalnum(c) ? c : '_';
