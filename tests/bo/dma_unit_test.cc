@@ -212,6 +212,28 @@ TEST(DmaUnit, ForAddressesOwnersAreAskedToUnbind) {
   EXPECT_EQ(rig.Broken(), "");
 }
 
+// Both are above their shares.
+TEST(DmaUnit, WhoIsFurthestAboveItsShareIsAskedFirst) {
+  RigOptions options = OptionsOf(MachineKind::kIommu);
+  options.machine.iommu.iova_bytes = 64 * kPageSize;
+  Rig rig(options);
+  DmaUnit unit(rig.host());
+  Driver nic(rig, unit, "nic", 16);
+  Driver camera(rig, unit, "camera", 8);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(nic.Allocate(8).ok());
+    ASSERT_TRUE(camera.Allocate(8).ok());
+  }
+  BoRef bo = rig.Make(8 * kPageSize);
+  rig.CpuFill(bo, 1);
+  ASSERT_TRUE(rig.Validate(bo, Tt(DmaType::kDynamic)).ok());
+  EXPECT_EQ(nic.asked.size(), 0);
+  EXPECT_EQ(camera.asked.size(), 1);
+  EXPECT_EQ(camera.owner().bound_pages(), 24);
+  EXPECT_EQ(rig.DeviceWrongBytes(bo, 1), 0);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 // Memory is short: pages are freed, or bos copied out.
 TEST(DmaUnit, ForMemoryOwnersAreAskedToFreeAndBosAreEvicted) {
   Rig rig(OptionsOf(MachineKind::kBareMetal));

@@ -393,6 +393,23 @@ TEST(Swapping, R10WhoWaitsForWhatIsBeingSwappedOutGetsTheRoom) {
   EXPECT_EQ(rig.CpuWrongBytes(squatter, 1), 0);
 }
 
+TEST(Shrinkers, S28_NobodyIsAskedForWhatAnotherGave) {
+  Shrinkers shrinkers;
+  std::vector<uint64_t> asked;
+  const auto generous = [&](uint64_t pages) {
+    asked.push_back(pages);
+    return pages;
+  };
+  const auto one = shrinkers.Register("one", generous);
+  const auto two = shrinkers.Register("two", generous);
+  EXPECT_EQ(shrinkers.Ask(10), 10);
+  EXPECT_EQ(asked, (std::vector<uint64_t>{10}));
+  // In turn.
+  EXPECT_EQ(shrinkers.Ask(10), 10);
+  EXPECT_EQ(asked, (std::vector<uint64_t>{10, 10}));
+  EXPECT_EQ(shrinkers.Report(), "one: 10 pages\ntwo: 10 pages\n");
+}
+
 TEST(Shrinkers, ThreadsAskAndComeAndGo) {
   Shrinkers shrinkers;
   Atomic<uint64_t> calls{0};

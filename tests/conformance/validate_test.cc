@@ -286,6 +286,26 @@ class ValidateIn : public testing::TestWithParam<Space> {
   Rig rig_{OptionsFor(GetParam(), &hooks_)};
 };
 
+TEST_P(ValidateIn, B27_WhoEndsBeyondTheRangeIsNotInPlace) {
+  const PageCount pages = kQuarter / kPageSize;
+  Placement range = there();
+  range.first_page = pages;
+  range.end_page = 2 * pages;
+  BoRef bo = rig_.Make(kQuarter);
+  rig_.CpuFill(bo, 1);
+  ASSERT_EQ(rig_.Validate(bo, range), absl::OkStatus());
+  ASSERT_EQ(bo->start_page(), pages);
+  // It begins there, but is not all there.
+  range.first_page = 0;
+  range.end_page = 2 * pages - 1;
+  ValidateContext context;
+  ASSERT_EQ(rig_.Validate(bo, {range}, &context), absl::OkStatus());
+  EXPECT_FALSE(context.hit);
+  EXPECT_LE(bo->start_page() + pages, range.end_page);
+  EXPECT_EQ(rig_.DeviceWrongBytes(bo, 1), 0);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
 TEST_P(ValidateIn, B29_NothingToEvictAndNoSpace) {
   BoRef inside = Put(1, kMiB);
   BoRef bo = rig_.Make(kPageSize);
@@ -472,6 +492,25 @@ TEST_P(ValidateIn, B35_OnlyWhoStandsInTheRangeAskedForIsEvicted) {
   EXPECT_EQ(bo->start_page(), range.first_page);
   EXPECT_EQ(manager().evictions(), 1);
   for (const BoRef& other : bos) EXPECT_EQ(Inside(other), other != last);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
+TEST_P(ValidateIn, R11_RoomThatIsBeingMadeIsNotForOthers) {
+  BoRef bo = rig_.Make(kQuarter);
+  // There is room enough, but it may be what its maker has just evicted for.
+  manager().gate().Lock();
+  {
+    Thread other([&] {
+      ValidateContext context = NoWait();
+      EXPECT_EQ(KindOf(rig_.Validate(bo, {there()}, &context)),
+                ErrorKind::kBusy);
+    });
+  }
+  EXPECT_FALSE(Inside(bo));
+  EXPECT_EQ(manager().used_pages(), 0);
+  EXPECT_EQ(rig_.Validate(bo, there()), absl::OkStatus());  // its maker's own
+  manager().gate().Unlock();
+  EXPECT_TRUE(Inside(bo));
   EXPECT_EQ(rig_.Broken(), "");
 }
 

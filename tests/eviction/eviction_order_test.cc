@@ -43,6 +43,7 @@ class Recorder final : public EvictionPolicy {
  public:
   struct Log {
     std::vector<uint64_t> states_at_insert;
+    std::vector<uint64_t> bytes_at_insert;
     std::vector<Departure> departures;
     std::vector<uint64_t> expected_keys;
     std::vector<EvictionBoundary> boundaries;
@@ -53,6 +54,8 @@ class Recorder final : public EvictionPolicy {
 
   void Insert(EvictionHook& entry) override {
     log_.states_at_insert.push_back(entry.state());
+    log_.bytes_at_insert.push_back(
+        owner().facts_of(owner().context, entry).bytes);
     entry.set_state(entry.state() + 1);
     queue_.PushBack(entry);
   }
@@ -224,9 +227,10 @@ TEST(EvictionOrder, EndsOfSubmissionsStayBetweenTheirUses) {
   }
 }
 
-std::vector<EvictionHook*> Listed(EvictionOrder& order) {
+std::vector<EvictionHook*> Listed(EvictionOrder& order,
+                                  const EvictionAsker& asker = {}) {
   std::vector<EvictionHook*> hooks;
-  order.Visit({}, [&](EvictionHook& hook) {
+  order.Visit(asker, [&](EvictionHook& hook) {
     hooks.push_back(&hook);
     return EvictionOrder::Verdict::kNext;
   });
@@ -237,6 +241,69 @@ void RemoveAll(EvictionOrder& order) {
   for (EvictionHook* hook : Listed(order)) {
     order.Remove(*hook, Departure::kGone);
   }
+}
+
+// B24: what has left a bulk is not of its size.
+TEST(EvictionOrder, AGroupIsAsLargeAsItsMembers) {
+  Recorder::Log log;
+  const auto order = OrderOf(std::make_unique<Recorder>(log));
+  order->Serve({});  // all entries are of one byte
+  EvictionGroup group;
+  const EvictionPlace place{.group = &group};
+  std::array<EvictionHook, 3> hooks;
+  for (EvictionHook& hook : hooks) order->Insert(hook, place);
+  order->TouchGroup(group, place);
+  order->Remove(hooks[2], Departure::kGone, place);
+  order->TouchGroup(group, place);
+  EXPECT_THAT(log.bytes_at_insert, ElementsAre(1, 3, 2));
+  order->Remove(hooks[0], Departure::kGone, place);
+  order->Remove(hooks[1], Departure::kGone, place);
+}
+
+// A client with an entry.
+struct Budgeted {
+  Budgeted(const Budget& budget, uint64_t used_pages) {
+    auto charged = std::make_shared<EvictionAccount>(budget);
+    EXPECT_TRUE(charged->TryCharge(used_pages));
+    account = std::move(charged);
+  }
+
+  EvictionAccountPtr account;
+  EvictionHook hook;
+};
+
+TEST(EvictionOrder, R14_WhoIsFurthestAboveItsProtectionGoesFirst) {
+  const auto order = OrderOf(std::make_unique<FifoPolicy>());
+  order->Serve({}, [] { return std::make_unique<FifoPolicy>(); });
+  Budgeted at_min({.min_pages = 4}, 4);
+  Budgeted below_min({.min_pages = 4}, 3);
+  Budgeted below_low({.min_pages = 1, .low_pages = 4}, 3);
+  Budgeted at_low({.low_pages = 4}, 4);
+  Budgeted little_above({.low_pages = 2}, 3);
+  Budgeted far_above({.low_pages = 2}, 5);
+  EvictionHook unbudgeted;
+  const auto clients = {&at_min, &below_min,    &below_low,
+                        &at_low, &little_above, &far_above};
+  for (Budgeted* client : clients) {
+    order->Insert(client->hook, {.account = &client->account});
+  }
+  order->Insert(unbudgeted);
+  EXPECT_THAT(Listed(*order),
+              ElementsAre(&unbudgeted, &far_above.hook, &little_above.hook,
+                          &at_low.hook, &below_low.hook));
+  EXPECT_EQ(order->ProtectedFrom({}), 2);
+  // From itself nobody is protected, but last to give something up.
+  EXPECT_THAT(Listed(*order, {.account = at_min.account.get()}),
+              ElementsAre(&unbudgeted, &far_above.hook, &little_above.hook,
+                          &at_low.hook, &below_low.hook, &at_min.hook));
+  EXPECT_THAT(
+      Listed(*order, {.account = at_low.account.get(), .own_only = true}),
+      ElementsAre(&at_low.hook));
+  for (Budgeted* client : clients) {
+    order->Remove(client->hook, Departure::kGone,
+                  {.account = &client->account});
+  }
+  order->Remove(unbudgeted, Departure::kGone);
 }
 
 TEST(TouchLogs, APolicyThatAsksForFactsIsToldAtOnceAnotherBeforeAnythingElse) {

@@ -163,6 +163,12 @@ TEST(CacheModel, WhatIsLargerThanTheCacheNeverComesIn) {
             (CacheCounts{.requests = 4, .misses = 3, .miss_bytes = 52}));
 }
 
+TEST(CacheModel, WhatIsAsLargeAsTheCacheComesIn) {
+  const GeneratedRequests requests{{0, 0}, {20}};
+  EXPECT_EQ(RunNamed("lru", requests, 20),
+            (CacheCounts{.requests = 2, .misses = 1, .miss_bytes = 20}));
+}
+
 TEST(CacheModel, NoRequestsNoMisses) {
   EXPECT_EQ(RunNamed("lru", GeneratedRequests{}, 20), CacheCounts{});
   EXPECT_EQ(RunBelady(GeneratedRequests{}, 20), CacheCounts{});

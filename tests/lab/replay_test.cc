@@ -130,6 +130,19 @@ TEST(Replay, TightMachinesEvictInBothSteps) {
   EXPECT_GT(result->pages_synced_for_cpu, 0);
 }
 
+TEST(Replay, AHitIsWhatWasInPlace) {
+  ReplayOptions options = TightOptionsFor("bare-metal");
+  options.placement = "vram";
+  const auto result =
+      Replay(WriteTempFile("hits.botrace",
+                           "#botrace 1\nc 1 4096 v\nc 2 4096 v\n"
+                           "g 0 1 2\ng 0 1\n"),
+             options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->validates, 3);
+  EXPECT_EQ(result->validate_hits, 1);
+}
+
 TEST(Replay, ProgressIsOfWhatWasReplayedNotOfWhatWasReadAhead) {
   ReplayOptions options = OptionsFor("bare-metal", kTrace);
   options.backing = Backing::kUnbacked;

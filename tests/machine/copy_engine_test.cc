@@ -1,4 +1,4 @@
-// A copy engine whose device is pulled out.
+// What copies take, and a copy engine whose device is pulled out.
 
 #include "twostep/machine/copy_engine.h"
 
@@ -10,6 +10,26 @@
 
 namespace twostep {
 namespace {
+
+TEST(CopyEngine, UnbackedACopyTakesOneLatencyAndItsTransfer) {
+  MachineConfig config;
+  config.cost.engine_latency_ns = 5000;
+  config.cost.engine_mib_per_s = 1000;
+  config.cost.vram_mib_per_s = 4000;
+  auto machine =
+      *Machine::Create(config, {Backing::kUnbacked, Clock::Kind::kVirtual});
+  DmaPort port(machine->domain(), machine->memory(), 64, /*coherent=*/true);
+  CopyEngine engine(machine->NewTimeline("copies"), machine->clock(),
+                    machine->cost(), machine->memory(), port);
+  CopyJob job;
+  job.pages = kMiB / kPageSize;
+  job.to.kind = CopySide::Kind::kVram;
+  ASSERT_TRUE(WaitFor(*engine.Copy(job, {}), {}).ok());
+  EXPECT_EQ(machine->clock().now_ns(), 255'000);  // clears at VRAM's rate
+  job.from.kind = CopySide::Kind::kDma;
+  ASSERT_TRUE(WaitFor(*engine.Copy(job, {}), {}).ok());
+  EXPECT_EQ(machine->clock().now_ns(), 255'000 + 1'005'000);
+}
 
 TEST(CopyEngine, WhatItHadNotBegunLeavesZerosInHostMemoryAndNothingElse) {
   auto machine = *Machine::Create(MachineConfig{}, {});
