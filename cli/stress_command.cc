@@ -281,6 +281,25 @@ absl::StatusOr<FaultPlan> FaultsOf(const StressFlags& flags,
   return plan;
 }
 
+// Of what was to fail, that which never came to it: a clean run says nothing of
+// that.
+void TellWhatWasNotReached(const FaultPlan& plan,
+                           const std::vector<StressRow>& rows) {
+  Verdict all;
+  for (const StressRow& row : rows) all.Add(row.sum);
+  for (const FaultPart& part : plan) {
+    const FaultCount& count = all.faults[static_cast<int>(part.kind)];
+    if (count.points == 0) {
+      absl::FPrintF(stderr,
+                    "no point of %s was passed: these scenarios need none of "
+                    "it on this machine\n",
+                    NameOf(part.kind));
+    } else if (count.made == 0) {
+      absl::FPrintF(stderr, "%s made nothing fail\n", ToString(part));
+    }
+  }
+}
+
 ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
                      RunObservers observers) {
   auto scenarios = Chosen(all, flags.names);
@@ -307,6 +326,7 @@ ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
               live.has_value() ? &*live : nullptr);
   live.reset();
   absl::PrintF("%s%s", StressTable(rows), soak.Text());
+  TellWhatWasNotReached(*faults, rows);
   const nlohmann::ordered_json figures = StressJson(rows, soak);
   if (!flags.json.empty()) {
     absl::Status written =

@@ -165,6 +165,16 @@ TEST(StressCommand, AFaultThatDoesHarmIsToldWithTheCommandThatRepeatsIt) {
   EXPECT_EQ(Stress("unforgiving --faults copy:3").code, 0);
 }
 
+TEST(StressCommand, FaultsThatWereNotReachedAreNamed) {
+  Ran ran = Stress("unforgiving --faults copy:4");
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_THAT(ran.err, HasSubstr("copy:4 made nothing fail\n"));
+  ran = Stress("sound --faults frame:1,cma:1");
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_THAT(ran.err, HasSubstr("no point of cma was passed"));
+  EXPECT_THAT(ran.err, Not(HasSubstr("frame")));
+}
+
 TEST(StressCommand, WhoTakesNoneOfTheFaultsIsLeftOutWithAWord) {
   const Ran some = Stress("sound unforgiving --faults frame:1");
   EXPECT_EQ(some.code, 0) << some.out << some.err;
