@@ -12,7 +12,6 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "twostep/cli/command.h"
 #include "twostep/cli/fault_spec.h"
 #include "twostep/cli/html_report.h"
@@ -20,6 +19,7 @@
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/nearest.h"
 #include "twostep/cli/perfetto_trace.h"
+#include "twostep/cli/play_guard.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/run_histories.h"
 #include "twostep/cli/soak.h"
@@ -161,7 +161,7 @@ absl::StatusOr<StressOptions> OptionsOf(const StressFlags& flags) {
 }
 
 std::string RepeatCommand(const StressFlags& flags, const Scenario& scenario,
-                          uint64_t seed, const FaultPlan& faults) {
+                          uint64_t seed, const std::string& faults) {
   std::string command =
       absl::StrCat("./twostep stress ", scenario.full_name(), " --seed ", seed);
   if (flags.threads != 0)
@@ -170,48 +170,42 @@ std::string RepeatCommand(const StressFlags& flags, const Scenario& scenario,
   if (!flags.machine.empty()) {
     absl::StrAppend(&command, " --machine '", flags.machine, "'");
   }
-  if (!faults.empty()) {
-    absl::StrAppend(
-        &command, " --faults ",
-        absl::StrJoin(faults, ",", [](std::string* out, const FaultPart& part) {
-          absl::StrAppend(out, ToString(part));
-        }));
-  }
+  if (!faults.empty()) absl::StrAppend(&command, " --faults ", faults);
   return command;
 }
 
 // Further seeds. Ends with the first that goes wrong, for good.
 void Play(const Scenario& scenario, const StressFlags& flags,
           const FaultPlan& faults, StressOptions options,
-          absl::FunctionRef<void(const std::string&)> show, StressRow* row) {
+          absl::FunctionRef<void(const std::string&)> show, PlayGuard* guard,
+          StressRow* row) {
   const uint64_t end = row->seeds + flags.seeds;
   while (row->sum.clean() &&
          (row->seeds < end || row->sum.seconds < flags.duration_s)) {
     options.seed = flags.seed + row->seeds;
-    const auto next = [&](const std::string& words) {
+    std::string repeat;
+    const auto next = [&](const std::string& spec) {
+      repeat = RepeatCommand(flags, scenario, options.seed, spec);
+      guard->Playing(repeat);
       if (options.observer == nullptr) return;
-      options.observer->Next(
-          absl::StrCat(row->scenario, " seed ", options.seed, words));
+      options.observer->Next(absl::StrCat(row->scenario, " seed ", options.seed,
+                                          spec.empty() ? "" : " ", spec));
     };
-    FaultPlan last;
     if (faults.empty()) {
       next("");
       row->sum.Add(PlayScenario(scenario, options));
     } else {
       FaultOutcome outcome = PlayUnderFaults(scenario, options, faults,
-                                             [&](const std::string& words) {
-                                               show(words);
-                                               next(" " + words);
+                                             [&](const std::string& spec) {
+                                               show(spec);
+                                               next(spec);
                                              });
       row->sum.Add(outcome.sum);
       row->runs += outcome.runs;
       if (row->thinned.empty()) row->thinned = std::move(outcome.thinned);
-      last = std::move(outcome.last);
     }
     ++row->seeds;
-    if (!row->sum.clean()) {
-      row->repeat = RepeatCommand(flags, scenario, options.seed, last);
-    }
+    if (!row->sum.clean()) row->repeat = repeat;
   }
 }
 
@@ -229,6 +223,7 @@ std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
         {.scenario = scenario.full_name(), .first_seed = flags.seed});
   }
   Progress progress(/*quiet=*/live != nullptr);
+  PlayGuard guard;
   do {
     for (size_t i = 0; i < rows.size(); ++i) {
       const double part =
@@ -242,7 +237,7 @@ std::vector<StressRow> PlayAll(const std::vector<Scenario>& scenarios,
       };
       const uint64_t seeds = rows[i].seeds;
       Play(scenarios[i], flags, PlanFor(scenarios[i], faults), options, show,
-           &rows[i]);
+           &guard, &rows[i]);
       if (histories != nullptr && rows[i].seeds != seeds) {
         rows[i].history = histories->ToJson();
       }

@@ -37,19 +37,23 @@ class FaultRuns {
     bool harmed = false;
   };
   Passed Run(const FaultPlan& plan, FaultKind kind = FaultKind::kFrame) {
-    std::string words;
+    std::string spec;
     Faults faults;
     options_.devices_may_go = false;
     for (const FaultPart& part : plan) {
       options_.devices_may_go |= part.kind == FaultKind::kLost;
-      absl::StrAppend(&words, words.empty() ? "" : ",", ToString(part));
+      const bool counts =
+          part.how == FaultPart::How::kNth && part.nth == kCountOnly;
+      if (!counts) {
+        absl::StrAppend(&spec, spec.empty() ? "" : ",", ToString(part));
+      }
       if (part.how == FaultPart::How::kRate) {
         faults.Rate(part.kind, part.rate, options_.seed);
       } else {
         faults.Arm(part.kind, part.nth);
       }
     }
-    show_(words);
+    show_(spec);
     options_.faults = &faults;
     Verdict verdict = PlayScenario(scenario_, options_);
     for (int i = 0; i < kFaultKinds; ++i) {
@@ -57,11 +61,6 @@ class FaultRuns {
       verdict.faults[i].made = faults.made(static_cast<FaultKind>(i));
     }
     outcome_.sum.Add(verdict);
-    outcome_.last = plan;
-    // What is only counted does no harm.
-    std::erase_if(outcome_.last, [](const FaultPart& part) {
-      return part.how == FaultPart::How::kNth && part.nth == kCountOnly;
-    });
     ++outcome_.runs;
     return {faults.points(kind), faults.made(kind) != 0};
   }

@@ -34,8 +34,6 @@ inline constexpr uint64_t kMostRuns = 32;
 struct FaultOutcome {
   Verdict sum;
   uint64_t runs = 0;
-  // The plan of the last run: one that went wrong ends them.
-  FaultPlan last;
   // Of kEvery: kinds of which not every point was visited, but every `stride`th
   // of `points`.
   struct Thinned {
@@ -47,7 +45,9 @@ struct FaultOutcome {
 };
 
 // All parts that are not kEvery are at work in each run; each kEvery has runs
-// of its own. `show` is told before each run. Rates follow the seed.
+// of its own. `show` is told before each run what has to be written for
+// --faults to repeat it; a run that goes wrong is the last. Rates follow the
+// seed.
 FaultOutcome PlayUnderFaults(const Scenario& scenario, StressOptions options,
                              const FaultPlan& plan,
                              absl::FunctionRef<void(const std::string&)> show);

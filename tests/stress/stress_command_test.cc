@@ -1,5 +1,10 @@
 // twostep stress as its user meets it, with scenarios that go wrong on purpose.
 
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -11,7 +16,10 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "twostep/cli/command.h"
+#include "twostep/cli/play_guard.h"
 #include "twostep/cli/soak.h"
+#include "twostep/machine/check.h"
+#include "twostep/machine/sync.h"
 #include "twostep/stress/world.h"
 
 namespace twostep {
@@ -173,6 +181,43 @@ TEST(StressCommand, FaultsThatWereNotReachedAreNamed) {
   EXPECT_EQ(ran.code, 0);
   EXPECT_THAT(ran.err, HasSubstr("no point of cma was passed"));
   EXPECT_THAT(ran.err, Not(HasSubstr("frame")));
+}
+
+// Without a capture, which would keep what it says from whoever looks.
+TEST(StressCommandDeathTest, WhatEndsTheProcessIsToldWithTheCommand) {
+  const auto stress = [](const std::string& arguments) {
+    const std::vector<Scenario> scenarios = {
+        {"test", "fails-a-check", "",
+         [](const StressOptions& options, Verdict*) {
+           TWOSTEP_CHECK(!FaultAt(options.faults, FaultKind::kCopy));
+         },
+         FaultsOf({FaultKind::kCopy})}};
+    CLI::App app;
+    ExitCode code = kExitBadInput;
+    AddStress(app, scenarios, &code);
+    app.parse(absl::StrCat("stress ", arguments));
+    std::exit(code);
+  };
+  EXPECT_DEATH(stress("--seed 3 --faults copy:every"),
+               "check failed: (.|\n)*again with: ./twostep stress "
+               "test/fails-a-check --seed 3 --faults copy:1\n");
+}
+
+TEST(PlayGuard, WhatTakesLongIsNamedAgainAndAgain) {
+  std::FILE* const file = std::tmpfile();
+  std::string says;
+  {
+    PlayGuard guard(file, std::chrono::milliseconds(1));
+    guard.Playing("./twostep stress test/long");
+    while (says.find("test/long") == says.rfind("test/long")) {
+      YieldFor(1000);
+      std::string text(4096, '\0');
+      text.resize(pread(fileno(file), text.data(), text.size(), 0));
+      says = text;
+    }
+  }
+  std::fclose(file);
+  EXPECT_THAT(says, HasSubstr("minutes: ./twostep stress test/long\n"));
 }
 
 TEST(StressCommand, WhoTakesNoneOfTheFaultsIsLeftOutWithAWord) {

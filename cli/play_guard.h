@@ -1,0 +1,45 @@
+#ifndef CLI_PLAY_GUARD_H_
+#define CLI_PLAY_GUARD_H_
+
+// Says which command repeats a play that does not come back: one that ends the
+// process, by a failed check or a crash, and one that takes very long.
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "twostep/machine/sync.h"
+
+namespace twostep {
+
+class PlayGuard {
+ public:
+  // Who waits longer than `patience` for one play is told on `to`, again and
+  // again. One guard at a time.
+  explicit PlayGuard(
+      std::FILE* to = stderr,
+      std::chrono::milliseconds patience = std::chrono::minutes(5));
+  ~PlayGuard();
+  PlayGuard(const PlayGuard&) = delete;
+  PlayGuard& operator=(const PlayGuard&) = delete;
+
+  // What begins now is repeated by that command.
+  void Playing(const std::string& repeat);
+
+ private:
+  void Watch();
+
+  std::FILE* const to_;
+  const std::chrono::milliseconds patience_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::string repeat_ ABSL_GUARDED_BY(mutex_);
+  std::chrono::steady_clock::time_point began_ ABSL_GUARDED_BY(mutex_);
+  bool over_ ABSL_GUARDED_BY(mutex_) = false;
+  Thread thread_;
+};
+
+}  // namespace twostep
+
+#endif  // CLI_PLAY_GUARD_H_
