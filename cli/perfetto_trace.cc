@@ -24,6 +24,20 @@ std::string Micros(uint64_t ns) {
   return absl::StrFormat("%d.%03d", ns / 1000, ns % 1000);
 }
 
+uint64_t PassedOver(const EventSkips& skips) {
+  return uint64_t{skips.reserved} + skips.mine + skips.stuck +
+         skips.protected_bos + skips.unhelpful;
+}
+
+// Of a failure: what was short, if that was why.
+std::string ForWantOf(const Event& event) {
+  if (event.kind != EventKind::kFailure || event.limit == EventLimit::kNone) {
+    return "";
+  }
+  return absl::StrCat(",\"limit\":\"", twostep::NameOf(event.limit),
+                      "\",\"passed_over\":", PassedOver(event.skipped));
+}
+
 }  // namespace
 
 PerfettoTrace::PerfettoTrace(const std::string& path, uint64_t max_events)
@@ -254,7 +268,9 @@ void PerfettoTrace::Evicted(const Event& event, bool arrow) {
       ",\"args\":{\"bo\":", event.bo, ",\"for_bo\":", event.for_bo,
       ",\"submission\":", event.submission, ",\"bytes\":", event.bytes(),
       ",\"limit\":\"", twostep::NameOf(event.limit),
-      "\",\"to\":", Quoted(NameOf(event.to)), "}");
+      "\",\"to\":", Quoted(NameOf(event.to)), ",\"pass\":", event.pass,
+      ",\"passed_over\":", PassedOver(event.skipped),
+      ",\"waited_ns\":", event.waited_ns, "}");
   Slice(group, Track(group, NameOf(event.from)), event.time_ns, event.time_ns,
         absl::StrCat("evict bo ", event.bo),
         arrow
@@ -269,7 +285,7 @@ void PerfettoTrace::Happened(const Event& event) {
       absl::StrCat(twostep::NameOf(event.kind), " bo ", event.bo);
   const std::string fields =
       absl::StrCat(",\"s\":\"t\",\"args\":{\"bytes\":", event.bytes(),
-                   ",\"submission\":", event.submission, "}");
+                   ",\"submission\":", event.submission, ForWantOf(event), "}");
   switch (event.kind) {
     case EventKind::kDmaBind:
     case EventKind::kDmaUnbind: {

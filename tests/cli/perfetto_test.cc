@@ -202,6 +202,13 @@ TEST(Perfetto, TracksCountersAndArrowsOfAReplay) {
             figures["vram_bytes"].get<uint64_t>());
   trace.ExpectWellFormed();
   EXPECT_GE(trace.ExpectArrows(), figures["gpu_evictions"]["vram"]);
+  uint64_t passed_over = 0;
+  for (const Json& event : trace.events) {
+    if (event["ph"] != "X" || !event["args"].contains("for_bo")) continue;
+    EXPECT_EQ(event["args"]["pass"], 2) << event;
+    passed_over += event["args"]["passed_over"].get<uint64_t>();
+  }
+  EXPECT_GT(passed_over, 0u);
 }
 
 // The sum over all counters of the group, of any machine, whose names end so.
