@@ -106,6 +106,9 @@ struct Events::Thread {
     Cause found;
   };
 
+  // Events::Emit on this thread, which completes `event`: when, on whose
+  // behalf, and why.
+  void Tell(const Events& events, Event& event);
   // Events::NumberOf, most often without a search.
   uint8_t NumberOf(const Events& events, const void* what) {
     if (what == nullptr) return kNowhere;

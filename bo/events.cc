@@ -122,14 +122,18 @@ Events::Thread* Events::NewThread(uint32_t number) {
   return made_.back().get();
 }
 
-Events::Thread* Events::Teller() {
+void Events::Emit(const Event& event) {
   Thread* const thread = ThisThread();
-  if (thread == nullptr) unheard_.fetch_add(1, std::memory_order_relaxed);
-  return thread;
+  if (thread == nullptr) {
+    unheard_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  Event told = event;
+  thread->Tell(*this, told);
 }
 
-void Events::Emit(Thread& thread, Event& event) {
-  const Thread::Cause& why = thread.now().why;
+void Events::Thread::Tell(const Events& events, Event& event) {
+  const Cause& why = now().why;
   if (why.for_bo != 0) {
     event.for_bo = why.for_bo;
     event.client = why.client;
@@ -139,15 +143,16 @@ void Events::Emit(Thread& thread, Event& event) {
     event.limit_of = why.limit_of;
     event.pass = why.pass;
   }
-  event.submission = thread.submission;
-  event.thread = thread.number;
-  if (options_.ring_events != 0) {
-    event.time_ns = clock_.is_virtual() ? clock_.now_ns() : TicksNow();
-    thread.ring.Add(event);
+  event.submission = submission;
+  event.thread = number;
+  if (events.options_.ring_events != 0) {
+    event.time_ns =
+        events.clock_.is_virtual() ? events.clock_.now_ns() : TicksNow();
+    ring.Add(event);
   }
-  if (options_.callback != nullptr) {
-    event.time_ns = clock_.now_ns();
-    options_.callback(event);
+  if (events.options_.callback != nullptr) {
+    event.time_ns = events.clock_.now_ns();
+    events.options_.callback(event);
   }
 }
 

@@ -87,10 +87,9 @@ struct Event {
   PageCount pages;
   // The Exec::Run on whose behalf, counted from 1 on; 0: none.
   uint32_t submission;
-  uint32_t waited_ns;  // kWait, kEvict: for the fence; 2^32 - 1: or longer
-  // kEvict; kFailure, of the last search for room: in the place that was short.
-  uint32_t pinned_pages;
-  EventSkips skipped;  // the same
+  uint32_t waited_ns;     // kWait, kEvict: for the fence; 2^32 - 1: or longer
+  uint32_t pinned_pages;  // kEvict: in the place that was short
+  EventSkips skipped;     // kEvict
   uint16_t fence_timeline;
   // The client of `for_bo`, of `bo` if there is none: Client::number, which is
   // given again once a client has gone. 0: none, or past 65,535.
@@ -98,7 +97,7 @@ struct Event {
   uint16_t limit_of;
   uint16_t thread;  // of those that told of events, from 0 on
   EventKind kind;
-  EventLimit limit;  // of for_bo; of a failure for want of room
+  EventLimit limit;  // of for_bo
   // Of the validation that room was made for: 1 without evicting for space, 2
   // with it; 0: it was no validation.
   uint8_t pass;
@@ -163,10 +162,7 @@ class Events {
   void NameClient(uint32_t number, const std::string& name);
   Thread* ThisThread();
   Thread* NewThread(uint32_t number);
-  // As ThisThread, for one that tells: an event of which nobody hears counts.
-  Thread* Teller();
-  // Completes `event`: when, on whose behalf, and why.
-  void Emit(Thread& thread, Event& event);
+  void Emit(const Event& event);
 
   const Clock& clock_;
   const EventOptions options_;

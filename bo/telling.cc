@@ -56,8 +56,8 @@ bool IsForWantOfRoom(ErrorKind kind) {
 void Telling::TellOf(const BufferObject& bo, EventKind kind, PageCount pages,
                      const void* from, const void* to, const Fence& fence) {
   Events& events = *bo.host().events();
-  Events::Thread* const thread = events.Teller();
-  if (thread == nullptr) return;
+  Events::Thread* const thread = events.ThisThread();
+  if (thread == nullptr) return events.Emit({});  // counts as lost
   Event event{.bo = bo.id(),
               .pages = pages,
               .client = NumberOf(bo.client().get()),
@@ -68,7 +68,7 @@ void Telling::TellOf(const BufferObject& bo, EventKind kind, PageCount pages,
     event.fence_timeline = fence.timeline->number();
     event.fence_point = fence.point;
   }
-  events.Emit(*thread, event);
+  thread->Tell(events, event);
 }
 
 void Telling::TellLeftBehind(const BufferObject& bo) {
@@ -83,8 +83,8 @@ void Telling::TellLeftBehind(const BufferObject& bo) {
 void Telling::TellFailure(const Host& host, const BufferObject* bo,
                           const absl::Status& status) {
   Events& events = *host.events();
-  Events::Thread* const thread = events.Teller();
-  if (thread == nullptr) return;
+  Events::Thread* const thread = events.ThisThread();
+  if (thread == nullptr) return events.Emit({});  // counts as lost
   Event event{.kind = EventKind::kFailure,
               .error = static_cast<uint8_t>(KindOf(status))};
   if (bo != nullptr) {
@@ -101,7 +101,7 @@ void Telling::TellFailure(const Host& host, const BufferObject* bo,
       event.pass = tried->pass;
     }
   }
-  events.Emit(*thread, event);
+  thread->Tell(events, event);
 }
 
 void Telling::NotePass(Events& events, uint8_t pass) {
@@ -168,8 +168,8 @@ void Telling::EnterVictim(const BufferObject& victim) {
 
 void Telling::LeaveVictim(const BufferObject& victim, bool gone) {
   Events& events = *victim.host().events();
-  Events::Thread* const thread = gone ? events.Teller() : events.ThisThread();
-  if (thread == nullptr) return;
+  Events::Thread* const thread = events.ThisThread();
+  if (thread == nullptr) return gone ? events.Emit({}) : void();
   if (gone) {
     const Events::Thread::Doing& now = thread->now();
     Event event{.bo = victim.id(),
@@ -183,7 +183,7 @@ void Telling::LeaveVictim(const BufferObject& victim, bool gone) {
                 .kind = EventKind::kEvict,
                 .from = now.from,
                 .to = thread->NumberOf(events, PlaceOf(victim))};
-    events.Emit(*thread, event);
+    thread->Tell(events, event);
   }
   Leave(events);
 }
@@ -230,8 +230,8 @@ void Telling::Wait::Begin(const BufferObject& bo) {
 }
 
 void Telling::Wait::End() {
-  Events::Thread* const thread = events_->Teller();
-  if (thread == nullptr) return;
+  Events::Thread* const thread = events_->ThisThread();
+  if (thread == nullptr) return events_->Emit({});
   Event event{
       .bo = bo_->id(), .pages = bo_->page_count(), .kind = EventKind::kWait};
   event.client = NumberOf(bo_->client().get());
@@ -241,7 +241,7 @@ void Telling::Wait::End() {
   }
   event.waited_ns =
       Most<uint32_t>(bo_->host().machine().clock().now_ns() - began_ns_);
-  events_->Emit(*thread, event);
+  thread->Tell(*events_, event);
   Events::Thread::Doing& now = thread->now();
   now.fence_timeline = event.fence_timeline;
   now.fence_point = event.fence_point;
