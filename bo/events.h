@@ -87,9 +87,11 @@ struct Event {
   PageCount pages;
   // The Exec::Run on whose behalf, counted from 1 on; 0: none.
   uint32_t submission;
-  uint32_t waited_ns;     // kWait, kEvict: for the fence; 2^32 - 1: or longer
-  uint32_t pinned_pages;  // kEvict: in the place that was short
-  EventSkips skipped;     // kEvict
+  uint32_t waited_ns;  // kWait, kEvict: for the fence; 2^32 - 1: or longer
+  // kEvict, and kFailure for want of room: pinned in the place that was short,
+  // and who was passed over by the search.
+  uint32_t pinned_pages;
+  EventSkips skipped;
   uint16_t fence_timeline;
   // The client of `for_bo`, of `bo` if there is none: Client::number, which is
   // given again once a client has gone. 0: none, or past 65,535.
@@ -97,9 +99,9 @@ struct Event {
   uint16_t limit_of;
   uint16_t thread;  // of those that told of events, from 0 on
   EventKind kind;
-  EventLimit limit;  // of for_bo
-  // Of the validation that room was made for: 1 without evicting for space, 2
-  // with it; 0: it was no validation.
+  EventLimit limit;  // of for_bo; kFailure: of `bo`
+  // Of the validation that room was made for, or that failed: 1 without
+  // evicting for space, 2 with it; 0: it was no validation.
   uint8_t pass;
   // Memory types and DMA types by their number, see Events::Place.
   uint8_t from;
@@ -162,7 +164,8 @@ class Events {
   void NameClient(uint32_t number, const std::string& name);
   Thread* ThisThread();
   Thread* NewThread(uint32_t number);
-  void Emit(const Event& event);
+  // An event of a thread beyond kMaxThreads.
+  void CountUnheard();
 
   const Clock& clock_;
   const EventOptions options_;

@@ -57,7 +57,7 @@ void Telling::TellOf(const BufferObject& bo, EventKind kind, PageCount pages,
                      const void* from, const void* to, const Fence& fence) {
   Events& events = *bo.host().events();
   Events::Thread* const thread = events.ThisThread();
-  if (thread == nullptr) return events.Emit({});  // counts as lost
+  if (thread == nullptr) return events.CountUnheard();
   Event event{.bo = bo.id(),
               .pages = pages,
               .client = NumberOf(bo.client().get()),
@@ -84,7 +84,7 @@ void Telling::TellFailure(const Host& host, const BufferObject* bo,
                           const absl::Status& status) {
   Events& events = *host.events();
   Events::Thread* const thread = events.ThisThread();
-  if (thread == nullptr) return events.Emit({});  // counts as lost
+  if (thread == nullptr) return events.CountUnheard();
   Event event{.kind = EventKind::kFailure,
               .error = static_cast<uint8_t>(KindOf(status))};
   if (bo != nullptr) {
@@ -169,7 +169,7 @@ void Telling::EnterVictim(const BufferObject& victim) {
 void Telling::LeaveVictim(const BufferObject& victim, bool gone) {
   Events& events = *victim.host().events();
   Events::Thread* const thread = events.ThisThread();
-  if (thread == nullptr) return gone ? events.Emit({}) : void();
+  if (thread == nullptr) return gone ? events.CountUnheard() : void();
   if (gone) {
     const Events::Thread::Doing& now = thread->now();
     Event event{.bo = victim.id(),

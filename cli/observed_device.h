@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "twostep/bo/device.h"
 #include "twostep/lab/run_observer.h"
 
@@ -34,6 +36,14 @@ inline std::vector<DmaBinder*> DmaTypesOf(const Device& device) {
     if (binder != nullptr) binders.push_back(binder);
   }
   return binders;
+}
+
+// What a type of `device` is called where several are watched: those of the
+// first one, and of none, have no prefix.
+inline std::string NameOn(const std::string& first_device,
+                          const std::string& device, const std::string& type) {
+  if (device.empty() || device == first_device) return type;
+  return absl::StrCat(device, " ", type);
 }
 
 // How long the queues of one machine stood still before each job, from when it

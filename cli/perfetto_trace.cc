@@ -111,15 +111,9 @@ int PerfettoTrace::LaneFrom(uint64_t from_ns, uint64_t to_ns) {
                                    : absl::StrCat("submissions ", lane + 1));
 }
 
-std::string PerfettoTrace::NameOn(const std::string& device,
-                                  const std::string& type) const {
-  if (device.empty() || device == first_device_) return type;
-  return absl::StrCat(device, " ", type);
-}
-
 std::string PerfettoTrace::NameOf(uint8_t place) const {
   const Events::Place named = host_->events()->PlaceOf(place);
-  return NameOn(named.device, named.name);
+  return NameOn(first_device_, named.device, named.name);
 }
 
 std::string PerfettoTrace::Arrow(uint32_t submission) const {
@@ -169,7 +163,7 @@ void PerfettoTrace::AddDevice(Device& device) {
   for (const DmaBinder* binder : DmaTypesOf(device)) {
     Track(kBinders, host_->IsBuiltIn(*binder)
                         ? binder->name()
-                        : NameOn(device.name(), binder->name()));
+                        : NameOn(first_device_, device.name(), binder->name()));
   }
   for (int type = 0; type < kMaxMemoryTypes; ++type) {
     const MemoryManager* manager =
@@ -177,7 +171,7 @@ void PerfettoTrace::AddDevice(Device& device) {
     if (manager == nullptr) continue;
     Track(kMemory, manager == &host_->system_manager()
                        ? manager->name()
-                       : NameOn(device.name(), manager->name()));
+                       : NameOn(first_device_, device.name(), manager->name()));
   }
   Sample(host_->machine().clock().now_ns());
 }
@@ -212,7 +206,8 @@ void PerfettoTrace::SampleBinder(const std::string& name, DmaBinder& binder,
 
 void PerfettoTrace::SampleDevice(Device& device, uint64_t time_ns) {
   for (MemoryManager* manager : MemoryTypesOf(device)) {
-    const std::string name = NameOn(device.name(), manager->name());
+    const std::string name =
+        NameOn(first_device_, device.name(), manager->name());
     Counter(kMemory, absl::StrCat(name, " used"), time_ns,
             PagesToBytes(manager->used_pages()));
     Counter(kMemory, absl::StrCat(name, " largest hole"), time_ns,
@@ -222,7 +217,8 @@ void PerfettoTrace::SampleDevice(Device& device, uint64_t time_ns) {
   }
   for (DmaBinder* binder : DmaTypesOf(device)) {
     if (host_->IsBuiltIn(*binder)) continue;
-    SampleBinder(NameOn(device.name(), binder->name()), *binder, time_ns);
+    SampleBinder(NameOn(first_device_, device.name(), binder->name()), *binder,
+                 time_ns);
   }
 }
 

@@ -64,9 +64,6 @@ class PerfettoTrace : public RunObserver {
   // lie beside each other.
   int LaneFrom(uint64_t from_ns, uint64_t to_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The same type of several devices is told apart.
-  std::string NameOn(const std::string& device, const std::string& type) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string NameOf(uint8_t place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Arrow(uint32_t submission) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -3,22 +3,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "twostep/machine/dma_domain.h"
 
 namespace twostep {
 
 using Json = nlohmann::ordered_json;
 
-std::string RunHistory::NameOn(const std::string& device,
-                               const std::string& type) const {
-  if (device.empty() || device == first_device_) return type;
-  return absl::StrCat(device, " ", type);
-}
-
 void RunHistory::AddDevice(Device& device) {
   for (MemoryManager* manager : MemoryTypesOf(device)) {
-    const std::string name = NameOn(device.name(), manager->name());
+    const std::string name =
+        NameOn(first_device_, device.name(), manager->name());
     const uint64_t capacity = PagesToBytes(manager->pages());
     bins_->Extend({"memory", name, "bytes", capacity});
     bins_->Extend({"largest_hole", name, "bytes", capacity});
@@ -27,15 +21,17 @@ void RunHistory::AddDevice(Device& device) {
     spaces_.push_back({SpaceMap(name, options_.columns), &device, manager});
   }
   if (device.port().domain().translated()) {
-    spaces_.push_back(
-        {SpaceMap(NameOn(device.name(), "IOVAs"), options_.columns), &device});
+    spaces_.push_back({SpaceMap(NameOn(first_device_, device.name(), "IOVAs"),
+                                options_.columns),
+                       &device});
   }
   for (DmaBinder* binder : DmaTypesOf(device)) {
     const bool shared = host_->IsBuiltIn(*binder);
     const auto same = [&](const Part& part) { return part.binder == binder; };
     if (shared && std::any_of(parts_.begin(), parts_.end(), same)) continue;
     const std::string name =
-        shared ? binder->name() : NameOn(device.name(), binder->name());
+        shared ? binder->name()
+               : NameOn(first_device_, device.name(), binder->name());
     bins_->Extend({"dma", name, "bytes", binder->unit_bytes()});
     bins_->Extend({"dma_evictions", name, "count", 0, /*counter=*/true});
     parts_.push_back({.of = shared ? nullptr : &device, .binder = binder});
@@ -167,7 +163,7 @@ void RunHistory::Happened(const Event& event) {
         std::string& name = places_[place];
         if (!name.empty()) continue;
         const Events::Place named = host_->events()->PlaceOf(place);
-        name = NameOn(named.device, named.name);
+        name = NameOn(first_device_, named.device, named.name);
       }
       if (event.submission == 0) {
         if (options_.at_evictions) Sample();

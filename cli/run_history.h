@@ -106,9 +106,6 @@ class RunHistory : public RunObserver {
     MemoryManager* manager = nullptr;  // null: the device's IOVAs
   };
 
-  // To tell types of several devices apart: those of the first have no prefix.
-  std::string NameOn(const std::string& device, const std::string& type) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddDevice(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void LookAt(Part& part);
   // From when the run began.

@@ -52,7 +52,8 @@ std::byte* CopyEngine::At(const CopySide& side, PageCount index,
 }
 
 void CopyEngine::Fail(const absl::Status& error) {
-  queue_.Fail(error, DeviceQueue::Unbegun::kRun);
+  queue_.Stop(DeviceQueue::Unbegun::kRun);
+  queue_.Fail(error);
 }
 
 void CopyEngine::Execute(const CopyJob& job) {

@@ -17,7 +17,7 @@ DeviceQueue::DeviceQueue(Timeline& timeline, Clock& clock, Execution execution)
 DeviceQueue::~DeviceQueue() {
   {
     MutexLock lock(mutex_);
-    stopping_ = true;
+    ending_ = true;
     changed_.NotifyAll();
   }
   thread_.Join();
@@ -57,7 +57,7 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
     if (execution_ == Execution::kTimeOnly) {
       return timeline_.EmitComplete(idle_at_ns_, failure);
     }
-    if (!failed_) {
+    if (!stopped_) {
       const Fence fence = timeline_.Emit(idle_at_ns_);
       jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
                           std::move(work),
@@ -75,33 +75,38 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
   return timeline_.Emit(idle_at_ns_);
 }
 
-void DeviceQueue::Fail(const absl::Status& error, Unbegun unbegun) {
+void DeviceQueue::Stop(Unbegun unbegun) {
+  MutexLock lock(mutex_);
+  if (stopped_) return;
+  stopped_ = true;
+  unbegun_ = unbegun;
+  unbegun_jobs_.swap(jobs_);
+  while (at_work_) changed_.Wait(mutex_);
+}
+
+void DeviceQueue::Fail(const absl::Status& error) {
   std::deque<Job> jobs;
   {
     MutexLock lock(mutex_);
-    if (failed_) return;
-    failed_ = true;
-    unbegun_ = unbegun;
-    jobs.swap(jobs_);
-    while (at_work_) changed_.Wait(mutex_);
+    TWOSTEP_CHECK(stopped_);
+    if (unbegun_ == Unbegun::kRun) jobs.swap(unbegun_jobs_);
+    unbegun_jobs_.clear();
   }
-  if (unbegun == Unbegun::kRun) {
-    for (Job& job : jobs) {
-      if (job.work != nullptr) job.work();
-    }
+  for (Job& job : jobs) {
+    if (job.work != nullptr) job.work();
   }
   timeline_.Fail(error);
 }
 
 bool DeviceQueue::lost() const {
   MutexLock lock(mutex_);
-  return failed_ && !at_work_;
+  return stopped_ && !at_work_;
 }
 
 bool DeviceQueue::NextDependencies(
     absl::InlinedVector<Fence, 4>* dependencies) {
   MutexLock lock(mutex_);
-  while (jobs_.empty() && !stopping_) changed_.Wait(mutex_);
+  while (jobs_.empty() && !ending_) changed_.Wait(mutex_);
   if (jobs_.empty()) return false;
   *dependencies = jobs_.front().dependencies;
   return true;
@@ -116,7 +121,7 @@ void DeviceQueue::Run() {
     Job job;
     {
       MutexLock lock(mutex_);
-      if (jobs_.empty()) continue;  // failed meanwhile
+      if (jobs_.empty()) continue;  // stopped meanwhile
       job = std::move(jobs_.front());
       jobs_.pop_front();
       at_work_ = true;

@@ -36,16 +36,19 @@ class DeviceQueue {
   Fence Submit(absl::Span<const Fence> dependencies, uint64_t cost_ns,
                Work work, absl::Status failure = absl::OkStatus());
 
-  // What becomes of jobs that were not begun when the queue failed.
+  // What becomes of jobs that were not begun when the queue stopped.
   enum class Unbegun : uint8_t {
     kDrop,
-    kRun,  // at once, on the calling thread, whatever they depend on
+    kRun,  // on the thread that fails the queue, whatever they depend on
   };
   // The device has stopped: waits until the job at work, if any, has ended, and
-  // fails the timeline. Jobs submitted later fare as those that were not begun.
-  // The first call counts.
-  void Fail(const absl::Status& error, Unbegun unbegun);
-  // To a job that is run: whether it was not begun when the queue failed, so
+  // begins no other. Jobs submitted later fare as those that were not begun.
+  // The first call counts. Queues of one device all stop before one of them
+  // fails: a fence that fails would begin what waits for it in another.
+  void Stop(Unbegun unbegun);
+  // Fails the timeline. The first call counts. REQUIRES: it has stopped.
+  void Fail(const absl::Status& error);
+  // To a job that is run: whether it was not begun when the queue stopped, so
   // that its fence will not say that it is done.
   bool lost() const;
 
@@ -75,9 +78,11 @@ class DeviceQueue {
   mutable Mutex mutex_;
   CondVar changed_;
   std::deque<Job> jobs_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Those that were not begun, from Stop to Fail.
+  std::deque<Job> unbegun_jobs_ ABSL_GUARDED_BY(mutex_);
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   bool at_work_ ABSL_GUARDED_BY(mutex_) = false;
-  bool failed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   Unbegun unbegun_ ABSL_GUARDED_BY(mutex_) = Unbegun::kDrop;
   uint64_t idle_at_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   Thread thread_;

@@ -238,8 +238,9 @@ bool ModelGpu::Run(const GpuVerify& step, GpuFault* fault) {
 
 void ModelGpu::Fail(const absl::Status& error) {
   for (const auto& queue : queues_) {
-    queue->Fail(error, DeviceQueue::Unbegun::kDrop);
+    queue->Stop(DeviceQueue::Unbegun::kDrop);
   }
+  for (const auto& queue : queues_) queue->Fail(error);
 }
 
 void ModelGpu::Execute(int queue, const GpuJob& job) {

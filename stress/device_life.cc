@@ -105,14 +105,6 @@ class DeviceLife {
     return true;
   }
 
-  // Each is written by one thread, on one queue: queues that fail one after the
-  // other may begin a job whose dependency was lost.
-  KnownBo* OfThread(const KnownBoList& bos, int thread, uint64_t chance) const {
-    const auto threads = static_cast<size_t>(threads_);
-    const size_t each = std::max<size_t>(bos.size() / threads, 1);
-    return bos[(chance % each * threads + static_cast<size_t>(thread)) %
-               bos.size()];
-  }
   // One submission of a few bos to either device.
   absl::Status Submit(int thread, bool to_other, std::mt19937_64& random) {
     static constexpr Placement kDesired{.memory = MemoryType::kVram,
@@ -125,8 +117,8 @@ class DeviceLife {
     const KnownBoList& written = to_other ? others_ : own_;
     for (int i = 0; i < 3; ++i) {
       const bool write = random() % 2 == 0;
-      KnownBo* bo = write ? OfThread(written, thread, random())
-                          : shared_[random() % shared_.size()];
+      const KnownBoList& bos = write ? written : shared_;
+      KnownBo* bo = bos[random() % bos.size()];
       if (std::any_of(submission.uses.begin(), submission.uses.end(),
                       [bo](const BoUse& use) { return use.bo == bo; })) {
         continue;

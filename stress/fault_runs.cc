@@ -39,9 +39,7 @@ class FaultRuns {
   Passed Run(const FaultPlan& plan, FaultKind kind = FaultKind::kFrame) {
     std::string spec;
     Faults faults;
-    options_.devices_may_go = false;
     for (const FaultPart& part : plan) {
-      options_.devices_may_go |= part.kind == FaultKind::kLost;
       const bool counts =
           part.how == FaultPart::How::kNth && part.nth == kCountOnly;
       if (!counts) {

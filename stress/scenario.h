@@ -37,8 +37,6 @@ struct StressOptions {
   // What is to fail; null: nothing. A world then calls again what failed for
   // that reason, as its users would.
   Faults* faults = nullptr;
-  // Of these faults: devices may go.
-  bool devices_may_go = false;
 
   // 32 MiB of VRAM, so that all scenarios end in minutes; unbacked the 4 GiB
   // that the suites assume.

@@ -78,7 +78,6 @@ struct WorldOptions {
   RunObserver* observer = nullptr;
   // See StressOptions.
   Faults* faults = nullptr;
-  bool devices_may_go = false;
 
   static WorldOptions Of(const StressOptions& options);
 };

@@ -143,7 +143,7 @@ class World {
 
   absl::Status SetUp();
   absl::Status SubmitOnce(const Submission& submission);
-  // This thread uses the world.
+  // This thread uses the world, which matters under faults.
   void Enter();
   std::vector<Stand> StandsOf(const std::vector<BoUse>& uses);
   // That bos which a failed submission did not place are where they were, as

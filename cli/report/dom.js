@@ -59,8 +59,8 @@ function compareCells(a, b) {
 }
 
 // columns: {key, title, unit, long, pick}; a cell of one with `pick`, where that
-// returns what is to be done for the row, is a button that does it. `source`: where in the data the rows are,
-// if they are there as they stand.
+// returns what is to be done for the row, is a button that does it. `source`:
+// where in the data the rows are, if they are there as they stand.
 function table(columns, rows, source) {
   const body = el("tbody", {});
   const indexed = rows.map((row, index) => ({row, index}));

@@ -365,6 +365,34 @@ TEST(ModelGpu, FencesOrderJobsOfDifferentQueues) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(ModelGpu, AllQueuesStopBeforeOneFails) {
+  constexpr int kQueues = 8;
+  for (int round = 0; round < 50; ++round) {
+    Hardware hw(HardwareOptions{.queues = kQueues});
+    Timeline& never = hw.machine().NewTimeline("never");
+    const Fence dependency[] = {never.Emit(0)};
+    const Fence lost = hw.gpu().Submit(0, GpuJob{}, dependency, 0);
+    std::vector<Fence> fences;
+    for (int queue = 1; queue < kQueues; ++queue) {
+      fences.push_back(hw.gpu().Submit(
+          queue,
+          GpuJob{{GpuFill{InVram(static_cast<uint64_t>(queue), 1),
+                          std::byte{0x5a}}}},
+          {&lost, 1}, 0));
+    }
+    hw.gpu().Fail(absl::DataLossError("pulled out"));
+    never.Fail(absl::DataLossError("pulled out"));
+    for (const Fence& fence : fences) {
+      EXPECT_TRUE(fence.Signalled());
+      EXPECT_FALSE(fence.Error().ok());
+    }
+    // What waited for the job that was lost has not been done either.
+    EXPECT_TRUE(std::all_of(hw.vram().data(),
+                            hw.vram().data() + hw.vram().bytes(),
+                            [](std::byte b) { return b == std::byte{}; }));
+  }
+}
+
 TEST(ModelGpu, ItsEndFinishesAllJobs) {
   Atomic<uint64_t> checked{0};
   Atomic<uint64_t> wrong{0};

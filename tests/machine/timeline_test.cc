@@ -433,8 +433,10 @@ TEST_P(FailedQueue, EndsTheJobAtWorkAndNoOtherIsBegun) {
   const Fence third = queue.Submit({}, 0, other);
   while (!begun.load()) YieldFor(0);
   {
-    Thread fails(
-        [&] { queue.Fail(absl::DataLossError("pulled out"), GetParam()); });
+    Thread fails([&] {
+      queue.Stop(GetParam());
+      queue.Fail(absl::DataLossError("pulled out"));
+    });
     YieldFor(100);
     // Its buffers are still in use.
     EXPECT_FALSE(first.Signalled());
@@ -466,7 +468,9 @@ TEST(DeviceQueue, AFailedOneAlsoEndsAJobThatWaitsForAnotherTimeline) {
     DeviceQueue queue(timeline, clock, Execution::kThread);
     const Fence job = queue.Submit(dependency, 0, [&] { ++run; });
     YieldFor(100);
-    queue.Fail(absl::DataLossError("pulled out"), DeviceQueue::Unbegun::kDrop);
+    queue.Stop(DeviceQueue::Unbegun::kDrop);
+    EXPECT_FALSE(job.Signalled());
+    queue.Fail(absl::DataLossError("pulled out"));
     EXPECT_FALSE(job.Error().ok());
     other.Fail(absl::DataLossError("pulled out"));
   }
