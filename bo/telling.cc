@@ -231,7 +231,7 @@ void Telling::Wait::Begin(const BufferObject& bo) {
 
 void Telling::Wait::End() {
   Events::Thread* const thread = events_->ThisThread();
-  if (thread == nullptr) return events_->Emit({});
+  if (thread == nullptr) return events_->CountUnheard();
   Event event{
       .bo = bo_->id(), .pages = bo_->page_count(), .kind = EventKind::kWait};
   event.client = NumberOf(bo_->client().get());
