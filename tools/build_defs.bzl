@@ -1,13 +1,25 @@
 """Libraries and tests of this project: one place for what they share."""
 
 load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+load(
+    "//tools/precompiled:precompiled.bzl",
+    "precompiled_copts",
+    "precompiled_deps",
+)
 
-def twostep_library(name, **kwargs):
+# Tests are compiled for longer than they run: what takes their time is in
+# libraries.
+TEST_COPTS = ["-O0", "-U_FORTIFY_SOURCE"]
+
+def twostep_library(name, deps = [], **kwargs):
     """A library whose headers are included as twostep/<folder>/<header>."""
     cc_library(
         name = name,
+        copts = precompiled_copts("library"),
+        linkstatic = True,
         include_prefix = "twostep/" + native.package_name(),
         strip_include_prefix = "/" + native.package_name(),
+        deps = deps + precompiled_deps("library"),
         **kwargs
     )
 
@@ -16,6 +28,7 @@ def twostep_test(name, srcs = None, deps = [], **kwargs):
     cc_test(
         name = name,
         srcs = srcs or [name + ".cc"],
-        deps = deps + ["@com_google_googletest//:gtest_main"],
+        copts = TEST_COPTS + precompiled_copts("test"),
+        deps = deps + ["@com_google_googletest//:gtest_main"] + precompiled_deps("test"),
         **kwargs
     )
