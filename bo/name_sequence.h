@@ -5,7 +5,8 @@
 // key: a block cipher over 0, 1, 2 and so on. Being a permutation it needs no
 // memory of what it gave out, and who has seen many cannot compute the next.
 // (Speck64/128: Beaulieu et al., "The SIMON and SPECK Families of Lightweight
-// Block Ciphers", IACR ePrint 2013/404.) Thread-compatible.
+// Block Ciphers", IACR ePrint 2013/404.) Thread-compatible. Private to
+// the library.
 
 #include <array>
 #include <cstdint>

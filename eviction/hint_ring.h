@@ -3,7 +3,7 @@
 
 // Which positions of a log are worth a look: a set of numbers within a window
 // that moves on. Finds the first and the last of a range in a few words.
-// Thread-compatible.
+// Thread-compatible. Private to the library.
 
 #include <cstddef>
 #include <cstdint>

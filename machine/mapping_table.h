@@ -6,7 +6,7 @@
 //
 // Find() is wait-free, allocates nothing and takes no lock, so that a signal
 // handler may call it wherever it interrupted the thread. Thread-safe, as long
-// as ranges inserted at one time do not overlap.
+// as ranges inserted at one time do not overlap. Private to the library.
 //
 //   root [16 bits] -> Middle [11 bits: granules of 2 MiB] -> Leaf [9 bits]
 //

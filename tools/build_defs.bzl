@@ -16,7 +16,6 @@ def twostep_library(name, deps = [], **kwargs):
     cc_library(
         name = name,
         copts = precompiled_copts("library"),
-        linkstatic = True,
         include_prefix = "twostep/" + native.package_name(),
         strip_include_prefix = "/" + native.package_name(),
         deps = deps + precompiled_deps("library"),

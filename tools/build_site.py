@@ -4,8 +4,8 @@
   tools/build_site.py [FOLDER]    into FOLDER/html, by default build/site/html
 
 The reference is what the headers say: their comments, and their declarations
-without what is private. Needs mkdocs-material. Fails on what mkdocs warns of,
-on a page that the navigation leaves out, on a link that leads nowhere (a page, a
+without what is private; headers that are private to the library stand apart.
+Needs mkdocs-material. Fails on what mkdocs warns of, on a page that the navigation leaves out, on a link that leads nowhere (a page, a
 heading, a file), and on a header of which a class has no comment.
 """
 import html.parser
@@ -21,6 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What is installed: see CMakeLists.txt.
 FOLDERS = ["machine", "placement", "dma_types", "mem_types", "eviction", "bo",
            "trace", "lab", "stress"]
+# In the comment that a header begins with: it is installed since others include
+# it, and changes at any time.
+PRIVATE = "Private to the library."
 TYPE = re.compile(r"^(?:template <.*> )?(?:class|struct|union|enum(?: class)?) "
                   r"(?:[A-Z_]+(?:\(.*?\))? )*(\w+)[^;(]*?\{")
 
@@ -83,7 +86,8 @@ def declarations(lines):
 
 
 def header_page(path):
-    """Its page, and which of its classes have no comment."""
+    """Its page, whether it is private to the library, and which of its classes
+    have no comment."""
     # Macros that go on are no declarations.
     text = re.sub(r"^#.*(?:\\\n.*)+", "#", (ROOT / path).read_text(), flags=re.M)
     lines = text.splitlines()
@@ -103,26 +107,30 @@ def header_page(path):
                  public(declaration), "```", ""]
     if others:
         page += ["## Functions, constants, names", "", "```cpp", *others[:-1], "```", ""]
-    return "\n".join(page), bare
+    private = PRIVATE in " ".join(line.removeprefix("// ") for line in leading)
+    return "\n".join(page), private, bare
 
 
 def reference(source):
     """Writes a page a header; (entries of the navigation, what is wrong)."""
-    nav, wrong = [], []
+    nav, inside, wrong = [], [], []
     for folder in FOLDERS:
         entries = []
         for header in sorted((ROOT / folder).glob("*.h")):
             path = str(header.relative_to(ROOT))
             if "fiber" in header.name:
                 continue
-            page, bare = header_page(path)
+            page, private, bare = header_page(path)
             target = source / "reference" / f"{path}.md"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(page)
-            entries.append({header.name: f"reference/{path}.md"})
+            if private:
+                inside.append({path: f"reference/{path}.md"})
+            else:
+                entries.append({header.name: f"reference/{path}.md"})
             wrong += bare
         nav.append({f"{folder}/": entries})
-    return nav, wrong
+    return [*nav, {"Inside the library": inside}], wrong
 
 
 # --- schemas ---

@@ -17,7 +17,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # All that Bazel has for others to build on, and the command.
 LIBRARY = ("attr(testonly, 0, kind(cc_library, //...))"
-           " - kind(cc_library, //cli/... + //examples/... + //tests/...)")
+           " - kind(cc_library, //cli/... + //examples/... + //tests/..."
+           "                    + //tools/...)")
 COMMAND = "deps(//cli:twostep) intersect kind('cc_.*', //cli/...)"
 
 

@@ -9,6 +9,9 @@ def precompiled_copts(name):
     return select({
         _WANTED: [
             "-Winvalid-pch",
+            # What is precompiled is no system header to gcc's optimiser, whose
+            # false alarms in Abseil are shown then.
+            "-Wno-array-bounds",
             "-include",
             "$(GENDIR)/tools/precompiled/include/%s.h" % name,
         ],
@@ -41,7 +44,6 @@ def precompiled_header(name, header, copts = [], deps = []):
         name = name + "_archive",
         srcs = [name + ".cc"],
         copts = copts + ["-x", "c++-header"],
-        linkstatic = True,
         deps = deps,
     )
     native.genrule(
