@@ -4,94 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "tests/bo/rig.h"
+#include "tests/explore/bos.h"
 #include "tests/explore/cases.h"
-#include "twostep/bo/exec.h"
-#include "twostep/explore/history.h"
 
 namespace twostep::explore {
 namespace {
-
-// What there are kPages pages of, and little else.
-struct Scarce {
-  const char* name;
-  Placement placement;
-  SpaceAllocator vram_allocator = SpaceAllocator::kRange;
-};
-const Scarce kScarce[] = {
-    {"vram", kVram},
-    {"vram_buddy", kVram, SpaceAllocator::kBuddy},
-    {"aperture", Tt(DmaType::kNone)},
-    {"iova", Tt(DmaType::kDynamic)},
-    {"coherent", Tt(DmaType::kCoherent)},
-    {"cma", Tt(DmaType::kCma)},
-};
-constexpr uint64_t kPages = 4;
-
-RigOptions Small(const Scarce& scarce, Backing backing = Backing::kUnbacked) {
-  RigOptions options = RigOptions::Small();
-  const auto size_for = [&](DmaType dma, MemoryType memory) {
-    const bool scarce_one =
-        memory == MemoryType::kVram
-            ? scarce.placement.memory == memory
-            : scarce.placement.memory == memory && scarce.placement.dma == dma;
-    return scarce_one ? kPages * kPageSize : 16 * kPageSize;
-  };
-  options.machine.dma32_bytes = 3 * kMiB;
-  options.machine.normal_bytes = 0;
-  options.machine.swap_bytes = kMiB;
-  options.machine.swiotlb.bytes = 16 * kPageSize;
-  options.machine.coherent_bytes =
-      size_for(DmaType::kCoherent, MemoryType::kTt);
-  options.machine.cma_bytes = size_for(DmaType::kCma, MemoryType::kTt);
-  options.machine.iommu.iova_bytes =
-      size_for(DmaType::kDynamic, MemoryType::kTt);
-  options.gpu.vram_bytes = size_for(DmaType::kNone, MemoryType::kVram);
-  options.gpu.vram_visible_bytes = options.gpu.vram_bytes;
-  options.gpu.aperture_bytes = size_for(DmaType::kNone, MemoryType::kTt);
-  options.gpu.vram_allocator = scarce.vram_allocator;
-  options.options.backing = backing;
-  options.host.name_seed = 1;
-  return options;
-}
-
-class Bos {
- public:
-  explicit Bos(const Scarce& scarce, Backing backing = Backing::kUnbacked)
-      : placement_(scarce.placement), rig_(Small(scarce, backing)) {}
-
-  Rig& rig() { return rig_; }
-  const Placement& placement() const { return placement_; }
-  BoRef Make(uint64_t pages) { return rig_.Make(pages * kPageSize); }
-
-  // One submission of what fits alone; its work ends at a time of its own.
-  void Submit(const std::vector<BoRef>& bos) {
-    Exec exec(rig_.device());
-    for (const BoRef& bo : bos) {
-      exec.Add(*bo, {&placement_, 1}, FenceUse::kWrite);
-    }
-    ValidateContext context;
-    const absl::Status status = exec.Run(&context);
-    Expect(status.ok(), "a submission failed: " + status.ToString());
-    for (const BoRef& bo : bos) Expect(InPlace(*bo), "not where it was asked");
-    const uint64_t now_ns = rig_.machine().clock().now_ns();
-    exec.Finish(ring_.EmitComplete(now_ns + 1000));
-    Progress();
-  }
-  bool InPlace(const BufferObject& bo) {
-    return &bo.manager() == rig_.device().manager(placement_.memory);
-  }
-  void Check() {
-    const std::string broken = rig_.Broken();
-    Expect(broken.empty(), broken);
-    Expect(rig_.misuses().empty(), "misuse");
-  }
-
- private:
-  const Placement placement_;
-  Rig rig_;
-  Timeline& ring_{rig_.machine().NewTimeline("ring")};
-};
 
 // Three quarters each, in `parts` parts.
 void BigAgainstBig(const Scarce& scarce, int threads) {
@@ -269,113 +186,83 @@ void Contents(const Scarce& scarce) {
   bos.Check();
 }
 
-// Room for one of two bos. What is where, and who has it.
-struct PlaceModel {
-  int in_place = -1;
-  int owner[2] = {-1, -1};
-};
-
-// Reserve, validate, look and unreserve, each as one step of a model.
-class Client {
- public:
-  Client(int me, Bos& bos, const std::vector<BoRef>& all,
-         History<PlaceModel>& history)
-      : me_(me), bos_(bos), all_(all), history_(history) {}
-
-  bool TryReserve(int bo) {
-    return history_.Do(
-        Name("tries", bo), [&] { return all_[bo]->TryReserve(); },
-        [=, me = me_](PlaceModel& model, bool taken) {
-          const bool free = model.owner[bo] == -1;
-          // An evictor reserves its victim for a moment.
-          if (taken) model.owner[bo] = me;
-          return free || !taken;
-        });
-  }
-  void Reserve(int bo) {
-    history_.Do(
-        Name("reserves", bo),
-        [&] {
-          all_[bo]->Reserve();
-          return true;
-        },
-        [=, me = me_](PlaceModel& model, bool) {
-          return std::exchange(model.owner[bo], me) == -1;
-        });
-  }
-  void Unreserve(int bo) {
-    history_.Do(
-        Name("unreserves", bo),
-        [&] {
-          all_[bo]->Unreserve();
-          return true;
-        },
-        [=, me = me_](PlaceModel& model, bool) {
-          return std::exchange(model.owner[bo], -1) == me;
-        });
-  }
-  // REQUIRES: reserved. Evicts the other one, unless somebody has it. False: it
-  // has to make way for somebody older.
-  bool Validate(int bo) {
-    return history_.Do(
-        Name("validates", bo),
-        [&] {
-          ValidateContext context;
-          const absl::Status status = bos_.rig().device().Validate(
-              *all_[bo], {&bos_.placement(), 1}, &context);
-          Expect(status.ok() || KindOf(status) == ErrorKind::kContended,
-                 "another answer: " + status.ToString());
-          return status.ok();
-        },
-        [=, me = me_](PlaceModel& model, bool done) {
-          if (!done) return true;
-          if (model.owner[bo] != me) return false;
-          const int other = 1 - bo;
-          if (model.in_place == other && model.owner[other] != -1) return false;
-          model.in_place = bo;
-          return true;
-        });
-  }
-  // REQUIRES: reserved.
-  void Look(int bo) {
-    history_.Do(
-        Name("looks at", bo), [&] { return bos_.InPlace(*all_[bo]); },
-        [=](PlaceModel& model, bool there) {
-          return there == (model.in_place == bo);
-        });
-  }
-
- private:
-  std::string Name(const char* does, int bo) const {
-    return std::to_string(me_) + " " + does + " bo " + std::to_string(bo);
-  }
-
-  const int me_;
-  Bos& bos_;
-  const std::vector<BoRef>& all_;
-  History<PlaceModel>& history_;
-};
-
-void Linearizable(const Scarce& scarce) {
+// The device goes while bos are evicted from it, and the victims go as well.
+void UnplugWhileEvicting(const Scarce& scarce) {
   Bos bos(scarce);
-  const std::vector<BoRef> all{bos.Make(3), bos.Make(3)};
-  History<PlaceModel> history;
+  BoRef one = bos.Make(2);
+  BoRef other = bos.Make(2);
+  bos.Submit({one, other});
   {
-    std::vector<Thread> threads;
-    for (int t = 0; t < 2; ++t) {
-      threads.emplace_back([&, t] {
-        Client client(t, bos, all, history);
-        client.Reserve(t);
-        if (client.Validate(t)) client.Look(t);
-        client.Unreserve(t);
-        if (client.TryReserve(1 - t)) {
-          client.Look(1 - t);
-          client.Unreserve(1 - t);
-        }
-      });
-    }
+    Thread evictor([&] {
+      const absl::Status status = bos.TrySubmit({bos.Make(3)});
+      Expect(status.ok() || KindOf(status) == ErrorKind::kDeviceLost,
+             "another answer: " + status.ToString());
+    });
+    Thread unplugger([&] { bos.rig().device().Unplug({}); });
+    Thread dropper([&] {
+      one.reset();
+      other.reset();
+    });
   }
-  Expect(history.Linearizable({}), "no order explains:\n" + history.Describe());
+  bos.rig().host().ReapGhosts({});
+  Expect(bos.rig().host().bo_count() == 0, "a bo is left without references");
+  bos.Check();
+}
+
+// The CPU writes what submissions hand over: what it wrote last is what the
+// device reads in the end.
+void HandedOver(const Scarce& scarce) {
+  RigOptions options = Small(scarce, Backing::kBacked);
+  options.gpu.coherent = false;
+  Bos bos(scarce.placement, options);
+  const BoRef bo = bos.Make(1);
+  bos.Submit({bo});
+  const auto mapping = *CpuMapping::Create(bo);
+  volatile std::byte& byte = mapping->data()[0];
+  constexpr int kWrites = 2;
+  {
+    Atomic<int> written{0};
+    Thread writer([&] {
+      for (int i = 1; i <= kWrites; ++i) {
+        byte = static_cast<std::byte>(i);
+        written.store(i);
+      }
+    });
+    Thread user([&] { bos.Submit({bo}); });
+  }
+  bos.Submit({bo});
+  Expect(WaitForCpu(*bo, Access::kRead).ok(), "the work failed");
+  Expect(*bos.rig().DevicePage(bo, 0, Access::kRead) == std::byte{kWrites},
+         "the device reads stale bytes");
+  bos.Check();
+}
+
+// One place for two bos, each asked to be there once.
+void EvictOneAnother(const Scarce& scarce) {
+  Bos bos(scarce);
+  const BoRef both[] = {bos.Make(3), bos.Make(3)};
+  {
+    Thread one([&] { bos.Submit({both[0]}); });
+    Thread other([&] { bos.Submit({both[1]}); });
+  }
+  bos.Check();
+}
+
+// Beside an eviction the victim is reserved, and its last reference goes.
+void ReserveEvictDestroy(const Scarce& scarce) {
+  Bos bos(scarce);
+  BoRef victim = bos.Make(3);
+  bos.Submit({victim});
+  {
+    Thread user([&] {
+      victim->Reserve();
+      victim->Unreserve();
+      victim.reset();
+    });
+    Thread evictor([&] { bos.Submit({bos.Make(3)}); });
+  }
+  bos.rig().host().ReapGhosts({});
+  Expect(bos.rig().host().bo_count() == 0, "a bo is left without references");
   bos.Check();
 }
 
@@ -399,19 +286,16 @@ std::vector<Case> BoCases() {
       {"pin", "a pin comes and goes beside an eviction", PinAndEvict},
       {"no_wait", "busy is not exhausted", NoWait},
       {"contents", "bytes stay, on a backed machine", Contents},
-      {"linearizable", "reserve, validate and look against a model",
-       Linearizable},
+      {"unplug", "the device goes amid evictions", UnplugWhileEvicting},
+      {"handed_over", "the CPU writes what a submission hands over",
+       HandedOver},
+      {"evict_one_another", "one place, two bos", EvictOneAnother},
+      {"reserve_evict_destroy", "a victim is reserved, and goes",
+       ReserveEvictDestroy},
   };
   std::vector<Case> cases;
   for (const Shape& shape : kShapes) {
-    for (const Scarce& scarce : kScarce) {
-      cases.push_back(Case{std::string("bo/") + shape.name + "/" + scarce.name,
-                           shape.about, [run = shape.run, &scarce] {
-                             // A check of the rig's own ends the schedule.
-                             testing::FLAGS_gtest_break_on_failure = true;
-                             run(scarce);
-                           }});
-    }
+    AddForEachScarce(shape.name, shape.about, shape.run, &cases);
   }
   cases.push_back({"bo/two_find_nothing", "both end, with everything pinned",
                    TwoFindNothing});

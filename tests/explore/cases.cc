@@ -2,13 +2,23 @@
 
 namespace twostep::explore {
 
-std::vector<Case> AllCases() {
+namespace {
+
+std::vector<Case> Joined(std::initializer_list<std::vector<Case>> parts) {
   std::vector<Case> all;
-  for (const auto& some :
-       {LockCases(), BoCases(), PlantedCases(), MendedCases()}) {
+  for (const auto& some : parts)
     all.insert(all.end(), some.begin(), some.end());
-  }
   return all;
+}
+
+}  // namespace
+
+std::vector<Case> LibraryCases() {
+  return Joined({LockCases(), BoCases(), HistoryCases()});
+}
+
+std::vector<Case> AllCases() {
+  return Joined({LibraryCases(), PlantedCases(), MendedCases()});
 }
 
 const Case* FindCase(const std::vector<Case>& cases, absl::string_view name) {

@@ -14,9 +14,12 @@ namespace twostep::explore {
 // without it.
 std::vector<Case> PlantedCases();
 std::vector<Case> MendedCases();
-// The library's: the reservation lock alone, and bos.
+// The library's: the reservation lock alone, bos, and what answers they give.
 std::vector<Case> LockCases();
 std::vector<Case> BoCases();
+std::vector<Case> HistoryCases();
+// These three.
+std::vector<Case> LibraryCases();
 
 std::vector<Case> AllCases();
 // Null where there is none of that name.

@@ -42,8 +42,13 @@ void ShowFailure(const Case& one, const Failure& failure,
 
 int ExploreCases(const std::vector<Case>& all, const Options& options) {
   int failures = 0;
+  // A name in full is that case alone.
+  const bool one_alone = FindCase(all, options.cases) != nullptr;
   for (const Case& one : all) {
-    if (!absl::StartsWith(one.name, options.cases)) continue;
+    if (one_alone ? one.name != options.cases
+                  : !absl::StartsWith(one.name, options.cases)) {
+      continue;
+    }
     const auto began = std::chrono::steady_clock::now();
     const Found found = Explore(one, options.search);
     const std::chrono::duration<double> took =
@@ -93,7 +98,8 @@ int Main(int argc, char** argv) {
   CLI::App app("Deterministic schedules: docs/schedules.md");
   bool list = false;
   app.add_flag("--list", list, "the cases");
-  app.add_option("--case", options.cases, "those that begin with this");
+  app.add_option("--case", options.cases,
+                 "this one, or those that begin with this");
   app.add_option("--strategy", options.strategy, "random, pct or exhaustive")
       ->check(CLI::IsMember({"random", "pct", "exhaustive"}));
   app.add_option("--schedules", options.search.schedules,
