@@ -248,6 +248,18 @@ void EvictOneAnother(const Scarce& scarce) {
   bos.Check();
 }
 
+// Two submissions of the same bos in both orders.
+void Crosswise(const Scarce& scarce) {
+  Bos bos(scarce);
+  const BoRef one = bos.Make(2);
+  const BoRef other = bos.Make(2);
+  {
+    Thread there([&] { bos.Submit({one, other}); });
+    Thread back([&] { bos.Submit({other, one}); });
+  }
+  bos.Check();
+}
+
 // Beside an eviction the victim is reserved, and its last reference goes.
 void ReserveEvictDestroy(const Scarce& scarce) {
   Bos bos(scarce);
@@ -289,6 +301,7 @@ std::vector<Case> BoCases() {
       {"unplug", "the device goes amid evictions", UnplugWhileEvicting},
       {"handed_over", "the CPU writes what a submission hands over",
        HandedOver},
+      {"crosswise", "two submissions of two bos in both orders", Crosswise},
       {"evict_one_another", "one place, two bos", EvictOneAnother},
       {"reserve_evict_destroy", "a victim is reserved, and goes",
        ReserveEvictDestroy},

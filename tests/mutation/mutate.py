@@ -5,6 +5,7 @@
     tests/mutation/mutate.py --near           # the nearest tests only
     tests/mutation/mutate.py --only bo/swap-out-keeps-mappings
     tests/mutation/mutate.py --continue       # what an earlier run left over
+    tests/mutation/mutate.py --explorer       # those for schedules: half an hour
     tests/mutation/mutate.py --list
     tests/mutation/mutate.py --check          # do all still apply? Seconds
 
@@ -14,10 +15,15 @@ one bug is planted after the other: the tests nearest to it are built and run, a
 all of //tests/... if those pass, but with --near. A bug is caught by a test that
 fails, crashes or takes longer than --timeout.
 
+With --explorer it is the bugs of which only schedules tell: //tests/explore:explore
+looks for each, under every strategy with several seeds. It is caught when all of
+these searches find it within the schedules that the list states, and the scripts of
+what they find, shrunk, replay to the same trace.
+
 What came out is in a JSON file as it goes: {"commit": "...", "results": {ID:
 {"outcome": ..., "asked": "near" or "all", "by": ..., "case": ..., "seconds": ...,
-"digest": ...}}}. The last line is 'N caught, N survived'; one that does not build
-has survived. Exit code 0 if at least 95 % are caught, 1 if fewer are or --check
+"digest": ...}}}; of the explorer {"outcome": ..., "searches": {...}}. The last line is 'N caught, N survived'; one that does not build
+has survived. Exit code 0 if at least 95 % are caught, of the explorer's all, 1 if fewer are or --check
 finds something, 2 if it could not begin. docs/mutations.md has more.
 """
 import argparse
@@ -47,19 +53,28 @@ TESTS_FAILED = 3
 BUILD_FAILED = 1
 
 
+# How the explorer looks for each of its bugs.
+STRATEGIES = ("pct", "random")
+SEEDS = (1, 2, 3)
+KINDS = ("lost sync", "lock order", "lost unlock", "stolen space",
+         "double destroy", "missed wake-up")
+
+
 @dataclasses.dataclass
-class Mutation:
-    """A bug: `old` occurs once in `file`, and `new` there `breaks` something."""
+class Bug:
+    """`old` occurs once in `file`, and `new` there `breaks` something."""
     id: str
     file: str
     breaks: str
-    near: list
     old: str
     new: str
 
     def digest(self):
         return hashlib.sha256(
             "\0".join([self.file, self.old, self.new]).encode()).hexdigest()[:16]
+
+    def is_complete(self):
+        return self.old != self.new and bool(self.breaks)
 
     def problem(self, tree):
         """Why it cannot be planted in the sources under `tree`, or None."""
@@ -71,14 +86,39 @@ class Mutation:
         times = path.read_text().count(self.old)
         if times != 1:
             return f"its old text occurs {times} times in {self.file}, not once"
-        if self.old == self.new or not self.breaks or not self.near:
+        if not self.is_complete():
             return "it changes nothing, breaks nothing or names no test"
         return None
 
 
+@dataclasses.dataclass
+class Mutation(Bug):
+    """One that the tests `near` should notice."""
+    near: list
+
+    def is_complete(self):
+        return super().is_complete() and bool(self.near)
+
+
+@dataclasses.dataclass
+class Race(Bug):
+    """One of a `kind` that the explorer should find in `case`, `within` so many
+    schedules."""
+    kind: str
+    case: str
+    within: int
+
+    def is_complete(self):
+        return (super().is_complete() and self.kind in KINDS and
+                bool(self.case) and self.within > 0)
+
+
 def read_list():
+    """The bugs for the tests, and those for the explorer."""
     with open(LIST, "rb") as file:
-        return [Mutation(**entry) for entry in tomllib.load(file)["mutation"]]
+        entries = tomllib.load(file)
+    return ([Mutation(**entry) for entry in entries["mutation"]],
+            [Race(**entry) for entry in entries["race"]])
 
 
 def problems_of(mutations, tree):
@@ -146,21 +186,41 @@ class Workshop:
             ["git", "-C", self.tree, "rev-parse", "HEAD"], check=True, text=True,
             stdout=subprocess.PIPE).stdout.strip()
 
-    def test(self, targets):
-        """Stops at the first that fails. Bazel's exit code and what it said."""
-        command = ["bazel", f"--output_base={self.output}", "test",
-                   f"--jobs={self.jobs}", "--build_tests_only",
-                   "--notest_keep_going", f"--test_timeout={self.timeout}",
-                   "--test_output=errors", "--noshow_progress", "--color=no",
-                   "--", *targets]
-        done = subprocess.run(command, cwd=self.tree, text=True,
-                              errors="replace", stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+    def bazel(self, command, targets, *options):
+        """Bazel's exit code and what it said."""
+        done = subprocess.run(
+            ["bazel", f"--output_base={self.output}", command,
+             f"--jobs={self.jobs}", "--noshow_progress", "--color=no",
+             *options, "--", *targets],
+            cwd=self.tree, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.returncode, done.stdout
 
-    def ask(self, targets):
-        """What those tests say of the tree as it is."""
-        code, said = self.test(targets)
+    def ask_with(self, bug, ask):
+        """What `ask` says of the tree with that bug, and for how long."""
+        path = self.tree / bug.file
+        sound = path.read_text()
+        start = time.monotonic()
+        try:
+            path.write_text(sound.replace(bug.old, bug.new))
+            result = ask(bug)
+        finally:
+            path.write_text(sound)
+        return dict(result, seconds=round(time.monotonic() - start))
+
+
+class Tests:
+    """Asks the nearest tests, and then all."""
+
+    def __init__(self, workshop, near_only):
+        self.workshop = workshop
+        self.near_only = near_only
+
+    def ask_targets(self, targets):
+        """What those tests say, up to the first that fails."""
+        code, said = self.workshop.bazel(
+            "test", targets, "--build_tests_only", "--notest_keep_going",
+            f"--test_timeout={self.workshop.timeout}", "--test_output=errors")
         if code == 0:
             return {"outcome": "survived"}
         if code == BUILD_FAILED:
@@ -174,23 +234,86 @@ class Workshop:
                 "case": (case[1] if case else
                          f"{running[-1]} (ends there)" if running else "")}
 
-    def ask_about(self, mutation, near_only):
-        path = self.tree / mutation.file
-        sound = path.read_text()
-        start = time.monotonic()
-        try:
-            path.write_text(sound.replace(mutation.old, mutation.new))
-            result = dict(self.ask(mutation.near), asked="near")
-            if result["outcome"] == "survived" and not near_only:
-                result = dict(self.ask(ALL_TESTS), asked="all")
-        finally:
-            path.write_text(sound)
-        return dict(result, seconds=round(time.monotonic() - start))
+    def ask_without_bug(self, mutations):
+        targets = sorted({target for m in mutations for target in m.near})
+        return self.ask_targets(targets if self.near_only else ALL_TESTS)
+
+    def ask(self, mutation):
+        result = dict(self.ask_targets(mutation.near), asked="near")
+        if result["outcome"] == "survived" and not self.near_only:
+            result = dict(self.ask_targets(ALL_TESTS), asked="all")
+        return result
+
+
+class Explorer:
+    """Searches schedules of one case for each bug."""
+
+    def __init__(self, workshop, scratch):
+        self.workshop = workshop
+        self.script = scratch / "script.txt"
+
+    def build(self):
+        """What Bazel says if it does not build, or None."""
+        code, said = self.workshop.bazel(
+            "build", ["//tests/explore:explore"], "--config=fibers")
+        return None if code == 0 else said[-2000:]
+
+    def run(self, *arguments):
+        binary = self.workshop.tree / ".bazel/bin/tests/explore/explore"
+        return subprocess.run([binary, *arguments], text=True, errors="replace",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def search(self, race, strategy, seed):
+        """What one search comes to: nothing, or what it found and how soon."""
+        done = self.run(f"--case={race.case}", f"--strategy={strategy}",
+                        f"--seed={seed}", f"--schedules={race.within}")
+        tried = re.search(r"^\S+ +(\d+) schedules", done.stdout, re.M)
+        if done.returncode not in (0, 1) or tried is None:
+            raise SystemExit(f"the explorer ended with {done.returncode}:\n"
+                             f"{done.stdout[-4000:]}")
+        found = {"schedules": int(tried[1])}
+        if done.returncode == 0:
+            return found
+        shrunk = re.search(r"^shrunk \((\w+), (\d+) switches\)", done.stdout,
+                           re.M)
+        self.script.write_text(
+            done.stdout[done.stdout.rindex("twostep schedule 1"):])
+        again = self.run(f"--replay={self.script}")
+        same = again.returncode == 0 and f"replayed ({shrunk[1]}," in again.stdout
+        return dict(found, end=shrunk[1], switches=int(shrunk[2]), replays=same)
+
+    def ask(self, race):
+        said = self.build()
+        if said is not None:
+            return {"outcome": "does not build", "said": said}
+        searches = {f"{strategy} {seed}": self.search(race, strategy, seed)
+                    for strategy in STRATEGIES for seed in SEEDS}
+        caught = all(found.get("replays") for found in searches.values())
+        return {"outcome": "caught" if caught else "survived",
+                "asked": "explorer", "searches": searches}
+
+    def ask_without_bug(self, races):
+        said = self.build()
+        if said is not None:
+            return {"outcome": "does not build", "said": said}
+        for race in races:
+            for strategy in STRATEGIES:
+                found = self.search(race, strategy, SEEDS[0])
+                if "end" in found:
+                    return {"outcome": "caught", "case": race.case, **found}
+        return {"outcome": "survived"}
 
 
 def describe(result):
     text = result["outcome"]
-    if text == "caught":
+    if "searches" in result:
+        text += ": " + ", ".join(
+            f"{how} {found['schedules']} schedules" + (
+                f" {found['end']} {found['switches']} switches"
+                f"{'' if found['replays'] else ', does not replay'}"
+                if "end" in found else " nothing")
+            for how, found in result["searches"].items())
+    elif text == "caught":
         text += f" by {result['by']} {result['case']}"
     elif text == "survived" and result["asked"] == "near":
         text += " the nearest tests"
@@ -205,12 +328,15 @@ def options():
                         help="only see whether all apply to this tree")
     parser.add_argument("--near", action="store_true",
                         help="ask the nearest tests only")
+    parser.add_argument("--explorer", action="store_true",
+                        help="the bugs for the explorer instead")
     parser.add_argument("--only", action="append", metavar="ID",
                         help="this one, or all of a folder; may be repeated")
     parser.add_argument("--continue", action="store_true", dest="keep",
                         help="leave out what the results file knows")
     parser.add_argument("--results", type=pathlib.Path, metavar="FILE",
-                        help="default: results.json in the scratch folder")
+                        help="default: results.json in the scratch folder,\n"
+                             "or explored.json")
     parser.add_argument(
         "--scratch", type=pathlib.Path, metavar="DIR",
         default=pathlib.Path(tempfile.gettempdir()) / "twostep-mutation",
@@ -247,18 +373,21 @@ def play(mutations, args):
     problems = problems_of(mutations, workshop.tree)
     if problems:
         give_up(["at HEAD:"] + problems)
-    path = args.results or args.scratch / "results.json"
+    path = args.results or args.scratch / (
+        "explored.json" if args.explorer else "results.json")
     results = Results(path.resolve(), commit, args.keep)
-    left = [m for m in mutations if not results.known(m, args.near)]
+    left = [m for m in mutations
+            if not results.known(m, args.near or args.explorer)]
     print(f"{len(left)} of {len(mutations)} to do at {commit[:12]}, results in "
           f"{results.path}", flush=True)
-    targets = sorted({target for m in left for target in m.near})
+    judge = (Explorer(workshop, args.scratch.resolve()) if args.explorer else
+             Tests(workshop, args.near))
     if left:
-        sound = workshop.ask(targets if args.near else ALL_TESTS)
+        sound = judge.ask_without_bug(left)
         if sound["outcome"] != "survived":
             give_up([f"without any bug: {sound}"])
     for number, mutation in enumerate(left, 1):
-        result = workshop.ask_about(mutation, args.near)
+        result = workshop.ask_with(mutation, judge.ask)
         results.add(mutation, result)
         print(f"[{number:3}/{len(left)}] {mutation.id}: {describe(result)} "
               f"({result['seconds']} s)", flush=True)
@@ -267,14 +396,17 @@ def play(mutations, args):
 
 def main():
     args = options()
-    mutations = read_list()
+    mutations, races = read_list()
     if args.check:
-        problems = problems_of(mutations, ROOT)
+        problems = problems_of(mutations + races, ROOT)
         if len(mutations) < LEAST_BUGS:
             problems.append(f"{len(mutations)} bugs are fewer than {LEAST_BUGS}")
-        print("\n".join(problems + [f"{len(mutations)} bugs"]))
+        problems += [f"no bug for the explorer is a {kind}"
+                     for kind in KINDS if all(r.kind != kind for r in races)]
+        print("\n".join(problems + [f"{len(mutations)} bugs, and {len(races)} "
+                                    "for the explorer"]))
         sys.exit(1 if problems else 0)
-    mutations = chosen(mutations, args.only)
+    mutations = chosen(races if args.explorer else mutations, args.only)
     if args.list:
         for mutation in mutations:
             print(f"{mutation.id:40} {mutation.breaks}")
@@ -285,7 +417,8 @@ def main():
         if result["outcome"] != "caught":
             print(f"{mutation.id}: {describe(result)}; {mutation.breaks}")
     print(f"{caught} caught, {len(outcomes) - caught} survived")
-    sys.exit(0 if caught >= LEAST_CAUGHT * len(outcomes) else 1)
+    least = 1 if args.explorer else LEAST_CAUGHT
+    sys.exit(0 if caught >= least * len(outcomes) else 1)
 
 
 if __name__ == "__main__":
