@@ -87,6 +87,8 @@ bool IsSmall(const Case& one) {
       "bo/evict_one_another/",
       "bo/reserve_evict_destroy/",
       "bo/handed_over/iova",
+      "bo/crosswise/",
+      "bo/moved_away/",
       "bo/pin/",
       "bo/no_wait/",
       "bo/linearizable",

@@ -145,6 +145,27 @@ void EndedWaits() {
   Expect(!lock.Held(), "held by nobody");
 }
 
+// Given back when others wait for it, or are about to.
+void Waiters() {
+  ReservationLock lock;
+  Inside inside;
+  const auto once = [&] {
+    lock.Lock();
+    inside.Enter();
+    inside.Leave();
+    lock.Unlock();
+  };
+  lock.Lock();
+  {
+    Thread one(once);
+    Thread other(once);
+    // As often as who waits spins, and once more.
+    for (int i = 0; i <= kSpinsBeforeSleep; ++i) CpuRelax();
+    lock.Unlock();
+  }
+  Expect(!lock.Held(), "held by nobody");
+}
+
 // In transit, each waits for the others to come out of it.
 void Transits(int threads) {
   const int where = 0;
@@ -258,6 +279,7 @@ std::vector<Case> LockCases() {
       {"lock/crosswise_3", "three do", [] { Crosswise(3); }},
       {"lock/ring", "three take two of three locks", Ring},
       {"lock/ended_waits", "deadline and interrupt beside a wait", EndedWaits},
+      {"lock/waiters", "two wait for one lock that is given back", Waiters},
       {"lock/transits_2", "two settle at once", [] { Transits(2); }},
       {"lock/transits_3", "three do", [] { Transits(3); }},
       {"lock/transit_and_lock", "settling with a lock another waits for",
