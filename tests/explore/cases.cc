@@ -18,7 +18,7 @@ std::vector<Case> LibraryCases() {
 }
 
 std::vector<Case> AllCases() {
-  return Joined({LibraryCases(), PlantedCases(), MendedCases()});
+  return Joined({LibraryCases(), StressCases(), PlantedCases(), MendedCases()});
 }
 
 const Case* FindCase(const std::vector<Case>& cases, absl::string_view name) {

@@ -20,6 +20,8 @@ std::vector<Case> BoCases();
 std::vector<Case> HistoryCases();
 // These three.
 std::vector<Case> LibraryCases();
+// Scenarios of `twostep stress`: longer.
+std::vector<Case> StressCases();
 
 std::vector<Case> AllCases();
 // Null where there is none of that name.

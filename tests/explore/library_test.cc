@@ -1,5 +1,5 @@
-// The library's cases under every strategy. TWOSTEP_SCHEDULES=n runs n times as
-// many schedules, with other seeds.
+// The library's cases, and scenarios of stress runs, under every strategy.
+// TWOSTEP_SCHEDULES=n runs n times as many schedules, with other seeds.
 
 #include <algorithm>
 #include <cctype>
@@ -20,7 +20,7 @@ uint64_t Times() {
   return times == nullptr ? 1 : std::strtoull(times, nullptr, 10);
 }
 
-class Library : public testing::TestWithParam<Case> {
+class Explored : public testing::TestWithParam<Case> {
  protected:
   void FindNothing(Search::Kind kind, uint64_t schedules) {
     Search search;
@@ -35,6 +35,8 @@ class Library : public testing::TestWithParam<Case> {
                   << Print(shrunk.script);
   }
 };
+
+class Library : public Explored {};
 
 TEST_P(Library, HoldsUnderRandomSchedules) {
   FindNothing(Search::Kind::kRandom, 60);
@@ -55,6 +57,20 @@ std::string NameOfTest(const testing::TestParamInfo<Case>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Library, testing::ValuesIn(LibraryCases()),
+                         NameOfTest);
+
+// Longer ones.
+class StressScenario : public Explored {};
+
+TEST_P(StressScenario, HoldsUnderRandomSchedules) {
+  FindNothing(Search::Kind::kRandom, 10);
+}
+
+TEST_P(StressScenario, HoldsUnderPriorities) {
+  FindNothing(Search::Kind::kPct, 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StressScenario, testing::ValuesIn(StressCases()),
                          NameOfTest);
 
 class EverySchedule : public testing::TestWithParam<Case> {
