@@ -50,8 +50,7 @@ void DestroyWhileEvicting(const Scarce& scarce) {
     Thread dropper([&] { one.reset(); });
     Thread second([&] { other.reset(); });
   }
-  bos.rig().host().ReapGhosts({});
-  Expect(bos.rig().host().bo_count() == 0, "a bo is left without references");
+  bos.ExpectNoneLeft();
   bos.Check();
 }
 
@@ -66,8 +65,7 @@ void MakeAndDrop(const Scarce& scarce) {
       });
     }
   }
-  bos.rig().host().ReapGhosts({});
-  Expect(bos.rig().host().bo_count() == 0, "a bo is left without references");
+  bos.ExpectNoneLeft();
   bos.Check();
 }
 
@@ -221,8 +219,7 @@ void UnplugWhileEvicting(const Scarce& scarce) {
       other.reset();
     });
   }
-  bos.rig().host().ReapGhosts({});
-  Expect(bos.rig().host().bo_count() == 0, "a bo is left without references");
+  bos.ExpectNoneLeft();
   bos.Check();
 }
 
@@ -285,8 +282,7 @@ void ReserveEvictDestroy(const Scarce& scarce) {
     });
     Thread evictor([&] { bos.Submit({bos.Make(3)}); });
   }
-  bos.rig().host().ReapGhosts({});
-  Expect(bos.rig().host().bo_count() == 0, "a bo is left without references");
+  bos.ExpectNoneLeft();
   bos.Check();
 }
 

@@ -91,6 +91,13 @@ class Bos {
   bool InPlace(const BufferObject& bo) {
     return &bo.manager() == rig_.device().manager(placement_.memory);
   }
+  // REQUIRES: no references. Each has been destroyed, and once.
+  void ExpectNoneLeft() {
+    rig_.host().ReapGhosts({});
+    const auto count = static_cast<int64_t>(rig_.host().bo_count());
+    Expect(count >= 0, "a bo was destroyed twice");
+    Expect(count == 0, "a bo is left without references");
+  }
   void Check() {
     const std::string broken = rig_.Broken();
     Expect(broken.empty(), broken);

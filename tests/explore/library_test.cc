@@ -1,5 +1,6 @@
 // The library's cases, and scenarios of stress runs, under every strategy.
-// TWOSTEP_SCHEDULES=n runs n times as many schedules, with other seeds.
+// TWOSTEP_SCHEDULES=n runs n times as many schedules, with other seeds. Bytes
+// stay right (R6), "cannot fit" is true (R10), all get on (R11).
 
 #include <algorithm>
 #include <cctype>
