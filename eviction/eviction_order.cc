@@ -54,21 +54,12 @@ EvictionFacts EvictionOrder::FactsOf(const void* order,
 
 EvictionOrder::Section& EvictionOrder::SectionOf(
     const EvictionAccountPtr& account) {
-  Section* unused = nullptr;
-  for (const auto& section : budgeted_) {
-    if (section->account == account) return *section;
-    if (section->account.use_count() == 1 && section->aside.empty() &&
-        section->policy->First() == nullptr) {
-      unused = section.get();
-    }
-  }
-  if (unused == nullptr) {
-    unused = budgeted_.emplace_back(std::make_unique<Section>()).get();
-  }
-  unused->account = account;
-  unused->policy = factory_();
-  unused->policy->Serve(OwnerForPolicies());
-  return *unused;
+  Section* const known = budgeted_.Find(account.get());
+  if (known != nullptr) return *known;
+  Section& section = budgeted_.Make(account);
+  section.policy = factory_();
+  section.policy->Serve(OwnerForPolicies());
+  return section;
 }
 
 void EvictionOrder::Put(Section& section, EvictionHook& entry,
@@ -108,6 +99,8 @@ void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
     entry.set_arrived(owner_.touches_arrivals);
   }
   ++section.size;
+  ++size_;
+  if (place.account != nullptr) budgeted_.Rank(section);
 }
 
 void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
@@ -211,6 +204,8 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
   }
   if (place.group != nullptr) --place.group->size_;
   --section.size;
+  --size_;
+  if (place.account != nullptr) budgeted_.Rank(section);
   ++left_;
 }
 
@@ -244,75 +239,40 @@ void EvictionOrder::Note(EvictionBoundary boundary) {
 
 void EvictionOrder::NoteNow(EvictionBoundary boundary) {
   shared_.policy->Note(boundary);
-  for (const auto& section : budgeted_) section->policy->Note(boundary);
+  budgeted_.ForEach(
+      [boundary](Section& section) { section.policy->Note(boundary); });
 }
 
 size_t EvictionOrder::size() const {
   SpinLockHolder hold(lock_);
-  size_t size = shared_.size;
-  for (const auto& section : budgeted_) size += section->size;
-  return size;
+  return size_;
 }
 
 size_t EvictionOrder::ProtectedFrom(const Asker& asker) const {
   if (asker.own_only) return 0;
   SpinLockHolder hold(lock_);
   size_t bos = 0;
-  for (const auto& section : budgeted_) {
-    const EvictionAccount& account = *section->account;
+  budgeted_.ForEach([&](const Section& section) {
+    const EvictionAccount& account = *section.account;
     const bool passed_over = &account != asker.account &&
                              account.used_pages() <= account.budget().min_pages;
-    if (passed_over) bos += section->size;
-  }
+    if (passed_over) bos += section.size;
+  });
   return bos;
-}
-
-EvictionOrder::Sections EvictionOrder::Ranked(const Asker& asker) {
-  // What an account has above what is protected, and how well it is; less is
-  // given up first.
-  struct Rank {
-    int level;
-    uint64_t above;
-    Section* section;
-  };
-  absl::InlinedVector<Rank, 8> ranks;
-  if (!asker.own_only) {
-    ranks.push_back(Rank{0, 0, &shared_});
-  }
-  for (const auto& section : budgeted_) {
-    const EvictionAccount& account = *section->account;
-    const uint64_t used = account.used_pages();
-    const Budget& budget = account.budget();
-    const uint64_t low_pages = std::max(budget.low_pages, budget.min_pages);
-    const bool own = &account == asker.account;
-    if (asker.own_only && !own) continue;
-    if (used > low_pages) {
-      ranks.push_back(Rank{1, used - low_pages, section.get()});
-    } else if (used > budget.min_pages) {
-      ranks.push_back(Rank{2, used - budget.min_pages, section.get()});
-    } else if (own) {
-      ranks.push_back(Rank{3, 0, section.get()});
-    }
-  }
-  std::stable_sort(
-      ranks.begin(), ranks.end(), [](const Rank& a, const Rank& b) {
-        return a.level != b.level ? a.level < b.level : a.above > b.above;
-      });
-  Sections sections;
-  for (const Rank& rank : ranks) sections.push_back(rank.section);
-  return sections;
 }
 
 uint64_t EvictionOrder::Visit(const Asker& asker,
                               absl::FunctionRef<Verdict(EvictionHook&)> visit) {
   SpinLockHolder hold(lock_);
   TellTouches();
-  if (budgeted_.empty() && !asker.own_only) {
-    VisitSection(shared_, visit);
+  if (!asker.own_only && VisitSection(shared_, visit) == Verdict::kStop) {
     return left_;
   }
-  for (Section* section : Ranked(asker)) {
-    if (VisitSection(*section, visit) == Verdict::kStop) break;
+  if (!budgeted_.empty()) {
+    budgeted_.Visit(asker,
+                    [&](Section& section) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                      return VisitSection(section, visit) != Verdict::kStop;
+                    });
   }
   return left_;
 }

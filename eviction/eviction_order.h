@@ -22,17 +22,14 @@
 #include <memory>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "twostep/eviction/entry_queue.h"
-#include "twostep/eviction/eviction_account.h"
 #include "twostep/eviction/eviction_policy.h"
+#include "twostep/eviction/eviction_sections.h"
 #include "twostep/eviction/touch_log.h"
 #include "twostep/machine/sync.h"
 
 namespace twostep {
-
-using EvictionAccountPtr = std::shared_ptr<const EvictionAccount>;
 
 // Entries of one order, and one account, that move together. Guarded by the
 // lock of the order. Must outlive its members' stay.
@@ -63,13 +60,6 @@ struct EvictionPlace {
   // Null: in the section that all share.
   const EvictionAccountPtr* account = nullptr;
   EvictionGroup* group = nullptr;
-};
-
-// For whom room is made.
-struct EvictionAsker {
-  const EvictionAccount* account = nullptr;
-  // Nobody else's entries are to be given up: it is at its own limit.
-  bool own_only = false;
 };
 
 class EvictionOrder {
@@ -115,12 +105,7 @@ class EvictionOrder {
                  absl::FunctionRef<Verdict(EvictionHook&)> visit);
 
  private:
-  struct Section {
-    EvictionAccountPtr account;  // null: the shared one
-    std::unique_ptr<EvictionPolicy> policy;
-    EntryQueue aside;
-    size_t size = 0;  // all entries, members and those aside
-  };
+  using Section = EvictionSection;
   // How many of those aside a search looks at before all others.
   static constexpr int kAsideFirst = 2;
 
@@ -148,8 +133,6 @@ class EvictionOrder {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void Take(Section& section, EvictionHook& entry, EvictionGroup* group,
             Departure why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  using Sections = absl::InlinedVector<Section*, 8>;
-  Sections Ranked(const Asker& asker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Verdict VisitSection(Section& section,
                        absl::FunctionRef<Verdict(EvictionHook&)> visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -166,9 +149,10 @@ class EvictionOrder {
   EvictionOwner owner_ ABSL_GUARDED_BY(lock_);
   PolicyFactory factory_ ABSL_GUARDED_BY(lock_);
   Section shared_ ABSL_GUARDED_BY(lock_);
-  std::vector<std::unique_ptr<Section>> budgeted_ ABSL_GUARDED_BY(lock_);
+  EvictionSections budgeted_ ABSL_GUARDED_BY(lock_);
   // Others may have what was used: only their identity may be asked for.
   bool telling_ ABSL_GUARDED_BY(lock_) = false;
+  size_t size_ ABSL_GUARDED_BY(lock_) = 0;  // of all sections
   uint64_t left_ ABSL_GUARDED_BY(lock_) = 0;
 };
 
