@@ -17,7 +17,10 @@ const char* NameOf(Resource resource) {
 }
 
 Client::Client(Host& host, uint32_t number, const ClientOptions& options)
-    : host_(host), number_(number), name_(options.name) {
+    : host_(host),
+      number_(number),
+      name_(options.name),
+      handle_limits_(options.handles) {
   const Budget* budgets[] = {&options.host, &options.dma, &options.device};
   for (int i = 0; i < kResources; ++i) {
     const Budget& budget = *budgets[i];

@@ -3,7 +3,8 @@
 
 // Whom bos are charged to: a process, a guest. A client has a budget of host
 // memory, of DMA resources and of device memory: a limit, and what others
-// cannot take from it. Made by a Host, counted by ClientRef and by its bos.
+// cannot take from it; and a limit of handles and global names, in however many
+// tables. Made by a Host, counted by ClientRef, by its bos and its tables.
 // Thread-safe.
 
 #include <array>
@@ -28,11 +29,19 @@ enum class Resource : uint8_t {
 inline constexpr int kResources = 3;
 const char* NameOf(Resource resource);
 
+struct HandleLimits {
+  static constexpr uint32_t kMostHandles = uint32_t{1} << 20;
+
+  uint32_t handles = uint32_t{1} << 16;  // at most kMostHandles
+  uint32_t names = uint32_t{1} << 10;
+};
+
 struct ClientOptions {
   std::string name;
   Budget host;
   Budget dma;
   Budget device;
+  HandleLimits handles;
 };
 
 class Client {
@@ -46,10 +55,16 @@ class Client {
   const EvictionAccount& account(Resource resource) const {
     return *accounts_[static_cast<int>(resource)];
   }
+  const HandleLimits& handle_limits() const { return handle_limits_; }
+  // In all its tables, now.
+  uint32_t handles() const { return handles_.load(); }
+  uint32_t names() const { return names_.load(); }
 
  private:
   friend class Audit;
   friend class BufferObject;
+  friend struct Ghost;
+  friend class HandleTable;
   friend class Host;
   friend class Mover;
   friend void intrusive_ptr_add_ref(Client* client);
@@ -79,6 +94,9 @@ class Client {
   std::array<EvictionAccountPtr, kResources> sections_;
   // Held by who makes room under the limit.
   std::array<ReservationLock, kResources> gates_;
+  const HandleLimits handle_limits_;
+  Atomic<uint32_t> handles_{0};
+  Atomic<uint32_t> names_{0};
   Atomic<uint32_t> references_{0};
 };
 

@@ -4,33 +4,46 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/error.h"
+#include "twostep/bo/host.h"
 #include "twostep/machine/check.h"
 
 namespace twostep {
 
-HandleTable::HandleTable(GlobalNames& names, std::string client,
-                         const HandleLimits& limits)
-    : global_names_(names), client_(std::move(client)), limits_(limits) {
-  TWOSTEP_CHECK(limits.handles <= HandleLimits::kMostHandles);
-}
+HandleTable::HandleTable(ClientRef client)
+    : client_(std::move(client)), global_names_(client_->host_.names()) {}
 
 HandleTable::~HandleTable() {
   for (const Slot& slot : slots_) {
     if (slot.name != BoName::kNone) global_names_.Withdraw(slot.name);
   }
+  client_->names_.fetch_sub(names_);
+  client_->handles_.fetch_sub(handles_);
 }
 
-absl::Status HandleTable::CheckRoomLocked() const {
-  if (handles_ < limits_.handles) return absl::OkStatus();
-  return MakeError(ErrorKind::kOverLimit,
-                   absl::StrCat(client_, " has reached its limit of ",
-                                limits_.handles, " handles: close some"));
+bool HandleTable::CountOne(Atomic<uint32_t>* counted, uint32_t most) {
+  uint32_t now = counted->load();
+  do {
+    if (now >= most) return false;
+  } while (!counted->compare_exchange_weak(now, now + 1));
+  return true;
+}
+
+absl::Status HandleTable::CountHandle() {
+  const uint32_t most = client_->handle_limits().handles;
+  return CountOne(&client_->handles_, most) ? absl::OkStatus() : OverLimit();
+}
+
+absl::Status HandleTable::OverLimit() const {
+  return MakeError(
+      ErrorKind::kOverLimit,
+      absl::StrCat(client_->name(), " has reached its limit of ",
+                   client_->handle_limits().handles, " handles: close some"));
 }
 
 absl::Status HandleTable::Absent(BoHandle handle) const {
-  return MakeError(
-      ErrorKind::kAbsent,
-      absl::StrCat(client_, " has no handle ", static_cast<uint32_t>(handle)));
+  return MakeError(ErrorKind::kAbsent,
+                   absl::StrCat(client_->name(), " has no handle ",
+                                static_cast<uint32_t>(handle)));
 }
 
 uint32_t HandleTable::SlotOfLocked(BoHandle handle) const {
@@ -43,9 +56,7 @@ uint32_t HandleTable::SlotOfLocked(BoHandle handle) const {
   return mine ? index : kNoSlot;
 }
 
-absl::StatusOr<BoHandle> HandleTable::AddLocked(BoRef bo) {
-  absl::Status room = CheckRoomLocked();
-  if (!room.ok()) return room;
+BoHandle HandleTable::AddLocked(BoRef bo) {
   uint32_t index = first_free_;
   if (index == kNoSlot) {
     index = static_cast<uint32_t>(slots_.size());
@@ -61,6 +72,8 @@ absl::StatusOr<BoHandle> HandleTable::AddLocked(BoRef bo) {
 
 absl::StatusOr<BoHandle> HandleTable::Add(BoRef bo) {
   TWOSTEP_CHECK(bo != nullptr);
+  absl::Status counted = CountHandle();
+  if (!counted.ok()) return counted;
   MutexLock lock(mutex_);
   return AddLocked(std::move(bo));
 }
@@ -81,6 +94,7 @@ absl::Status HandleTable::Close(BoHandle handle) {
   if (slot.name != BoName::kNone) {
     global_names_.Withdraw(std::exchange(slot.name, BoName::kNone));
     --names_;
+    client_->names_.fetch_sub(1);
   }
   bo = std::move(slot.bo);
   // Never 0, so that no handle is.
@@ -93,6 +107,7 @@ absl::Status HandleTable::Close(BoHandle handle) {
   }
   last_free_ = index;
   --handles_;
+  client_->handles_.fetch_sub(1);
   return absl::OkStatus();
 }
 
@@ -102,10 +117,11 @@ absl::StatusOr<BoName> HandleTable::Publish(BoHandle handle) {
   if (index == kNoSlot) return Absent(handle);
   Slot& slot = slots_[index];
   if (slot.name != BoName::kNone) return slot.name;
-  if (names_ >= limits_.names) {
+  const uint32_t most = client_->handle_limits().names;
+  if (!CountOne(&client_->names_, most)) {
     return MakeError(
         ErrorKind::kOverLimit,
-        absl::StrCat(client_, " has reached its limit of ", limits_.names,
+        absl::StrCat(client_->name(), " has reached its limit of ", most,
                      " global names: close handles that have one"));
   }
   slot.name = global_names_.Publish(slot.bo);
@@ -114,15 +130,16 @@ absl::StatusOr<BoName> HandleTable::Publish(BoHandle handle) {
 }
 
 absl::StatusOr<BoHandle> HandleTable::Open(BoName name) {
-  BoRef bo;  // if it has to go at once, outside of the lock
-  MutexLock lock(mutex_);
-  // First, so that a full table tells nothing about names.
-  absl::Status room = CheckRoomLocked();
-  if (!room.ok()) return room;
-  bo = global_names_.Find(name);
+  BoRef bo = global_names_.Find(name);
   if (bo == nullptr) {
-    return MakeError(ErrorKind::kAbsent, "no bo has that global name");
+    // A client at its limit learns nothing of names.
+    return client_->handles() < client_->handle_limits().handles
+               ? MakeError(ErrorKind::kAbsent, "no bo has that global name")
+               : OverLimit();
   }
+  absl::Status counted = CountHandle();
+  if (!counted.ok()) return counted;
+  MutexLock lock(mutex_);
   return AddLocked(std::move(bo));
 }
 

@@ -1,19 +1,21 @@
 #ifndef BO_HANDLE_TABLE_H_
 #define BO_HANDLE_TABLE_H_
 
-// One client's names for its bos: 32-bit handles, each good for one opening and
+// A client's names for bos: 32-bit handles, each good for one opening and
 // counted against the client's limit; and the global names that it has told to
-// others, which live as long as the handle that they were made from. Whatever a
-// client does with handles and names ends at its own limits. Thread-safe; every
-// call but Publish, Open and the destructor takes constant time.
+// others, which live as long as the handle that they were made from. A client
+// may have several tables, as a process opens a device file more than once: its
+// limits (ClientOptions::handles) are for all of them together, so whatever it
+// does with handles and names ends there. Thread-safe; every call but Publish,
+// Open and the destructor takes constant time.
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/bo/client.h"
 #include "twostep/bo/global_names.h"
 #include "twostep/machine/sync.h"
 
@@ -22,18 +24,10 @@ namespace twostep {
 // Never 0. Good in the table that gave it out, until closed.
 enum class BoHandle : uint32_t { kNone = 0 };
 
-struct HandleLimits {
-  static constexpr uint32_t kMostHandles = uint32_t{1} << 20;
-
-  uint32_t handles = uint32_t{1} << 16;  // at most kMostHandles
-  uint32_t names = uint32_t{1} << 10;
-};
-
 class HandleTable {
  public:
-  // `client` is how errors call the owner. `names` must outlive the table.
-  HandleTable(GlobalNames& names, std::string client,
-              const HandleLimits& limits);
+  // REQUIRES: not null; the client's host outlives the table.
+  explicit HandleTable(ClientRef client);
   // Closes all handles.
   ~HandleTable();
   HandleTable(const HandleTable&) = delete;
@@ -54,10 +48,11 @@ class HandleTable {
   // naming the limit.
   absl::StatusOr<BoName> Publish(BoHandle handle);
   // A handle for the bo of that name. kResourceExhausted (kOverLimit) when the
-  // table is full, whether or not the name exists; kNotFound (kAbsent) for a
-  // name that is wrong or withdrawn.
+  // client is at its limit, whether or not the name exists; kNotFound (kAbsent)
+  // for a name that is wrong or withdrawn.
   absl::StatusOr<BoHandle> Open(BoName name);
 
+  // In this table.
   uint32_t handles() const;
   uint32_t names() const;
 
@@ -73,17 +68,19 @@ class HandleTable {
     uint32_t next_free = kNoSlot;
   };
 
-  absl::StatusOr<BoHandle> AddLocked(BoRef bo)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status CheckRoomLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Counts one more of the client's; false: it has as many as it may.
+  static bool CountOne(Atomic<uint32_t>* counted, uint32_t most);
+  absl::Status CountHandle();
+  absl::Status OverLimit() const;
+  // REQUIRES: it is counted.
+  BoHandle AddLocked(BoRef bo) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // kNoSlot when the handle is none of this table.
   uint32_t SlotOfLocked(BoHandle handle) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Absent(BoHandle handle) const;
 
+  const ClientRef client_;
   GlobalNames& global_names_;
-  const std::string client_;
-  const HandleLimits limits_;
   mutable Mutex mutex_;
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);
   // Free slots, in the order in which they became free.

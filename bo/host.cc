@@ -118,6 +118,11 @@ Host::~Host() {
   });
   while (ReapGhosts({})) {
   }
+  if (options.handles.handles > HandleLimits::kMostHandles) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("client ", options.name, ": ", options.handles.handles,
+                     " handles are more than ", HandleLimits::kMostHandles));
+  }
   MutexLock lock(mutex_);
   for (const DmaPort& port : joint_ports_) {
     machine_.coherent_pool().Forget(&port);

@@ -49,7 +49,8 @@ class Host {
                                  ClientRef client = nullptr);
   size_t bo_count() const { return slab_.size(); }  // live ones
 
-  // kInvalidArgument: a budget protects more than it allows.
+  // kInvalidArgument: a budget protects more than it allows, or there are more
+  // handles than HandleLimits::kMostHandles.
   absl::StatusOr<ClientRef> CreateClient(const ClientOptions& options);
   // REQUIRES: nobody uses the bos meanwhile.
   UsageReport Report();

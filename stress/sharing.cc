@@ -386,8 +386,14 @@ class EverybodyDies {
   void Hold(std::vector<BoRef> bos, uint64_t chance) {
     std::mt19937_64 random(chance);
     World& world = sharing_.world();
-    HandleTable mine(world.host().names(), "client", {});
-    HandleTable others(world.host().names(), "friend", {});
+    const auto client = world.host().CreateClient({.name = "client"});
+    const auto other = world.host().CreateClient({.name = "friend"});
+    if (!world.Expect(client.status(), "a client") ||
+        !world.Expect(other.status(), "a client")) {
+      return;
+    }
+    HandleTable mine(*client);
+    HandleTable others(*other);
     for (int round = 0; round < 200 && !bos.empty(); ++round) {
       const auto handle = mine.Add(bos[random() % bos.size()]);
       if (!world.Expect(handle.status(), "a handle")) return;
@@ -477,45 +483,63 @@ class FlinkStorm {
             "a submission")) {
       return;
     }
-    HandleTable owner(names, "owner", {});
+    HandleTable owner(NewClient("owner", {}));
     const auto handle = owner.Add(shared->bo);
     if (!world_.Expect(handle.status(), "a handle")) return;
     const auto known = owner.Publish(*handle);
     if (!world_.Expect(known.status(), "a name")) return;
 
     std::mt19937_64 random(seed);
-    std::vector<std::unique_ptr<HandleTable>> clients;
     size_t most_names = 1;
+    std::vector<std::unique_ptr<Attacker>> attackers;
     std::vector<Thread> threads;
     for (int t = 0; t < kAttackers; ++t) {
       const HandleLimits limits{
           .handles = 1 + static_cast<uint32_t>(random() % 100),
           .names = static_cast<uint32_t>(random() % 20)};
       most_names += limits.names;
-      clients.push_back(
-          std::make_unique<HandleTable>(names, "attacker", limits));
-      threads.emplace_back(
-          [this, client = clients.back().get(), limits, name = *known,
-           chance = random()] { Storm(client, limits, name, chance); });
+      attackers.push_back(
+          std::make_unique<Attacker>(NewClient("attacker", limits)));
+      threads.emplace_back([this, t, attacker = attackers.back().get(),
+                            name = *known, chance = random()] {
+        Storm(attacker, name, chance);
+        Hoard(attacker->client, t);
+      });
     }
     for (int t = 0; t < kFriends; ++t) {
-      clients.push_back(
-          std::make_unique<HandleTable>(names, "a", HandleLimits{}));
-      clients.push_back(
-          std::make_unique<HandleTable>(names, "b", HandleLimits{}));
-      threads.emplace_back([this, a = clients.end()[-2].get(),
-                            b = clients.end()[-1].get()] { Share(a, b); });
+      threads.emplace_back([this] { Share(); });
     }
     threads.clear();
     world_.Require(names.size() <= most_names, "more names than the limits");
-    world_.Require(world_.host().bo_count() == 1, "bos were left behind");
-    clients.clear();
+    world_.Require(world_.host().bo_count() == 1 + kAttackers * kHoarded,
+                   "bos were left behind");
+    attackers.clear();
     world_.Require(names.size() == 1, "names were left behind");
     world_.Expect(owner.Close(*handle), "closing");
   }
 
  private:
   static constexpr int kGuesses = 3000;
+  static constexpr PageCount kMostPages = 32;
+  static constexpr int kHoarded = 16;
+
+  // A client that hopes for twice its limits from a second table.
+  struct Attacker {
+    explicit Attacker(ClientRef owner)
+        : client(std::move(owner)),
+          tables{HandleTable(client), HandleTable(client)} {}
+    const ClientRef client;
+    HandleTable tables[2];
+  };
+  struct Opened {
+    HandleTable* table;
+    BoHandle handle;
+  };
+
+  ClientRef NewClient(const char* name, const HandleLimits& limits) {
+    return *world_.host().CreateClient(
+        {.name = name, .host = {.max_pages = kMostPages}, .handles = limits});
+  }
 
   // Near what the attacker was told, small as a count's, all of 32 bits beside
   // a half that is right, or anywhere.
@@ -537,56 +561,79 @@ class FlinkStorm {
     }
   }
   // Opens, names and closes as its limits allow; each guess must fail.
-  void Storm(HandleTable* client, const HandleLimits& limits, BoName known,
-             uint64_t chance) {
+  void Storm(Attacker* attacker, BoName known, uint64_t chance) {
     std::mt19937_64 random(chance);
-    std::vector<BoHandle> mine;
+    const Client& client = *attacker->client;
+    const HandleLimits& limits = client.handle_limits();
+    std::vector<Opened> mine;
     for (int i = 0; i < kGuesses && !world_.failed(); ++i) {
+      HandleTable& table = attacker->tables[random() % 2];
       const bool full = mine.size() == limits.handles;
-      world_.Require(KindOf(client->Open(Guess(known, &random)).status()) ==
+      world_.Require(KindOf(table.Open(Guess(known, &random)).status()) ==
                          (full ? ErrorKind::kOverLimit : ErrorKind::kAbsent),
                      "a name was guessed");
       const BoHandle stray{static_cast<uint32_t>(random())};
-      if (std::find(mine.begin(), mine.end(), stray) == mine.end()) {
+      const auto is_stray = [&](const Opened& one) {
+        return one.table == &table && one.handle == stray;
+      };
+      if (std::none_of(mine.begin(), mine.end(), is_stray)) {
         world_.Require(
-            KindOf(client->Find(stray).status()) == ErrorKind::kAbsent &&
-                KindOf(client->Close(stray)) == ErrorKind::kAbsent,
+            KindOf(table.Find(stray).status()) == ErrorKind::kAbsent &&
+                KindOf(table.Close(stray)) == ErrorKind::kAbsent,
             "a handle was guessed");
       }
-      const auto opened = client->Open(known);
+      const auto opened = table.Open(known);
       world_.Require(opened.ok() == !full, "handles and their limit");
-      if (opened.ok()) mine.push_back(*opened);
-      const auto named = client->Publish(mine[random() % mine.size()]);
+      if (opened.ok()) mine.push_back({&table, *opened});
+      const Opened& any = mine[random() % mine.size()];
+      const auto named = any.table->Publish(any.handle);
       world_.Require(
           named.ok() || (KindOf(named.status()) == ErrorKind::kOverLimit &&
-                         client->names() == limits.names),
+                         client.names() == limits.names),
           "names and their limit");
       if (i % 100 == 0) world_.NoteOperation();
       if (random() % 50 != 0) continue;
       const size_t place = random() % mine.size();
-      world_.Expect(client->Close(mine[place]), "closing");
+      world_.Expect(mine[place].table->Close(mine[place].handle), "closing");
       mine.erase(mine.begin() + static_cast<std::ptrdiff_t>(place));
     }
     world_.Require(
-        client->handles() == mine.size() && client->names() <= limits.names,
+        client.handles() == mine.size() && client.names() <= limits.names,
         "an attacker has more than it asked for");
   }
+  // Makes and fills four times the bos that it may have in memory.
+  void Hoard(const ClientRef& client, int queue) {
+    static constexpr Placement kShown = InTt(DmaType::kNone);
+    for (int i = 0; i < kHoarded && !world_.failed(); ++i) {
+      KnownBo* bo = world_.Make(PagesToBytes(kMostPages / 4), client);
+      if (bo == nullptr) return;
+      world_.Expect(
+          world_.Submit(
+              {.queue = queue, .uses = {{bo}}, .places = {&kShown, 1}}),
+          "an attacker's submission");
+      world_.Require(
+          client->account(Resource::kHost).used_pages() <= kMostPages,
+          "an attacker has more memory than it may");
+    }
+  }
   // Two who share a bo after the other: every step must work.
-  void Share(HandleTable* a, HandleTable* b) {
+  void Share() {
+    HandleTable a(NewClient("a", {}));
+    HandleTable b(NewClient("b", {}));
     for (int i = 0; i < 300 && !world_.failed(); ++i) {
       auto bo = world_.host().CreateBo(kPageSize);
       if (!world_.Expect(bo.status(), "a bo")) return;
-      const auto mine = a->Add(*bo);
+      const auto mine = a.Add(*bo);
       if (!world_.Expect(mine.status(), "a friend's handle")) return;
-      const auto name = a->Publish(*mine);
+      const auto name = a.Publish(*mine);
       if (!world_.Expect(name.status(), "a friend's name")) return;
-      const auto theirs = b->Open(*name);
+      const auto theirs = b.Open(*name);
       if (!world_.Expect(theirs.status(), "opening a friend's name")) return;
-      world_.Require(*b->Find(*theirs) == *bo, "a name of another bo");
-      world_.Expect(a->Close(*mine), "closing");
-      world_.Require(KindOf(b->Open(*name).status()) == ErrorKind::kAbsent,
+      world_.Require(*b.Find(*theirs) == *bo, "a name of another bo");
+      world_.Expect(a.Close(*mine), "closing");
+      world_.Require(KindOf(b.Open(*name).status()) == ErrorKind::kAbsent,
                      "a name that was withdrawn is known");
-      world_.Expect(b->Close(*theirs), "closing");
+      world_.Expect(b.Close(*theirs), "closing");
       world_.NoteOperation();
     }
   }

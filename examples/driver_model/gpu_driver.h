@@ -148,7 +148,7 @@ class Session {
   Session(GpuDriver& driver, ClientRef client)
       : driver_(driver),
         client_(std::move(client)),
-        handles_(driver.host_.names(), client_->name(), HandleLimits{}) {}
+        handles_(client_) {}
 
   GpuDriver& driver_;
   const ClientRef client_;

@@ -25,7 +25,8 @@ class HandlesTest : public testing::Test {
   }
   std::unique_ptr<HandleTable> Client(const char* name,
                                       const HandleLimits& limits = {}) {
-    return std::make_unique<HandleTable>(rig_.host().names(), name, limits);
+    return std::make_unique<HandleTable>(
+        *rig_.host().CreateClient({.name = name, .handles = limits}));
   }
   BoHandle Create(HandleTable& client, uint64_t bytes = kPageSize) {
     return *client.Add(rig_.Make(bytes));
@@ -157,6 +158,73 @@ TEST_F(HandlesTest, S26_LimitsAreNamedAndLiftedByClosing) {
   EXPECT_TRUE(a->Close(first).ok());
   EXPECT_TRUE(a->Publish(second).ok());
   EXPECT_TRUE(a->Add(rig_.Make(kPageSize)).ok());
+}
+
+TEST_F(HandlesTest, S26_TwoTablesOfAClientHaveOneLimit) {
+  const ClientRef client = *rig_.host().CreateClient(
+      {.name = "a", .handles = {.handles = 3, .names = 2}});
+  auto one = std::make_unique<HandleTable>(client);
+  HandleTable two(client);
+  const BoHandle mine = Create(*one);
+  const BoHandle own = Create(*one);
+  const BoHandle other = Create(two);
+  const BoName name = *one->Publish(mine);
+  EXPECT_EQ(client->handles(), 3u);
+  for (HandleTable* table : {one.get(), &two}) {
+    const absl::Status full = table->Add(rig_.Make(kPageSize)).status();
+    EXPECT_EQ(KindOf(full), ErrorKind::kOverLimit);
+    EXPECT_THAT(std::string(full.message()),
+                HasSubstr("a has reached its limit of 3 handles: close some"));
+    EXPECT_EQ(table->Open(name).status(), full);
+  }
+  EXPECT_TRUE(two.Publish(other).ok());
+  EXPECT_EQ(client->names(), 2u);
+  EXPECT_EQ(KindOf(one->Publish(own).status()), ErrorKind::kOverLimit);
+
+  // What one table gives up, the other may have.
+  EXPECT_TRUE(one->Close(own).ok());
+  EXPECT_TRUE(two.Open(name).ok());
+  one.reset();
+  EXPECT_EQ(client->handles(), 2u);
+  EXPECT_EQ(client->names(), 1u);
+  EXPECT_EQ(KindOf(two.Open(name).status()), ErrorKind::kAbsent);
+  EXPECT_EQ(client->handles(), 2u);
+  EXPECT_TRUE(two.Add(rig_.Make(kPageSize)).ok());
+  EXPECT_FALSE(two.Add(rig_.Make(kPageSize)).ok());
+}
+
+TEST_F(HandlesTest, S26_TwoTablesOnThreadsNeverHaveMoreThanTheLimit) {
+  const ClientRef client =
+      *rig_.host().CreateClient({.name = "a", .handles = {.handles = 5}});
+  const BoRef bo = rig_.Make(kPageSize);
+  std::vector<Thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      HandleTable table(client);
+      std::vector<BoHandle> mine;
+      for (int i = 0; i < 2000; ++i) {
+        const auto handle = table.Add(bo);
+        EXPECT_LE(client->handles(), 5u);
+        if (handle.ok()) mine.push_back(*handle);
+        if (mine.empty() || (handle.ok() && i % 3 != 0)) continue;
+        EXPECT_TRUE(table.Close(mine.back()).ok());
+        mine.pop_back();
+      }
+    });
+  }
+  for (Thread& thread : threads) thread.Join();
+  EXPECT_EQ(client->handles(), 0u);
+}
+
+TEST_F(HandlesTest, S26_ALimitAboveTheRoomOfATableIsRefused) {
+  const absl::Status refused =
+      rig_.host()
+          .CreateClient(
+              {.name = "a",
+               .handles = {.handles = HandleLimits::kMostHandles + 1}})
+          .status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("1048577 handles"));
 }
 
 TEST_F(HandlesTest, S26_AFullTableSaysNothingOfNames) {
