@@ -33,34 +33,32 @@ std::vector<Violation> Audit::Run(Host& host) {
   Audit audit(host);
   Totals totals;
   host.slab_.ForEach([&](BufferObject& bo) { audit.CheckBo(bo, &totals); });
-  {
-    MutexLock lock(host.mutex_);
-    for (const auto& ghost : host.ghosts_) {
-      audit.CountPages(ghost->pages, &totals);
-      if (ghost->manager != nullptr) {
-        totals.memory_type_pages[ghost->manager] += ghost->pages.count();
-      }
-      if (ghost->binder != nullptr) {
-        totals.bound_pages[ghost->binder] += ghost->pages.count();
-        audit.CheckBinding("storage waiting for its fence", ghost->pages,
-                           *ghost->binding, &totals);
-      }
-      const bool bound =
-          ghost->binder != nullptr && ghost->binder->can_run_out();
-      const std::array<bool, kResources> holds{ghost->pages.present(), bound};
-      for (int i = 0; i < kResources; ++i) {
-        if (!ghost->charged[i]) continue;
-        totals.of_clients[ghost->client.get()][i] += ghost->pages.count();
-        if (holds[i]) continue;
-        audit.Add("R13", absl::StrCat("storage waiting for its fence is "
-                                      "charged for ",
-                                      NameOf(static_cast<Resource>(i)),
-                                      ", and holds none"));
-      }
-    }
-  }
+  host.ghosts_.ForEach(
+      [&](const Ghost& ghost) { audit.CheckGhost(ghost, &totals); });
   audit.CheckTotals(totals);
   return std::move(audit.violations_);
+}
+
+void Audit::CheckGhost(const Ghost& ghost, Totals* totals) {
+  CountPages(ghost.pages, totals);
+  if (ghost.manager != nullptr) {
+    totals->memory_type_pages[ghost.manager] += ghost.pages.count();
+  }
+  if (ghost.binder != nullptr) {
+    totals->bound_pages[ghost.binder] += ghost.pages.count();
+    CheckBinding("storage waiting for its fence", ghost.pages, *ghost.binding,
+                 totals);
+  }
+  const bool bound = ghost.binder != nullptr && ghost.binder->can_run_out();
+  const std::array<bool, kResources> holds{ghost.pages.present(), bound};
+  for (int i = 0; i < kResources; ++i) {
+    if (!ghost.charged[i]) continue;
+    totals->of_clients[ghost.client.get()][i] += ghost.pages.count();
+    if (holds[i]) continue;
+    Add("R13",
+        absl::StrCat("storage waiting for its fence is charged for ",
+                     NameOf(static_cast<Resource>(i)), ", and holds none"));
+  }
 }
 
 void Audit::Add(const char* rule, std::string what) {

@@ -37,6 +37,7 @@ class Audit {
 
   explicit Audit(Host& host) : host_(host) {}
   void CheckBo(BufferObject& bo, Totals* totals);
+  void CheckGhost(const Ghost& ghost, Totals* totals);
   void CheckBinding(const std::string& name, const Pages& pages,
                     const DmaBinding& binding, Totals* totals);
   void CheckAddresses(const std::string& name, const Pages& pages,

@@ -108,6 +108,7 @@ class alignas(64) BufferObject {
   friend class Device;
   friend class Evacuation;
   friend class Exec;
+  friend struct Ghost;
   friend class Host;
   friend class KernelMapping;
   friend class Mover;

@@ -137,23 +137,20 @@ Device::~Device() {
 }
 
 void Device::ReapOwnGhosts() {
-  const auto among = [](const auto& own, const auto* one) {
-    return std::any_of(own.begin(), own.end(),
-                       [&](const auto& mine) { return mine.get() == one; });
-  };
+  std::vector<const void*> parts{port_.get()};
+  for (const auto& manager : own_managers_) parts.push_back(manager.get());
+  for (const auto& binder : own_binders_) parts.push_back(binder.get());
   const auto reap_mine = [&] {
-    return host_.ReapGhostsOf(WaitLimit{}, [&](const Host::Ghost& ghost) {
-      return among(own_managers_, ghost.manager) ||
-             among(own_binders_, ghost.binder) ||
-             (ghost.binding != nullptr && ghost.binding->port == port_.get());
+    return std::any_of(parts.begin(), parts.end(), [&](const void* part) {
+      return host_.ReapGhostsOf(WaitLimit{}, part).ok();
     });
   };
   do {
-    while (reap_mine().ok()) {
+    while (reap_mine()) {
     }
     // Some may be in the hands of others, who may put them back.
     host_.AwaitOthers();
-  } while (reap_mine().ok());
+  } while (reap_mine());
 }
 
 absl::Status Device::StateError() const {

@@ -18,49 +18,6 @@
 
 namespace twostep {
 
-Host::Ghost::Ghost(BufferObject& bo)
-    : pages(std::move(bo.pages_)),
-      binder(bo.binder_),
-      binding(BoViews::LoseBinding(bo)),
-      block(bo.block()),
-      fences(std::move(bo.fences_)) {
-  if (bo.manager_->kind() != MemoryManager::Kind::kNowhere) {
-    manager = bo.manager_;
-  }
-}
-
-void Host::Ghost::Release(Host& host) {
-  Machine& machine = host.machine_;
-  if (manager != nullptr) {
-    if (manager->kind() == MemoryManager::Kind::kAperture) {
-      manager->Unbind(block, pages.count());
-    }
-    manager->Free(block, pages.count());
-  }
-  if (binder != nullptr) {
-    const BindOutcome outcome =
-        binder->Unbind(pages, *binding, DmaBinder::Contents::kDrop);
-    TWOSTEP_CHECK(outcome.ok());
-    host.ReturnBinding(std::move(binding));
-  }
-  pages.Release(machine.memory(), machine.swap());
-  for (int i = 0; i < kResources; ++i) {
-    if (!charged[i]) continue;
-    client->ChargedTo(static_cast<Resource>(i)).Uncharge(pages.count());
-  }
-}
-
-// Not for space: others may have that at once.
-void Host::Ghost::TakeCharges(BufferObject& bo) {
-  if (bo.client_ == nullptr) return;
-  client = bo.client_;
-  for (const Resource resource : {Resource::kHost, Resource::kDma}) {
-    if (!bo.Charged(resource)) continue;
-    charged[static_cast<int>(resource)] = true;
-    bo.SetCharged(resource, false);
-  }
-}
-
 absl::StatusOr<std::unique_ptr<Host>> Host::Create(Machine& machine,
                                                    const HostOptions& options) {
   EvictionPolicyFactory make_policy = options.make_eviction_policy;
@@ -118,11 +75,6 @@ Host::~Host() {
   });
   while (ReapGhosts({})) {
   }
-  if (options.handles.handles > HandleLimits::kMostHandles) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("client ", options.name, ": ", options.handles.handles,
-                     " handles are more than ", HandleLimits::kMostHandles));
-  }
   MutexLock lock(mutex_);
   for (const DmaPort& port : joint_ports_) {
     machine_.coherent_pool().Forget(&port);
@@ -157,6 +109,11 @@ absl::StatusOr<ClientRef> Host::CreateClient(const ClientOptions& options) {
           ", more is protected than max_pages, ", budget->max_pages));
     }
   }
+  if (options.handles.handles > HandleLimits::kMostHandles) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("client ", options.name, ": ", options.handles.handles,
+                     " handles are more than ", HandleLimits::kMostHandles));
+  }
   MutexLock lock(mutex_);
   // Clients stand in the order of their numbers.
   const uint32_t number = clients_.empty() ? 1 : clients_.back()->number() + 1;
@@ -185,15 +142,15 @@ UsageReport Host::Report() {
       clients.push_back(client);
       report.lines.emplace_back().client = client->name();
     }
-    for (const auto& ghost : ghosts_) {
-      UsageReport::Line& line = line_of(ghost->client.get());
-      const PageCount pages = ghost->pages.count();
-      if (ghost->pages.present()) line.pending_pages[0] += pages;
-      if (ghost->binder != nullptr && ghost->binder->can_run_out()) {
-        line.pending_pages[1] += pages;
-      }
-    }
   }
+  ghosts_.ForEach([&](const Ghost& ghost) {
+    UsageReport::Line& line = line_of(ghost.client.get());
+    const PageCount pages = ghost.pages.count();
+    if (ghost.pages.present()) line.pending_pages[0] += pages;
+    if (ghost.binder != nullptr && ghost.binder->can_run_out()) {
+      line.pending_pages[1] += pages;
+    }
+  });
   slab_.ForEach([&](const BufferObject& bo) {
     UsageReport::Line& usage = line_of(bo.client().get());
     ++usage.bos;
@@ -281,7 +238,7 @@ void Host::DiscardStorage(BufferObject& bo) {
       ghost.Release(*this);
     } else {
       ghost.TakeCharges(bo);
-      AddGhost(std::move(ghost));
+      ghosts_.Add(std::move(ghost));
     }
   }
   // Whoever had the pages has them no more.
@@ -290,83 +247,27 @@ void Host::DiscardStorage(BufferObject& bo) {
   bo.SetManager(*system_manager_);
 }
 
-void Host::AddGhost(Ghost ghost) {
-  MutexLock lock(mutex_);
-  if (spare_ghosts_.empty()) spare_ghosts_.emplace_back();
-  ghosts_.splice(ghosts_.end(), spare_ghosts_, spare_ghosts_.begin());
-  ghosts_.back().emplace(std::move(ghost));
-  any_ghosts_.store(true, std::memory_order_release);
+bool Host::ReapIdleGhosts(uint64_t* frames) {
+  const InTransit transit(this);
+  FinishRetiring();
+  return ghosts_.ReapIdle(frames);
 }
 
-absl::Status Host::ReapGhostsOf(const WaitLimit& limit,
-                                absl::FunctionRef<bool(const Ghost&)> wanted,
-                                uint64_t* frames) {
-  // What is out of the list is on its way to be free.
-  InTransit transit(this);
+absl::Status Host::ReapGhostsOf(const WaitLimit& limit, const void* part) {
+  const InTransit transit(this);
   FinishRetiring();
-  const absl::Status none(absl::StatusCode::kNotFound, "");
-  if (!any_ghosts_.load(std::memory_order_acquire)) return none;
-  GhostList ready;
-  {
-    MutexLock lock(mutex_);
-    for (auto it = ghosts_.begin(); it != ghosts_.end();) {
-      auto next = std::next(it);
-      if ((*it)->fences.Signalled()) {
-        ready.splice(ready.end(), ghosts_, it);
-        ghosts_left_.fetch_add(1, std::memory_order_acq_rel);
-      }
-      it = next;
-    }
-    if (ready.empty()) {
-      auto it = std::find_if(ghosts_.begin(), ghosts_.end(),
-                             [&](const auto& ghost) { return wanted(*ghost); });
-      if (it == ghosts_.end()) return none;
-      if (limit.mode == WaitLimit::Mode::kNoWait) {
-        absl::Status pending = (*it)->fences.Wait(FenceUse::kRead, limit);
-        if (!pending.ok()) return pending;
-      }
-      // Out of the list while it is waited for: it is ours alone.
-      ready.splice(ready.end(), ghosts_, it);
-      ghosts_left_.fetch_add(1, std::memory_order_acq_rel);
-    }
-    any_ghosts_.store(!ghosts_.empty(), std::memory_order_release);
-  }
-  for (auto it = ready.begin(); it != ready.end(); ++it) {
-    absl::Status idle = (*it)->fences.Wait(FenceUse::kRead, limit);
-    if (!idle.ok()) {
-      MutexLock lock(mutex_);
-      ghosts_.splice(ghosts_.begin(), ready, it);
-      any_ghosts_.store(true, std::memory_order_release);
-      return idle;
-    }
-    if (frames != nullptr && (*it)->pages.home() == Pages::Home::kMemory) {
-      *frames += (*it)->pages.count();
-    }
-    (*it)->Release(*this);
-    it->reset();
-  }
-  MutexLock lock(mutex_);
-  if (spare_ghosts_.size() < kMaxSpares) {
-    spare_ghosts_.splice(spare_ghosts_.end(), ready);
-  }
-  return absl::OkStatus();
+  return ghosts_.Reap(limit, part);
 }
 
 Host::Shrunk Host::Shrink(uint64_t pages, uint32_t max_bos) {
-  const WaitLimit no_wait{WaitLimit::Mode::kNoWait};
   Shrunk shrunk;
   shrunk.pool_pages = machine_.coherent_pool().GiveBack(pages);
-  if (pages != 0) {
-    // What none of it wants to say here: nothing was ready.
-    ReapGhostsOf(
-        no_wait, [](const Ghost&) { return false; }, &shrunk.left_behind_pages)
-        .IgnoreError();
-  }
+  if (pages != 0) ReapIdleGhosts(&shrunk.left_behind_pages);
   if (shrunk.frames() < pages) {
     shrunk.shrinker_pages = shrinkers_.Ask(pages - shrunk.frames());
   }
   if (shrunk.frames() < pages) {
-    Mover mover(*this, no_wait);
+    Mover mover(*this, WaitLimit{WaitLimit::Mode::kNoWait});
     shrunk.bo_pages = mover.GiveUpFrames(pages - shrunk.frames(), max_bos);
   }
   return shrunk;

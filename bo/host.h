@@ -8,7 +8,6 @@
 #include <array>
 #include <list>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +17,7 @@
 #include "twostep/bo/bo_slab.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/bo/dma_owners.h"
+#include "twostep/bo/ghosts.h"
 #include "twostep/bo/global_names.h"
 #include "twostep/bo/host_options.h"
 #include "twostep/bo/shrinkers.h"
@@ -78,7 +78,9 @@ class Host {
   // waits for the storage that has waited longest. False when none was given
   // up.
   bool ReapGhosts(const WaitLimit& limit) {
-    return ReapGhostsOf(limit, [](const Ghost&) { return true; }).ok();
+    return limit.mode == WaitLimit::Mode::kNoWait
+               ? ReapIdleGhosts()
+               : ReapGhostsOf(limit, nullptr).ok();
   }
 
   // For a host under pressure: gives memory back until `pages` frames came
@@ -106,27 +108,12 @@ class Host {
   friend class Audit;
   friend class Device;
   friend class Evacuation;
+  friend struct Ghost;
   friend class KernelMapping;
   friend class Mover;
   friend class Sharing;
   friend void intrusive_ptr_release(Client* client);
   friend void intrusive_ptr_release(BufferObject* bo);
-
-  // Storage that left its bo while device work may still use it.
-  struct Ghost {
-    explicit Ghost(BufferObject& bo);
-    void Release(Host& host);
-    void TakeCharges(BufferObject& bo);
-
-    Pages pages;
-    DmaBinder* binder = nullptr;
-    std::unique_ptr<DmaBinding> binding;
-    MemoryManager* manager = nullptr;  // null: no space to give up
-    SpaceBlock block;
-    FenceSet fences;
-    ClientRef client;  // whom it is charged to meanwhile, and for what
-    std::array<bool, kResources> charged{};
-  };
 
   Host(Machine& machine, HostOptions options,
        EvictionPolicyFactory make_policy);
@@ -146,14 +133,10 @@ class Host {
   // Takes over what `bo` holds, leaving it without contents; gives it up now if
   // nothing is pending, else once its fences have signalled.
   void DiscardStorage(BufferObject& bo);
-  void AddGhost(Ghost ghost);
-  // ReapGhosts that waits only for storage that `wanted` likes. kNotFound when
-  // there is none of it, kUnavailable naming the fence when waiting is
-  // forbidden, kDeadlineExceeded past the limit. Adds to `frames` what came
+  // As Ghosts' calls; what others have taken from there is on its way to be
   // free.
-  absl::Status ReapGhostsOf(const WaitLimit& limit,
-                            absl::FunctionRef<bool(const Ghost&)> wanted,
-                            uint64_t* frames = nullptr);
+  bool ReapIdleGhosts(uint64_t* frames = nullptr);
+  absl::Status ReapGhostsOf(const WaitLimit& limit, const void* part);
 
   // What step 1 fills in. A few that were given back are kept, so that binding
   // and unbinding in turn allocates nothing.
@@ -161,7 +144,7 @@ class Host {
   void ReturnBinding(std::unique_ptr<DmaBinding> binding);
 
   static constexpr uint8_t kSystemOrders = 8;
-  static constexpr size_t kMaxSpares = 64;  // storage, bindings
+  static constexpr size_t kMaxSpares = 64;  // bindings
 
   Machine& machine_;
   const HostOptions options_;
@@ -172,14 +155,8 @@ class Host {
   std::array<std::unique_ptr<DmaBinder>, 4> binders_;
   BoSlab slab_;
   GlobalNames names_;
+  Ghosts ghosts_{*this};
   mutable Mutex mutex_;
-  // Every one of ghosts_ has a value, none of spare_ghosts_ has.
-  using GhostList = std::list<std::optional<Ghost>>;
-  GhostList ghosts_ ABSL_GUARDED_BY(mutex_);
-  GhostList spare_ghosts_ ABSL_GUARDED_BY(mutex_);
-  Atomic<bool> any_ghosts_{false};  // else the lock is spared
-  // How many have left ghosts_, in the hands of who gives them up.
-  Atomic<uint64_t> ghosts_left_{0};
   // Without references, reserved by evictors when last seen.
   std::vector<BufferObject*> retiring_ ABSL_GUARDED_BY(mutex_);
   Atomic<bool> any_retiring_{false};

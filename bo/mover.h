@@ -182,9 +182,9 @@ class Mover {
   Result AwaitVictim(const VictimSearch& search,
                      absl::FunctionRef<bool(const BufferObject&)> fits);
   // Gives up storage that bos have left behind. If none is idle, waits for some
-  // that `wanted` likes: it costs no copy, so it comes before evicting. kShort:
-  // there is none, or none that may be waited for.
-  Result ReapGhosts(absl::FunctionRef<bool(const Host::Ghost&)> wanted);
+  // that takes up some of `part`, see Ghosts: it costs no copy, so it comes
+  // before evicting. kShort: there is none, or none that may be waited for.
+  Result ReapGhosts(const void* part);
   Result MakeFrames();
   // Evicts one, swaps one out, of those whose turn it is. kShort: there is none
   // that can go.

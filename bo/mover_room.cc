@@ -122,7 +122,7 @@ Mover::Result Mover::AwaitVictim(
     left_ = search.left();
     // What others give up meanwhile counts as well.
     if (left_.has_value()) {
-      *left_ += host_.ghosts_left_.load(std::memory_order_acquire);
+      *left_ += host_.ghosts_.left();
     }
     return Result::kShort;
   }
@@ -197,10 +197,7 @@ Mover::Result Mover::ChargeFor(BufferObject& bo, Device& device,
 // Others do not pay for a client that is at its limit.
 Mover::Result Mover::EvictOwn(const Client& client, Resource resource) {
   // What it has left behind, it has still.
-  const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
-    return ghost.client.get() == &client &&
-           ghost.charged[static_cast<int>(resource)];
-  });
+  const Result reaped = ReapGhosts(&client.account(resource));
   if (reaped != Result::kShort) return reaped;
   VictimSearch::Orders orders;
   switch (resource) {
@@ -282,8 +279,7 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
     if (host_.ReapGhosts({WaitLimit::Mode::kNoWait})) continue;
     if (evicting == Evicting::kNo) return Result::kShort;
     const Result made = MakeRoom(&room, [&] {
-      const Result reaped = ReapGhosts(
-          [&](const Host::Ghost& ghost) { return ghost.manager == &manager; });
+      const Result reaped = ReapGhosts(&manager);
       if (reaped != Result::kShort) return reaped;
       if (!std::exchange(expected, true)) {
         manager.order().Expect(
@@ -297,9 +293,8 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
   }
 }
 
-Mover::Result Mover::ReapGhosts(
-    absl::FunctionRef<bool(const Host::Ghost&)> wanted) {
-  const absl::Status reaped = host_.ReapGhostsOf(wait_, wanted);
+Mover::Result Mover::ReapGhosts(const void* part) {
+  const absl::Status reaped = host_.ReapGhostsOf(wait_, part);
   if (reaped.code() == absl::StatusCode::kNotFound) return Result::kShort;
   const Result waited = Waited(reaped);
   return waited == Result::kBusy ? Result::kShort : waited;
@@ -567,12 +562,9 @@ VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
 
 Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                                  PageCount pages, DmaPort& port) {
-  const Result reaped = ReapGhosts([&](const Host::Ghost& ghost) {
-    return scarce == BindOutcome::Scarce::kUnit
-               ? ghost.binder == &binder
-               : ghost.binder != nullptr &&
-                     IovaNodeIn(*ghost.binding, port) != 0;
-  });
+  const Result reaped = ReapGhosts(scarce == BindOutcome::Scarce::kUnit
+                                       ? static_cast<const void*>(&binder)
+                                       : &port.domain());
   if (reaped != Result::kShort) return reaped;
   if (AskOwners(binder, scarce, pages, port,
                 DmaOwners::Whom::kFurtherThanBos)) {
@@ -645,9 +637,7 @@ Mover::Result Mover::TakeFrames(BufferObject& bo, FrameNumber highest,
 
 // Gives up what has been left behind, or swaps one bo out.
 Mover::Result Mover::MakeFrames() {
-  const Result reaped = ReapGhosts([](const Host::Ghost& ghost) {
-    return ghost.pages.home() == Pages::Home::kMemory;
-  });
+  const Result reaped = ReapGhosts(&host_.machine().memory());
   if (reaped != Result::kShort) return reaped;
   return SwapOutOne(nullptr);
 }
