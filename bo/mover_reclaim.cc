@@ -12,7 +12,7 @@ uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
   uint64_t given = 0;
   for (uint32_t examined = 0; given < pages && examined < max_bos; ++examined) {
     VictimSearch search(orders, VictimSearch::Order::kMemory,
-                        AskerFor(Resource::kHost), awaited_);
+                        AskerFor(Resource::kHost), Resource::kHost, awaited_);
     const VictimSearch::Victims victims =
         search.First([](const BufferObject& bo) {
           return bo.pages_.home() == Pages::Home::kMemory;

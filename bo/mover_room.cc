@@ -225,7 +225,7 @@ Mover::Result Mover::EvictOne(VictimSearch::Orders orders, const Client& client,
   VictimSearch search(
       std::move(orders),
       dma ? VictimSearch::Order::kDma : VictimSearch::Order::kMemory,
-      {&client.account(resource), /*own_only=*/true}, awaited_);
+      {&client.account(resource), /*own_only=*/true}, resource, awaited_);
   const VictimSearch::Victims victims = search.First();
   Telling::Searched(host_, search,
                     dma ? EventLimit::kClientDma : EventLimit::kClientDevice,
@@ -324,6 +324,8 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
   VictimSearch search(
       {&manager.order()}, VictimSearch::Order::kMemory,
       AskerFor(manager.fixed() ? Resource::kDevice : Resource::kHost),
+      manager.fixed() ? std::optional<Resource>(Resource::kDevice)
+                      : std::nullopt,
       awaited_);
   VictimSearch::Victims victims;
   bool found = false;
@@ -579,7 +581,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
     }
   }
   VictimSearch search(orders, VictimSearch::Order::kDma,
-                      AskerFor(Resource::kDma), awaited_);
+                      AskerFor(Resource::kDma), Resource::kDma, awaited_);
   bool found = false;
   const VictimSearch::Victims victims =
       FindForDma(&search, binder, scarce, pages, port, &found);
@@ -657,7 +659,8 @@ Mover::Result Mover::SwapOutOne(const Client* limited) {
   ++depth_;
   Result result = Result::kShort;
   while (result == Result::kShort) {
-    VictimSearch search(orders, VictimSearch::Order::kMemory, asker, awaited_);
+    VictimSearch search(orders, VictimSearch::Order::kMemory, asker,
+                        Resource::kHost, awaited_);
     const VictimSearch::Victims victims = search.First(has_frames);
     if (victims.empty()) {
       result = AwaitVictim(search, [&](const BufferObject& bo) {

@@ -11,6 +11,34 @@ namespace twostep {
 
 using Verdict = EvictionOrder::Verdict;
 
+class VictimSearch::Takings {
+ public:
+  explicit Takings(const VictimSearch& search) : search_(search) {}
+
+  // Counts `bo` as taken. False, and it is not: its client would be left with
+  // less than its min.
+  bool Take(const BufferObject& bo) {
+    if (!search_.given_.has_value() || bo.client() == nullptr) return true;
+    const EvictionAccount& account = bo.client()->account(*search_.given_);
+    const uint64_t min_pages = account.budget().min_pages;
+    if (min_pages == 0 || &account == search_.asker_.account) return true;
+    auto known =
+        std::find_if(taken_.begin(), taken_.end(),
+                     [&](const auto& one) { return one.first == &account; });
+    if (known == taken_.end()) {
+      known = taken_.insert(taken_.end(), {&account, 0});
+    }
+    const uint64_t pages = known->second + bo.page_count();
+    if (account.used_pages() < min_pages + pages) return false;
+    known->second = pages;
+    return true;
+  }
+
+ private:
+  const VictimSearch& search_;
+  absl::InlinedVector<std::pair<const EvictionAccount*, uint64_t>, 4> taken_;
+};
+
 VictimSearch::Orders VictimSearch::OrdersWithFrames(Host& host) {
   // Of SYSTEM's orders the longest comes first: its devices have the most there
   // that they do not use.
@@ -78,7 +106,7 @@ VictimSearch::Victims VictimSearch::First(
     left_ += order->Visit(asker_, [&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
       if (!TryTake(bo)) return Verdict::kAside;
-      if (!accept(bo)) {
+      if (!accept(bo) || !Takings(*this).Take(bo)) {
         ++skipped_.unhelpful;
         GiveBack(bo);
         return Verdict::kNext;
@@ -91,18 +119,23 @@ VictimSearch::Victims VictimSearch::First(
   return victims;
 }
 
-VictimSearch::Victims VictimSearch::ForHole(
+VictimSearch::Victims VictimSearch::ScanForHole(
     RangeAllocator& space, const SpaceRequest& request,
-    absl::FunctionRef<uint32_t(const BufferObject&)> node_of, bool* found) {
+    absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
+    absl::Span<BufferObject* const> spared, bool sparing, bool* found) {
   Victims candidates;
   HoleScan scan(space, request);
+  Takings takings(*this);
   *found = false;
+  left_ = 0;
   for (EvictionOrder* order : orders_) {
     left_ += order->Visit(asker_, [&](EvictionHook& hook) {
       BufferObject& bo = BoOf(hook);
+      if (std::find(spared.begin(), spared.end(), &bo) != spared.end())
+        return Verdict::kNext;
       if (!TryTake(bo)) return Verdict::kAside;
       const uint32_t node = node_of(bo);
-      if (node == 0) {
+      if (node == 0 || (sparing && !takings.Take(bo))) {
         ++skipped_.unhelpful;
         GiveBack(bo);
         return Verdict::kNext;
@@ -123,6 +156,25 @@ VictimSearch::Victims VictimSearch::ForHole(
     }
   }
   return victims;
+}
+
+VictimSearch::Victims VictimSearch::ForHole(
+    RangeAllocator& space, const SpaceRequest& request,
+    absl::FunctionRef<uint32_t(const BufferObject&)> node_of, bool* found) {
+  absl::InlinedVector<BufferObject*, kMostRescans> spared;
+  for (;;) {
+    const bool sparing = spared.size() == kMostRescans;
+    Victims victims =
+        ScanForHole(space, request, node_of, spared, sparing, found);
+    if (sparing) return victims;
+    Takings takings(*this);
+    const auto too_much =
+        std::find_if(victims.begin(), victims.end(),
+                     [&](BufferObject* bo) { return !takings.Take(*bo); });
+    if (too_much == victims.end()) return victims;
+    spared.push_back(*too_much);
+    for (BufferObject* bo : victims) GiveBack(*bo);
+  }
 }
 
 }  // namespace twostep

@@ -12,6 +12,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
+#include "absl/types/span.h"
 #include "twostep/bo/buffer_object.h"
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/range_allocator.h"
@@ -28,12 +29,16 @@ class VictimSearch {
   // Of bos that may have ordinary frames: those that no GPU sees come first.
   static Orders OrdersWithFrames(Host& host);
 
-  // `awaited` are bos that this thread has reserved as possible victims.
+  // `awaited` are bos that this thread has reserved as possible victims. What a
+  // victim gives up, `given`, is not taken from clients that would be left with
+  // less than their min, but for the asker; null: it gives up nothing that
+  // clients are charged for.
   VictimSearch(Orders orders, Order which, const EvictionOrder::Asker& asker,
-               absl::Span<const BoRef> awaited)
+               std::optional<Resource> given, absl::Span<const BoRef> awaited)
       : orders_(std::move(orders)),
         which_(which),
         asker_(asker),
+        given_(given),
         awaited_(awaited) {}
 
   // The first in the orders that can be had and that `accept` likes, if any.
@@ -41,9 +46,11 @@ class VictimSearch {
   Victims First(absl::FunctionRef<bool(const BufferObject&)> accept =
                     [](const BufferObject&) { return true; });
   // Those, taken in turn, whose leaving makes a hole for `request`, and no
-  // other. `found`: whether there is such a hole; it may need no victim, if
-  // another thread has made room meanwhile. `node_of` names a bo's block, 0 for
-  // a bo that has none there. REQUIRES: the lock of `space` is held.
+  // other. Where clients would have too little left, holes without some of
+  // their bos are looked for, a bounded number of times. `found`: whether there
+  // is such a hole; it may need no victim, if another thread has made room
+  // meanwhile. `node_of` names a bo's block, 0 for a bo that has none there.
+  // REQUIRES: the lock of `space` is held.
   Victims ForHole(RangeAllocator& space, const SpaceRequest& request,
                   absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
                   bool* found);
@@ -66,14 +73,25 @@ class VictimSearch {
   }
 
  private:
+  // What victims take from protected clients.
+  class Takings;
+  static constexpr size_t kMostRescans = 16;
+
   BufferObject& BoOf(EvictionHook& hook) const;
   bool TryTake(BufferObject& bo);
   void GiveBack(BufferObject& bo);
   bool IsAwaited(const BufferObject& bo) const;
+  // One look for a hole, without bos of `spared`; `sparing`: counting all that
+  // were looked at as taken.
+  Victims ScanForHole(RangeAllocator& space, const SpaceRequest& request,
+                      absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
+                      absl::Span<BufferObject* const> spared, bool sparing,
+                      bool* found);
 
   const Orders orders_;
   const Order which_;
   const EvictionOrder::Asker asker_;
+  const std::optional<Resource> given_;
   const absl::Span<const BoRef> awaited_;
   BoRef passed_over_;
   Skipped skipped_;

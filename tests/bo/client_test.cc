@@ -238,8 +238,143 @@ TEST(Client, R13_StorageLeftBehindIsChargedUntilTheDeviceIsDone) {
   EXPECT_EQ(rig.Broken(), "");
 }
 
+// A hole takes several bos at once.
+TEST_P(ClientTest, R14AHoleForOthersLeavesAClientItsMin) {
+  const ClientRef client = MakeClient("sure", {.min_pages = 12 * kBoPages});
+  const std::vector<BoRef> bos = Make(client, 16);
+  PlaceAll(bos);
+  const BoRef big = rig_.Make(8 * kBo);
+  EXPECT_EQ(KindOf(Place(big)), ErrorKind::kCannotFit);
+  EXPECT_GE(Used(client), 12 * kBoPages);
+  const BoRef fits = rig_.Make(4 * kBo);
+  EXPECT_EQ(Place(fits), absl::OkStatus());
+  EXPECT_EQ(Used(client), 12 * kBoPages);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
+TEST_P(ClientTest, R14ABoOfWhichAPartIsProtectedStays) {
+  const ClientRef client = MakeClient("sure", {.min_pages = 16 * kBoPages - 1});
+  const std::vector<BoRef> bos = Make(client, 16);
+  PlaceAll(bos);
+  EXPECT_EQ(KindOf(Place(rig_.Make(kPageSize))), ErrorKind::kCannotFit);
+  EXPECT_EQ(InPlace(bos), 16);
+  // Its own may take it.
+  const BoRef own = *rig_.host().CreateBo(kPageSize, client);
+  EXPECT_EQ(Place(own), absl::OkStatus());
+  EXPECT_EQ(InPlace(bos), 15);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ClientTest, testing::ValuesIn(kCases),
                          [](const auto& info) { return info.param.name; });
+
+// A device, and a number of clients each of which has some of its VRAM; the
+// rest is pinned.
+class Crowd {
+ public:
+  static constexpr PageCount kVramPages = 1024;
+
+  static RigOptions Options() {
+    RigOptions options = RigOptions::Small();
+    options.options.backing = Backing::kUnbacked;
+    options.gpu.vram_bytes = PagesToBytes(kVramPages);
+    options.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
+    options.machine.normal_bytes = 64 * kMiB;
+    return options;
+  }
+  void Add(const Budget& budget, PageCount count) {
+    clients.push_back(
+        *rig.host().CreateClient({.name = "one", .device = budget}));
+    for (PageCount i = 0; i < count; ++i) {
+      bos.push_back(*rig.host().CreateBo(kPageSize, clients.back()));
+      EXPECT_EQ(rig.Validate(bos.back(), kVram), absl::OkStatus());
+    }
+  }
+  // Takes a page for good.
+  absl::Status PinOne() {
+    BoRef bo = rig.Make(kPageSize);
+    absl::Status placed = rig.Validate(bo, kVram);
+    if (placed.ok()) {
+      rig.Pin(bo);
+      pinned.push_back(std::move(bo));
+    }
+    return placed;
+  }
+  void PinTheRest() {
+    for (size_t i = bos.size(); i < kVramPages; ++i) {
+      EXPECT_EQ(PinOne(), absl::OkStatus());
+    }
+  }
+  uint64_t Used(size_t client) const {
+    return clients[client]->account(Resource::kDevice).used_pages();
+  }
+  ~Crowd() {
+    for (const BoRef& bo : pinned) rig.Unpin(bo);
+  }
+
+  Rig rig{Options()};
+  std::vector<ClientRef> clients;
+  std::vector<BoRef> bos;
+  std::vector<BoRef> pinned;
+};
+
+TEST(Client, R14OfManyTheOneFurthestAboveItsLowGivesFirst) {
+  Crowd crowd;
+  std::vector<uint64_t> low;
+  for (PageCount i = 0; i < 40; ++i) {
+    low.push_back(1 + i * 7 % 11);
+    crowd.Add({.low_pages = low.back()}, 12 + i * 13 % 37 / 3);
+  }
+  crowd.PinTheRest();
+  std::vector<uint64_t> has(40);
+  for (size_t i = 0; i < 40; ++i) has[i] = crowd.Used(i);
+  for (int round = 0; round < 250; ++round) {
+    size_t next = 0;
+    for (size_t i = 1; i < 40; ++i) {
+      if (has[i] + low[next] > has[next] + low[i]) next = i;
+    }
+    ASSERT_GT(has[next], low[next]);
+    --has[next];
+    ASSERT_EQ(crowd.PinOne(), absl::OkStatus());
+    for (size_t i = 0; i < 40; ++i) {
+      ASSERT_EQ(crowd.Used(i), has[i]) << round << " " << i;
+    }
+  }
+  EXPECT_EQ(crowd.rig.Broken(), "");
+}
+
+TEST(Client, R10OfManyTheOneThatGrewElsewhereIsNotMissed) {
+  Crowd crowd;
+  for (int i = 0; i < 64; ++i) crowd.Add({.min_pages = 1}, 1);
+  crowd.PinTheRest();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(KindOf(crowd.PinOne()), ErrorKind::kCannotFit);
+  }
+  GpuConfig config = RigOptions::Small().gpu;
+  config.name = "second";
+  const auto second = *Device::Create(crowd.rig.host(), config);
+  const BoRef more = *crowd.rig.host().CreateBo(kPageSize, crowd.clients[37]);
+  more->Reserve();
+  ValidateContext context;
+  ASSERT_EQ(second->Validate(*more, {&kVram, 1}, &context), absl::OkStatus());
+  more->Unreserve();
+  EXPECT_EQ(crowd.PinOne(), absl::OkStatus());
+  EXPECT_FALSE(crowd.bos[37]->Holds(Resource::kDevice));
+  EXPECT_EQ(KindOf(crowd.PinOne()), ErrorKind::kCannotFit);
+  EXPECT_EQ(crowd.rig.Broken(), "");
+}
+
+TEST(Client, ClientsThatComeAndGoLeaveNobodyOut) {
+  Crowd crowd;
+  for (int round = 0; round < 50; ++round) {
+    crowd.bos.clear();
+    crowd.clients.clear();
+    for (int i = 0; i < 10; ++i) crowd.Add({.max_pages = 5}, 5);
+  }
+  crowd.PinTheRest();
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(crowd.PinOne(), absl::OkStatus());
+  EXPECT_EQ(KindOf(crowd.PinOne()), ErrorKind::kCannotFit);
+  EXPECT_EQ(crowd.rig.Broken(), "");
+}
 
 TEST(Client, BudgetsThatProtectMoreThanTheyAllowAreRefused) {
   Rig rig;
