@@ -333,19 +333,21 @@ std::vector<KernelMapping*> KernelMapping::Of(BufferObject& bo) {
   return mappings;
 }
 
-void KernelMapping::LetGo(BufferObject& bo) {
+void KernelMapping::LetGo(BufferObject& bo, const BufferObject& shown) {
   for (KernelMapping* mapping : Of(bo)) {
-    MapPages(bo, *bo.manager_, mapping->data_, MAP_PRIVATE);
+    MapPages(shown, *shown.manager_, mapping->data_, MAP_PRIVATE);
   }
 }
 
-void KernelMapping::ShowAgain(BufferObject& bo) {
+void KernelMapping::Show(BufferObject& bo, BufferObject& shown) {
   const std::vector<KernelMapping*> mappings = Of(bo);
   if (mappings.empty()) return;
-  const bool present = Mover(bo.host(), WaitLimit{}).MakePresent(bo).ok();
+  const bool present = Mover(bo.host(), WaitLimit{}).MakePresent(shown).ok();
   for (KernelMapping* mapping : mappings) {
-    if (present && MapPages(bo, *bo.manager_, mapping->data_, MAP_SHARED))
+    if (present &&
+        MapPages(shown, *shown.manager_, mapping->data_, MAP_SHARED)) {
       continue;
+    }
     // Old frames are others' now.
     const void* at = mmap(mapping->data_, bo.size_bytes(), PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);

@@ -128,11 +128,12 @@ class KernelMapping {
                                     Contention* contention);
   static absl::Status MapLocked(BufferObject& bo, std::byte** data);
   KernelMapping(BoRef bo, std::byte* data);
-  // Those of `bo`, which is reserved, let go of its frames, so that these can
-  // be given up: reading works as before, writing is lost. And show its
-  // contents again; where there are no frames for them, touching faults.
-  static void LetGo(BufferObject& bo);
-  static void ShowAgain(BufferObject& bo);
+  // Those of `bo` show what `shown` holds: its own, or a copy of it. They let
+  // go of that, so that it can be given up: reading works as before, writing is
+  // lost. And show it again; where there are no frames for it, touching faults.
+  // REQUIRES: both are reserved.
+  static void LetGo(BufferObject& bo, const BufferObject& shown);
+  static void Show(BufferObject& bo, BufferObject& shown);
   static std::vector<KernelMapping*> Of(BufferObject& bo);
 
   const BoRef bo_;

@@ -180,7 +180,7 @@ Unplugged Device::Unplug(const Unplugging& how) {
     unplugged.brought_home = saved_.size();
     evacuation.BringHome(&saved_);
   }
-  saved_.clear();
+  evacuation.Forget(&saved_);
   const Unplugged others = evacuation.BringAllHome(
       how.contents, [](const BufferObject&, const std::string&) {});
   host_.AwaitOthers();
@@ -209,7 +209,10 @@ absl::Status Device::Suspend(const WaitLimit& limit) {
     saved = last.ok() ? WaitError(WaitFor(*last, limit)) : last.status();
   }
   if (!saved.ok()) {
-    saved_.clear();
+    // The memory still has its bytes, but for what was written to the copies
+    // through kernel mappings.
+    Evacuation evacuation(*this);
+    if (!evacuation.Restore(&saved_).ok()) evacuation.Forget(&saved_);
     state_.store(DeviceState::kRunning);
     return saved;
   }

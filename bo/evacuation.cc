@@ -130,7 +130,7 @@ Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
         for (uint32_t pins = sharing->pins(); pins > 0; --pins) bo.Unpin();
         sharing->ForgetPins();
       }
-      KernelMapping::LetGo(bo);
+      KernelMapping::LetGo(bo, bo);
       const bool readable =
           arrived && (!bo.manager_->fixed() || device_.copies());
       bool kept = contents == Unplugging::Contents::kBringHome && readable;
@@ -141,7 +141,7 @@ Unplugged Evacuation::BringAllHome(Unplugging::Contents contents,
       }
       if (!kept) Drop(bo);
       ++(kept ? unplugged.brought_home : unplugged.lost);
-      KernelMapping::ShowAgain(bo);
+      KernelMapping::Show(bo, bo);
     }
     bo.device_ = nullptr;
     return absl::OkStatus();
@@ -182,7 +182,9 @@ absl::Status Evacuation::SaveOne(BufferObject& bo, const WaitLimit& limit,
   if (status.ok()) {
     (*copy)->Pin();
     Mover::KillMappings(bo, PageRange{0, bo.page_count()});
+    KernelMapping::LetGo(bo, bo);
     status = CopyFixed(bo, **copy, Access::kRead);
+    KernelMapping::Show(bo, status.ok() ? **copy : bo);
   }
   (*copy)->UnreserveUnused();
   if (status.ok()) saved->push_back(SavedContents{BoRef(&bo), *copy});
@@ -220,11 +222,14 @@ bool Evacuation::IsInItsPlace(const BufferObject& bo) const {
 absl::Status Evacuation::Restore(std::vector<SavedContents>* saved) {
   while (!saved->empty()) {
     BufferObject& bo = *saved->back().bo;
+    BufferObject& copy = *saved->back().copy;
     bo.lock_.Lock();
+    TWOSTEP_CHECK(copy.TryReserve());
     absl::Status restored;
-    if (IsInItsPlace(bo)) {
-      restored = CopyFixed(bo, *saved->back().copy, Access::kWrite);
-    }
+    KernelMapping::LetGo(bo, copy);
+    if (IsInItsPlace(bo)) restored = CopyFixed(bo, copy, Access::kWrite);
+    KernelMapping::Show(bo, restored.ok() ? bo : copy);
+    copy.UnreserveUnused();
     bo.lock_.Unlock();
     if (!restored.ok()) return restored;
     saved->pop_back();
@@ -232,12 +237,21 @@ absl::Status Evacuation::Restore(std::vector<SavedContents>* saved) {
   return absl::OkStatus();
 }
 
+void Evacuation::Forget(std::vector<SavedContents>* saved) {
+  for (SavedContents& contents : *saved) {
+    contents.bo->lock_.Lock();
+    KernelMapping::Show(*contents.bo, *contents.bo);
+    contents.bo->lock_.Unlock();
+  }
+  saved->clear();
+}
+
 void Evacuation::BringHome(std::vector<SavedContents>* saved) {
   for (SavedContents& contents : *saved) {
     BufferObject& bo = *contents.bo;
     bo.lock_.Lock();
     TWOSTEP_CHECK(contents.copy->TryReserve());
-    KernelMapping::LetGo(bo);
+    KernelMapping::LetGo(bo, *contents.copy);
     if (IsInItsPlace(bo)) {
       const WithoutPins unpinned(bo);
       const WithoutPins free(*contents.copy);
@@ -257,7 +271,7 @@ void Evacuation::BringHome(std::vector<SavedContents>* saved) {
       bo.Uncharge();
       bo.JoinOrders();
     }
-    KernelMapping::ShowAgain(bo);
+    KernelMapping::Show(bo, bo);
     if (bo.device_ == &device_) bo.device_ = nullptr;
     contents.copy->UnreserveUnused();
     bo.lock_.Unlock();

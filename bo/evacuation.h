@@ -8,8 +8,8 @@
 //
 // Pins hold nothing in place here, but are kept. User mappings are killed and
 // fault again where the contents are then. A kernel mapping stays at its
-// addresses and shows the contents at home; what is written through it while
-// its bo moves is lost.
+// addresses and shows the contents where they are: at home, or the copy that is
+// kept of them; what is written through it while they move is lost.
 //
 // Private to the library.
 
@@ -43,6 +43,8 @@ class Evacuation {
   absl::Status Save(const WaitLimit& limit, std::vector<SavedContents>* saved);
   // Copies them back, and empties `saved`; after an error it has what is left.
   absl::Status Restore(std::vector<SavedContents>* saved);
+  // Empties `saved`: what is in the device's memory counts.
+  void Forget(std::vector<SavedContents>* saved);
   // Gives them to their bos at home, for a device that does not come back.
   void BringHome(std::vector<SavedContents>* saved);
 

@@ -247,6 +247,88 @@ TEST_P(Suspended, UnpluggedAndDestroyedKeepPinnedBytes) {
   }
 }
 
+// It shows the copy that is kept meanwhile, and what is written to that counts.
+TEST_P(Suspended, AKernelMappingShowsTheContentsAllAlong) {
+  Driver driver;
+  Rig rig(Options(&driver));
+  BoRef bo = In(rig, kVram);
+  auto kernel = *KernelMapping::Create(bo);
+  const auto expect_kept = [&](uint64_t written) {
+    for (uint64_t i = written; i < kSize; ++i) {
+      ASSERT_EQ(kernel->data()[i], Rig::PatternByte(SeedOf(bo), i)) << i;
+    }
+    for (uint64_t i = 0; i < written; ++i) {
+      ASSERT_EQ(kernel->data()[i], static_cast<std::byte>(i + 1)) << i;
+    }
+  };
+  const auto on_device = [&] { return rig.DevicePage(bo, 0, Access::kRead); };
+  uint64_t written = 0;
+  const auto write_one = [&] {
+    kernel->data()[written] = static_cast<std::byte>(written + 1);
+    ++written;
+  };
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+    expect_kept(written);
+    write_one();
+    expect_kept(written);
+    EXPECT_EQ(rig.Broken(), "");
+    ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+    expect_kept(written);
+    write_one();
+    for (uint64_t i = 0; i < written; ++i) {
+      EXPECT_EQ(on_device()[i], static_cast<std::byte>(i + 1)) << round;
+    }
+  }
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+TEST_P(Suspended, AKernelMappingOutlivesADeviceThatIsUnpluggedMeanwhile) {
+  for (const auto contents :
+       {Unplugging::Contents::kBringHome, Unplugging::Contents::kDrop}) {
+    Driver driver;
+    Rig rig(Options(&driver));
+    BoRef bo = In(rig, kVram);
+    auto kernel = *KernelMapping::Create(bo);
+    ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+    kernel->data()[0] = std::byte{1};
+    rig.device().Unplug({.contents = contents});
+    const bool kept = contents == Unplugging::Contents::kBringHome;
+    EXPECT_EQ(kernel->data()[0], std::byte{kept});
+    EXPECT_EQ(kernel->data()[kSize - 1],
+              kept ? Rig::PatternByte(SeedOf(bo), kSize - 1) : std::byte{0});
+    // The frames are the bo's, or are others': none are written through it.
+    kernel->data()[1] = std::byte{2};
+    EXPECT_EQ(bo->purged(), !kept);
+    EXPECT_EQ(rig.Broken(), "");
+  }
+}
+
+TEST_P(Suspended, AKernelMappingIsAsItWasWhereTheDeviceRunsOn) {
+  Driver driver;
+  RigOptions options = Options(&driver);
+  options.options.clock = Clock::Kind::kReal;
+  Rig rig(options);
+  BoRef bo = In(rig, kVram);
+  auto kernel = *KernelMapping::Create(bo);
+  Timeline& ring = rig.machine().NewTimeline("gpu0.work");
+  BoRef gone = In(rig, kVram);
+  gone->Reserve();
+  const Fence job = ring.Emit(0);
+  gone->fences().Add(job, FenceUse::kRead);
+  gone->Unreserve();
+  gone.reset();
+  EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
+            ErrorKind::kTimeUp);
+  for (uint64_t i = 0; i < kSize; ++i) {
+    ASSERT_EQ(kernel->data()[i], Rig::PatternByte(SeedOf(bo), i)) << i;
+  }
+  kernel->data()[0] = std::byte{1};
+  EXPECT_EQ(rig.DevicePage(bo, 0, Access::kRead)[0], std::byte{1});
+  ring.Complete(job.point);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
 // Of four bos in VRAM two are pinned; their client may have two in host memory.
 TEST_P(Suspended, R14_WhatComesHomeOrIsSavedIsItsClients) {
   for (const bool unplug : {false, true}) {
