@@ -1,6 +1,7 @@
 #include "twostep/cli/life_story.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -28,7 +29,12 @@ std::string BoText(uint64_t bo, const KnownBos& known) {
   const auto found = known.find(bo);
   if (bo == 0) return "nobody in particular";
   if (found == known.end()) return absl::StrCat("bo ", bo);
-  return absl::StrCat("bo ", bo, " (", BytesFigure(found->second.bytes), ")");
+  const uint64_t trace_bo = found->second.trace_bo;
+  return absl::StrCat("bo ", bo, " (",
+                      trace_bo == 0 || trace_bo == bo
+                          ? ""
+                          : absl::StrCat("trace ", trace_bo, ", "),
+                      BytesFigure(found->second.bytes), ")");
 }
 
 std::string LimitedText(const RecordedLine& line) {
@@ -148,6 +154,14 @@ std::string Clause(const RecordedLine& line) {
   return line.event;
 }
 
+bool Moves(const RecordedLine& line) {
+  static constexpr const char* kMoves[] = {
+      "dma-bind", "dma-unbind", "gpu-bind", "gpu-unbind", "move",
+      "clear",    "drop",       "swap-out", "swap-in",    "evict"};
+  return std::find(std::begin(kMoves), std::end(kMoves), line.event) !=
+         std::end(kMoves);
+}
+
 // Where a bo is, followed from line to line.
 class Whereabouts {
  public:
@@ -209,6 +223,7 @@ class Teller {
     std::string lead;  // what it comes to, where that is more than the clauses
     std::string tail;
     std::vector<std::string> clauses;
+    bool moves = false;  // the bo is elsewhere, or found elsewhere, after it
     bool open = false;
   };
 
@@ -225,8 +240,9 @@ class Teller {
   std::string client_;
   bool found_ = false;
   bool gone_ = false;
-  uint64_t most_ = 0;    // the highest id
-  uint64_t frames_ = 0;  // begun
+  uint64_t named_so_ = 0;  // the bo that has bo_ as its number in the trace
+  uint64_t most_ = 0;      // the highest id
+  uint64_t frames_ = 0;    // begun
   Whereabouts where_;
   std::string where_then_;
   std::string last_move_;
@@ -258,9 +274,8 @@ void Teller::Say(const Sentence& sentence) {
                     absl::StrJoin(sentence.clauses, "; "));
   }
   absl::StrAppend(&text, sentence.tail, ".");
-  const bool moved = !sentence.lead.empty() || !sentence.clauses.empty();
   if (at_.has_value() && sentence.frame < *at_) {
-    if (moved) last_move_ = text;
+    if (sentence.moves) last_move_ = text;
     return;
   }
   if (!at_.has_value() || sentence.frame == *at_) lines_.push_back(text);
@@ -319,10 +334,7 @@ void Teller::CloseUses() {
   }
   uses_ = writes_ = 0;
   sentence.tail = text;
-  // A use is no move.
-  const std::string move = last_move_;
   Say(sentence);
-  last_move_ = move;
 }
 
 void Teller::Add(const RecordedLine& line) {
@@ -331,7 +343,10 @@ void Teller::Add(const RecordedLine& line) {
     known_[line.bo].bytes = line.bytes;
     most_ = std::max(most_, line.bo);
   }
-  if (line.event == "name") known_[line.bo].trace_bo = line.trace_bo;
+  if (line.event == "name") {
+    known_[line.bo].trace_bo = line.trace_bo;
+    if (line.trace_bo == bo_) named_so_ = line.bo;
+  }
   if (at_.has_value() && line.frame >= *at_ && where_then_.empty()) {
     Close();
     CloseUses();
@@ -339,9 +354,13 @@ void Teller::Add(const RecordedLine& line) {
   }
   if (line.event == "job") return AddUse(line);
   if (line.event == "evict" && line.for_bo == bo_) {
-    Open(line, "").clauses.push_back(
-        absl::StrCat(BoText(line.bo, known_), " evicted for it, from ",
-                     line.from, line.to.empty() ? "" : " to ", line.to));
+    // Amid its own eviction it is one of the things that happen then.
+    const bool amid = now_.open && now_.frame == line.frame &&
+                      now_.submission == line.submission && now_.lead.empty();
+    Open(line, amid ? now_.why : "")
+        .clauses.push_back(
+            absl::StrCat(BoText(line.bo, known_), " evicted for it, from ",
+                         line.from, line.to.empty() ? "" : " to ", line.to));
     return;
   }
   if (line.bo != bo_ || line.event == "frame") return;
@@ -357,6 +376,7 @@ void Teller::Add(const RecordedLine& line) {
   where_.Follow(line);
   const std::string why = Because(line, known_);
   Sentence& sentence = Open(line, why);
+  sentence.moves |= Moves(line);
   if (line.event == "evict") {
     sentence.lead = absl::StrCat(
         "evicted from ", line.from, ", ",
@@ -386,10 +406,13 @@ absl::StatusOr<std::string> Teller::Story(const std::string& path,
   Close();
   CloseUses();
   if (!found_) {
-    return absl::NotFoundError(
-        absl::StrCat(path, ": has no bo ", bo_,
-                     most_ == 0 ? std::string(": no bo was made")
-                                : absl::StrCat(": its bos are 1 to ", most_)));
+    return absl::NotFoundError(absl::StrCat(
+        path, ": has no bo ", bo_,
+        most_ == 0 ? std::string(": no bo was made")
+                   : absl::StrCat(": its bos are 1 to ", most_),
+        named_so_ == 0
+            ? ""
+            : absl::StrCat("; the trace's ", bo_, " is --bo ", named_so_)));
   }
   if (at_.has_value() && *at_ >= std::max<uint64_t>(frames_, 1)) {
     return absl::NotFoundError(
@@ -397,8 +420,8 @@ absl::StatusOr<std::string> Teller::Story(const std::string& path,
                      std::max<uint64_t>(frames_, 1) - 1));
   }
   std::string text = absl::StrCat("bo ", bo_);
-  if (mine_.trace_bo != 0) {
-    absl::StrAppend(&text, " (", mine_.trace_bo, " in the trace)");
+  if (mine_.trace_bo != 0 && mine_.trace_bo != bo_) {
+    absl::StrAppend(&text, " (trace ", mine_.trace_bo, ")");
   }
   absl::StrAppend(&text, ", ", BytesFigure(mine_.bytes),
                   client_.empty() ? "" : ", of client ", client_, "\n");

@@ -116,6 +116,18 @@ std::string PerfettoTrace::NameOf(uint8_t place) const {
   return NameOn(first_device_, named.device, named.name);
 }
 
+std::string PerfettoTrace::BoName(uint64_t bo) const {
+  const auto found = trace_bos_.find(bo);
+  return found == trace_bos_.end()
+             ? absl::StrCat("bo ", bo)
+             : absl::StrCat("bo ", bo, " (trace ", found->second, ")");
+}
+
+void PerfettoTrace::Named(uint64_t bo, uint64_t trace_bo) {
+  MutexLock lock(mutex_);
+  if (bo != trace_bo && !Silent()) trace_bos_[bo] = trace_bo;
+}
+
 std::string PerfettoTrace::Arrow(uint32_t submission) const {
   // Read as a hexadecimal number of 64 bits; what is none is dropped.
   return absl::StrFormat(",\"bind_id\":\"0x%x\"",
@@ -144,6 +156,7 @@ void PerfettoTrace::Began(Host& host, Device& device) {
   tracks_.clear();
   counters_.clear();
   waiting_.clear();
+  trace_bos_.clear();
   frame_ = 0;
   const std::string run = run_.empty() ? "" : absl::StrCat(run_, ": ");
   const std::string number =
@@ -248,7 +261,7 @@ void PerfettoTrace::Copied(const Event& event) {
   const uint64_t end_ns = std::max(due_ns, event.time_ns);
   Slice(kCopies, Track(kCopies, timeline->name()),
         due_ns == 0 ? end_ns : end_ns - std::min(took_ns, end_ns), end_ns,
-        absl::StrCat(twostep::NameOf(event.kind), " bo ", event.bo),
+        absl::StrCat(twostep::NameOf(event.kind), " ", BoName(event.bo)),
         absl::StrCat(",\"args\":{\"bytes\":", event.bytes(),
                      ",\"from\":", Quoted(NameOf(event.from)),
                      ",\"to\":", Quoted(NameOf(event.to)),
@@ -268,7 +281,7 @@ void PerfettoTrace::Evicted(const Event& event, bool arrow) {
       ",\"passed_over\":", PassedOver(event.skipped),
       ",\"waited_ns\":", event.waited_ns, "}");
   Slice(group, Track(group, NameOf(event.from)), event.time_ns, event.time_ns,
-        absl::StrCat("evict bo ", event.bo),
+        absl::StrCat("evict ", BoName(event.bo)),
         arrow
             ? absl::StrCat(Arrow(event.submission), ",\"flow_in\":true", fields)
             : fields);
@@ -278,7 +291,7 @@ void PerfettoTrace::Happened(const Event& event) {
   MutexLock lock(mutex_);
   if (Silent()) return;
   const std::string what =
-      absl::StrCat(twostep::NameOf(event.kind), " bo ", event.bo);
+      absl::StrCat(twostep::NameOf(event.kind), " ", BoName(event.bo));
   const std::string fields =
       absl::StrCat(",\"s\":\"t\",\"args\":{\"bytes\":", event.bytes(),
                    ",\"submission\":", event.submission, ForWantOf(event), "}");

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -32,7 +33,7 @@ class PerfettoTrace : public RunObserver {
   void Leaving(Device& device) override;
   void Happened(const Event& event) override;
   void Submitted(const Job& job) override;
-  void Named(uint64_t, uint64_t) override {}
+  void Named(uint64_t bo, uint64_t trace_bo) override;
   void FrameEnded() override;
   void Ending() override;
 
@@ -65,6 +66,7 @@ class PerfettoTrace : public RunObserver {
   int LaneFrom(uint64_t from_ns, uint64_t to_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string NameOf(uint8_t place) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string BoName(uint64_t bo) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Arrow(uint32_t submission) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddDevice(Device& device) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -104,6 +106,8 @@ class PerfettoTrace : public RunObserver {
   std::map<std::string, uint64_t> counters_ ABSL_GUARDED_BY(mutex_);
   // Evictions whose submission has no slice yet, by its number.
   std::map<uint32_t, std::vector<Event>> waiting_ ABSL_GUARDED_BY(mutex_);
+  // Of bos that have another number there.
+  std::unordered_map<uint64_t, uint64_t> trace_bos_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace twostep

@@ -8,12 +8,14 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "nlohmann/json.hpp"
 #include "twostep/cli/figures.h"
 #include "twostep/cli/recorded_run.h"
@@ -27,6 +29,7 @@ using Json = nlohmann::json;
 struct Leaves {
   std::map<std::string, double> figures;
   std::map<std::string, std::string> texts;
+  std::set<std::string> rows;  // the paths of tables' rows
 };
 
 // What tells a row of a table from the others.
@@ -54,6 +57,7 @@ void Flatten(const std::string& path, const Json& json, Leaves* leaves) {
   } else if (json.is_array()) {
     for (size_t i = 0; i < json.size(); ++i) {
       const std::string name = absl::StrCat("[", RowName(json[i], i), "]");
+      if (json[i].is_object()) leaves->rows.insert(path + name);
       Flatten(path + name, json[i], leaves);
     }
   } else if (json.is_number()) {
@@ -177,6 +181,37 @@ std::string TextChanges(const Leaves& before, const Leaves& after) {
   return text;
 }
 
+// Takes the rows that the other one lacks out of it: a line for each.
+std::string TakeRows(Leaves* leaves, const Leaves& other, const char* what) {
+  std::string text;
+  std::string last;
+  const auto within = [](const std::string& path, const std::string& row) {
+    return path.starts_with(row) &&
+           (path.size() == row.size() || path[row.size()] == '.' ||
+            path[row.size()] == '[');
+  };
+  for (const std::string& row : leaves->rows) {
+    // Rows come before what is in them.
+    if (other.rows.contains(row) || (!last.empty() && within(row, last))) {
+      continue;
+    }
+    last = row;
+    absl::StrAppend(&text, row, ": ", what, "\n");
+    const auto in_row = [&](const auto& leaf) {
+      return within(leaf.first, row);
+    };
+    std::erase_if(leaves->figures, in_row);
+    std::erase_if(leaves->texts, in_row);
+  }
+  return text;
+}
+
+std::string Changes(Leaves before, Leaves after) {
+  std::string rows = TakeRows(&before, after, "gone");
+  rows += TakeRows(&after, before, "new");
+  return rows + TextChanges(before, after) + FigureTable(before, after);
+}
+
 absl::StatusOr<Leaves> ReadFigures(const std::string& path) {
   errno = 0;
   std::ifstream file(path);
@@ -213,6 +248,43 @@ std::string Describe(const RecordedLine& line) {
     absl::StrAppend(&text, " on ", line.timeline, " from ",
                     DurationFigure(line.starts_ns), " to ",
                     DurationFigure(line.ends_ns));
+  }
+  return text;
+}
+
+// What Describe leaves out.
+using Details = std::vector<std::pair<const char*, std::string>>;
+Details DetailsOf(const RecordedLine& line) {
+  const RecordedLine::Skipped& skipped = line.skipped;
+  return {{"limit", absl::StrCat(line.limit, " ", line.of)},
+          {"pass", absl::StrCat(line.pass)},
+          {"skipped.reserved", absl::StrCat(skipped.reserved)},
+          {"skipped.mine", absl::StrCat(skipped.mine)},
+          {"skipped.stuck", absl::StrCat(skipped.stuck)},
+          {"skipped.protected", absl::StrCat(skipped.protected_bos)},
+          {"skipped.unhelpful", absl::StrCat(skipped.unhelpful)},
+          {"pinned_bytes", absl::StrCat(line.pinned_bytes)},
+          {"waited_ns", absl::StrCat(line.waited_ns)},
+          {"fence", absl::StrCat(line.timeline, " ", line.point)},
+          {"client", line.client},
+          {"trace_bo", absl::StrCat(line.trace_bo)},
+          {"error", line.error},
+          {"time_ns", absl::StrCat(line.time_ns)},
+          {"starts_ns", absl::StrCat(line.starts_ns)},
+          {"ends_ns", absl::StrCat(line.ends_ns)},
+          {"reads", absl::StrJoin(line.reads, " ")},
+          {"writes", absl::StrJoin(line.writes, " ")}};
+}
+
+// Of two lines that are described alike.
+std::string WhatDiffers(const RecordedLine& before, const RecordedLine& after) {
+  const Details was = DetailsOf(before);
+  const Details is = DetailsOf(after);
+  std::string text;
+  for (size_t i = 0; i < was.size(); ++i) {
+    if (was[i] == is[i]) continue;
+    absl::StrAppend(&text, "  ", was[i].first, ": ", was[i].second, " -> ",
+                    is[i].second, "\n");
   }
   return text;
 }
@@ -266,6 +338,9 @@ absl::StatusOr<std::string> DiffRecorded(const std::string& before,
       parting = absl::StrCat("They part at line ", sides[0].run->line(),
                              ":\n  before: ", sides[0].Text(),
                              "\n  after:  ", sides[1].Text(), "\n");
+      if (sides[0].Text() == sides[1].Text()) {
+        parting += WhatDiffers(sides[0].line, sides[1].line);
+      }
     }
   }
   const Leaves was = sides[0].Known();
@@ -301,7 +376,7 @@ absl::StatusOr<std::string> RunDiff(const std::string& before,
                      recorded[0] ? after : before,
                      " is not: give two of --record or two of --json"));
   }
-  return TextChanges(*was, *is) + FigureTable(*was, *is);
+  return Changes(*std::move(was), *std::move(is));
 }
 
 }  // namespace twostep

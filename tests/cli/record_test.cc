@@ -144,7 +144,7 @@ TEST(Explain, TheLifeOfABoWithTheCauseOfEachMove) {
   const std::vector<std::string> lines =
       absl::StrSplit(ran.output, '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 8u) << ran.output;
-  EXPECT_EQ(lines[0], "bo 1 (10 in the trace), 1024.0 KiB");
+  EXPECT_EQ(lines[0], "bo 1 (trace 10), 1024.0 KiB");
   EXPECT_THAT(lines[1], HasSubstr("frame 0, 0.0 us: created, 1024.0 KiB; "
                                   "touched by the CPU."));
   EXPECT_THAT(lines[2], HasSubstr("submission 1: copied from system to vram, "
@@ -154,11 +154,11 @@ TEST(Explain, TheLifeOfABoWithTheCauseOfEachMove) {
   EXPECT_THAT(lines[4], HasSubstr("frame 1, "));
   EXPECT_THAT(lines[4],
               HasSubstr("submission 3: evicted from vram, to system, to make "
-                        "room in vram for bo 2 (1024.0 KiB): copied from vram "
-                        "to system, 1024.0 KiB."));
+                        "room in vram for bo 2 (trace 11, 1024.0 KiB): copied "
+                        "from vram to system, 1024.0 KiB."));
   EXPECT_THAT(lines[5],
-              HasSubstr("submission 4: bo 2 (1024.0 KiB) evicted for it, from "
-                        "vram to system; copied from system to vram"));
+              HasSubstr("submission 4: bo 2 (trace 11, 1024.0 KiB) evicted for "
+                        "it, from vram to system; copied from system to vram"));
   EXPECT_THAT(lines[6], HasSubstr("used by submission 4."));
   EXPECT_THAT(lines[7], HasSubstr("destroyed."));
 }
@@ -184,6 +184,49 @@ TEST(Explain, OneFrameAndWhereTheBoIsWhenItBegins) {
   EXPECT_THAT(two, HasSubstr("Nothing happens to it."));
 }
 
+TEST(Explain, WhatTheCpuTouchesHasNotMoved) {
+  const std::string run = Record("touched",
+                                 "#botrace 1\nc 1 4096 t\ng 0 1\nf\nw 1 0 8\n"
+                                 "f\nf\n");
+  const Ran ran = Twostep(absl::StrCat("explain ", run, " --bo 1 --at 2"));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("Last moved in frame 0"));
+  EXPECT_THAT(ran.output, Not(HasSubstr("touched")));
+}
+
+TEST(Explain, AnEvictionAmidAnotherIsPartOfIt) {
+  const std::string run = Record("amid", kTwoInTurn);
+  // As the victim moves somebody else makes way for it.
+  std::vector<std::string> lines;
+  bool done = false;
+  for (const auto& text : absl::StrSplit(Read(run), '\n', absl::SkipEmpty())) {
+    Json line = Json::parse(text);
+    if (!done && line.value("event", "") == "evict") {
+      ASSERT_EQ(line["bo"], 1);
+      Json other = line;
+      other["bo"] = line["for_bo"];
+      other["for_bo"] = 1;
+      lines.push_back(other.dump());
+      done = true;
+    }
+    if (line.value("event", "") == "end") {
+      line["lines"] = line["lines"].get<int>() + 1;
+    }
+    lines.push_back(line.dump());
+  }
+  const Ran ran = Twostep(absl::StrCat(
+      "explain ",
+      WriteTempFile("nested.jsonl", absl::StrJoin(lines, "\n") + "\n"),
+      " --bo 1"));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_THAT(
+      ran.output,
+      HasSubstr("submission 3: evicted from vram, to system, to make room in "
+                "vram for bo 2 (trace 11, 1024.0 KiB): copied from vram to "
+                "system, 1024.0 KiB; bo 2 (trace 11, 1024.0 KiB) evicted for "
+                "it, from vram to system."));
+}
+
 TEST(Explain, WhatCannotBeExplainedIsSaid) {
   const std::string run = Record("whole", kTwoInTurn);
   const std::string text = Read(run);
@@ -192,7 +235,8 @@ TEST(Explain, WhatCannotBeExplainedIsSaid) {
     EXPECT_EQ(ran.code, 2) << ran.output;
     return ran.output;
   };
-  EXPECT_THAT(explain(run, "--bo 3"), HasSubstr("its bos are 1 to 2"));
+  EXPECT_THAT(explain(run, "--bo 3"), HasSubstr("its bos are 1 to 2\n"));
+  EXPECT_THAT(explain(run, "--bo 11"), HasSubstr("the trace's 11 is --bo 2\n"));
   EXPECT_THAT(explain(run, "--bo 1 --at 9"), HasSubstr("frames are 0 to 3"));
   EXPECT_THAT(explain("/nowhere.jsonl", "--bo 1"), HasSubstr("/nowhere.jsonl"));
   EXPECT_THAT(explain(WriteTempFile("no.jsonl", "{}\n"), "--bo 1"),
@@ -293,9 +337,11 @@ TEST(Diff, RowsOfAComparisonByWhatTheyAre) {
   const std::string two = compare("two.json", "clock");
   const Ran ran = Twostep(absl::StrCat("diff ", one, " ", two));
   EXPECT_EQ(ran.code, 0) << ran.output;
-  EXPECT_THAT(ran.output, HasSubstr(", fifo]"));
-  EXPECT_THAT(ran.output, HasSubstr("gone"));
-  EXPECT_THAT(ran.output, HasSubstr(", clock]"));
+  // A line for each row that only one of them has, and none for what is in it.
+  EXPECT_THAT(ran.output, HasSubstr(", fifo]: gone\n"));
+  EXPECT_THAT(ran.output, HasSubstr(", clock]: new\n"));
+  EXPECT_THAT(ran.output, Not(HasSubstr(", fifo].")));
+  EXPECT_THAT(ran.output, Not(HasSubstr(", clock].")));
 }
 
 TEST(Diff, WhereTwoRunsPart) {
@@ -312,6 +358,18 @@ TEST(Diff, WhereTwoRunsPart) {
   EXPECT_THAT(ran.output, HasSubstr("  after:  frame 1, submission 3, "));
   EXPECT_THAT(ran.output, HasSubstr("move bo 2 from system to vram"));
   EXPECT_THAT(ran.output, HasSubstr("gpu_evictions.vram"));
+}
+
+TEST(Diff, LinesThatReadAlikeAreToldApart) {
+  const std::string before = Record("alike", kTwoInTurn);
+  std::string text = Read(before);
+  const size_t at = text.find("\"mine\":0", text.find("\"evict\""));
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, 8, "\"mine\":5");
+  const Ran ran = Twostep(
+      absl::StrCat("diff ", before, " ", WriteTempFile("other.jsonl", text)));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("\n  skipped.mine: 0 -> 5\n"));
 }
 
 TEST(Diff, BadInputIsSaid) {
