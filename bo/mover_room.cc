@@ -653,8 +653,10 @@ Mover::Result Mover::SwapOutOne(const Client* limited) {
           : EvictionOrder::Asker{&limited->account(Resource::kHost),
                                  /*own_only=*/true};
   const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
-  const auto has_frames = [](const BufferObject& bo) {
-    return bo.pages_.home() == Pages::Home::kMemory;
+  // A client is charged for a DMA type's own memory as well.
+  const auto has_frames = [limited](const BufferObject& bo) {
+    return bo.pages_.home() == Pages::Home::kMemory ||
+           (limited != nullptr && bo.pages_.home() == Pages::Home::kBinder);
   };
   ++depth_;
   Result result = Result::kShort;

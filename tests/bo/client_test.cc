@@ -344,7 +344,7 @@ TEST(Client, R14OfManyTheOneFurthestAboveItsLowGivesFirst) {
 
 TEST(Client, R10OfManyTheOneThatGrewElsewhereIsNotMissed) {
   Crowd crowd;
-  for (int i = 0; i < 64; ++i) crowd.Add({.min_pages = 1}, 1);
+  for (int i = 0; i < 900; ++i) crowd.Add({.min_pages = 1}, 1);
   crowd.PinTheRest();
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(KindOf(crowd.PinOne()), ErrorKind::kCannotFit);
@@ -411,6 +411,25 @@ TEST(Client, AHostMemoryLimitSwapsOutItsOwn) {
   for (int i = 0; i < 5; ++i) {
     bos.push_back(*rig.host().CreateBo(kBo, client));
     rig.CpuFill(bos.back(), i);
+    EXPECT_LE(client->account(Resource::kHost).used_pages(), 2 * kBoPages);
+  }
+  EXPECT_EQ(rig.host().stats().swap_out_bytes, 3 * kBo);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(rig.CpuWrongBytes(bos[i], i), 0);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+// What is in coherent memory counts as host memory: it is no reason to refuse
+// that leaving it takes a copy first.
+TEST(Client, R10AHostMemoryLimitSwapsOutItsOwnFromCoherentMemory) {
+  Rig rig;
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "small", .host = {.max_pages = 2 * kBoPages}});
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 5; ++i) {
+    bos.push_back(*rig.host().CreateBo(kBo, client));
+    rig.CpuFill(bos.back(), i);
+    EXPECT_EQ(rig.Validate(bos.back(), Tt(DmaType::kCoherent)),
+              absl::OkStatus());
     EXPECT_LE(client->account(Resource::kHost).used_pages(), 2 * kBoPages);
   }
   EXPECT_EQ(rig.host().stats().swap_out_bytes, 3 * kBo);
