@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/bo_hooks.h"
 #include "twostep/bo/bo_views.h"
@@ -131,15 +132,14 @@ void Host::RemoveClient(Client& client) {
 UsageReport Host::Report() {
   UsageReport report;
   report.lines.emplace_back();
-  std::vector<const Client*> clients = {nullptr};
+  absl::flat_hash_map<const Client*, size_t> places{{nullptr, 0}};
   const auto line_of = [&](const Client* client) -> UsageReport::Line& {
-    return report.lines[std::find(clients.begin(), clients.end(), client) -
-                        clients.begin()];
+    return report.lines[places.find(client)->second];
   };
   {
     MutexLock lock(mutex_);
     for (const Client* client : clients_) {
-      clients.push_back(client);
+      places.emplace(client, report.lines.size());
       report.lines.emplace_back().client = client->name();
     }
   }
@@ -171,6 +171,8 @@ UsageReport Host::Report() {
 }
 
 void Host::Retire(BufferObject& bo) {
+  // It stands in no order any more, and is charged for still.
+  const InTransit transit(this);
   if (bo.lock_.TryLock()) {
     Destroy(bo);
     return;
