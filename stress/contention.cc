@@ -242,13 +242,25 @@ void Spam(SmallWorld<SquatDriver>& small, const KnownBoList& squat,
 }
 
 void PlaySquatterAndSpammer(const StressOptions& options, Verdict* verdict) {
-  SmallWorld<SquatDriver> small(options, verdict);
+  SmallWorld<SquatDriver> small(options, verdict, kMiB * 5 / 4);
   World& world = small.world;
   SquatDriver& driver = small.driver;
-  const KnownBoList squat = small.Make(8, kMiB / 8);
+  if (!world.ok()) return;
+  // What the squatter is sure of is what a newcomer leaves of VRAM.
+  constexpr PageCount kHalf = BytesToPages(kMiB / 2);
+  const auto squatter = world.host().CreateClient(
+      {.name = "squatter", .device = {.min_pages = kHalf}});
+  const auto guest = world.host().CreateClient(
+      {.name = "newcomer", .device = {.low_pages = kHalf}});
+  if (!world.Expect(squatter.status(), "a client") ||
+      !world.Expect(guest.status(), "a client")) {
+    return;
+  }
+  const EvictionAccount& protects = (*squatter)->account(Resource::kDevice);
+  const KnownBoList squat = small.Make(8, kMiB / 8, *squatter);
   if (squat.empty()) return;
   driver.last_squatter.store(squat.back()->bo->id());
-  const KnownBoList newcomers = small.Make(2, kMiB / 2);
+  const KnownBoList newcomers = small.Make(2, kMiB / 2, *guest);
   if (newcomers.empty()) return;
   Atomic<bool> stop{false};
   Atomic<uint64_t> submits{0};
@@ -259,18 +271,26 @@ void PlaySquatterAndSpammer(const StressOptions& options, Verdict* verdict) {
     driver.waiting.store(round);
     Submission submission =
         small.Of({newcomers[small.random() % 2]}, {&kInVram, 1});
-    submission.in_place = [&] { driver.waiting.store(0); };
+    submission.in_place = [&] {
+      world.Require(protects.used_pages() >= kHalf,
+                    "the squatter has less than is its own");
+      driver.waiting.store(0);
+    };
     world.Expect(world.Submit(submission), "a newcomer's submission");
   }
   stop.store(true);
   spammer.Join();
   world.ExpectEvictions();
+  // Coherent memory holds all that VRAM does not.
+  if (SmallWorldDmaType(small.seed) != DmaType::kCoherent) {
+    world.ExpectSwapping();
+  }
 }
 
 // --- two-tier-pingpong ---
 
 void PlayTwoTierPingpong(const StressOptions& options, Verdict* verdict) {
-  SmallWorld<> small(options, verdict);
+  SmallWorld<> small(options, verdict, 2 * kMiB);
   // VRAM and TT together hold two thirds of them.
   const KnownBoList bos = small.Make(36, kMiB / 8);
   if (bos.empty()) return;
@@ -295,13 +315,14 @@ void PlayTwoTierPingpong(const StressOptions& options, Verdict* verdict) {
                      bytes, ", and VRAM is ", kMiB));
   }
   small.world.ExpectEvictions();
+  small.world.ExpectSwapping();
 }
 
 // --- everything-at-once ---
 
 // Threads submit random sets, look at what they submit, make and drop bos.
 void PlayEverythingAtOnce(const StressOptions& options, Verdict* verdict) {
-  SmallWorld<> small(options, verdict);
+  SmallWorld<> small(options, verdict, 2 * kMiB);
   const KnownBoList bos = small.Make(24, kMiB / 8);
   if (bos.empty()) return;
   OnThreads(options.ThreadsOr(3), [&](int t) {

@@ -11,6 +11,7 @@ WorldOptions SmallWorldOptions(const StressOptions& options) {
   machine = MachineConfig{};
   machine.dma32_bytes = 12 * kMiB;
   machine.normal_bytes = 4 * kMiB;
+  machine.reserve_bytes = 256 * kKiB;
   machine.coherent_bytes = kMiB;
   machine.cma_bytes = kMiB;
   machine.swap_bytes = 16 * kMiB;
@@ -25,6 +26,16 @@ WorldOptions SmallWorldOptions(const StressOptions& options) {
   world.gpu.vram_allocator =
       random() % 2 != 0 ? SpaceAllocator::kRange : SpaceAllocator::kBuddy;
   return world;
+}
+
+void MakeHostShort(uint64_t bytes, WorldOptions* world) {
+  MachineConfig& machine = world->machine;
+  const uint64_t pools =
+      machine.coherent_bytes + machine.cma_bytes + machine.swiotlb.bytes;
+  machine.low_watermark_bytes = 64 * kKiB;
+  machine.high_watermark_bytes = 128 * kKiB;
+  machine.dma32_bytes = pools + machine.reserve_bytes + bytes;
+  machine.normal_bytes = 0;
 }
 
 DmaType SmallWorldDmaType(uint64_t seed) {

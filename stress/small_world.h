@@ -29,8 +29,12 @@ class TwoTierDriver : public DeviceHooks {
 };
 
 // 16 MiB of frames, 1 MiB of VRAM, IOVAs, coherent memory and bounce pages, 2
-// MiB of aperture, so that everything can run out.
+// MiB of aperture, so that everything can run out; and a reserve of frames that
+// no bo may touch.
 WorldOptions SmallWorldOptions(const StressOptions& options);
+// Leaves `bytes` of frames for bos beside the reserve, with a watermark above:
+// bos are swapped out.
+void MakeHostShort(uint64_t bytes, WorldOptions* world);
 // One of three, by the seed.
 DmaType SmallWorldDmaType(uint64_t seed);
 
@@ -38,17 +42,19 @@ DmaType SmallWorldDmaType(uint64_t seed);
 template <typename Driver = TwoTierDriver>
 class SmallWorld {
  public:
-  SmallWorld(const StressOptions& options, Verdict* verdict)
+  // `frame_bytes`: for bos; 0: plenty.
+  SmallWorld(const StressOptions& options, Verdict* verdict,
+             uint64_t frame_bytes = 0)
       : seed(options.seed),
         driver(SmallWorldDmaType(options.seed)),
         random(options.seed),
-        world(WithHooks(SmallWorldOptions(options), &driver), verdict) {}
+        world(OptionsOf(options, &driver, frame_bytes), verdict) {}
 
   // Bos that a job has written. Empty after a failure.
-  KnownBoList Make(int count, uint64_t bytes) {
+  KnownBoList Make(int count, uint64_t bytes, ClientRef client = nullptr) {
     KnownBoList bos;
     for (int i = 0; i < count && world.ok(); ++i) {
-      KnownBo* bo = world.Make(bytes);
+      KnownBo* bo = world.Make(bytes, client);
       if (bo == nullptr || !Submit({bo}, driver.places())) return {};
       bos.push_back(bo);
     }
@@ -69,9 +75,12 @@ class SmallWorld {
   World world;
 
  private:
-  static WorldOptions WithHooks(WorldOptions options, DeviceHooks* hooks) {
-    options.hooks = hooks;
-    return options;
+  static WorldOptions OptionsOf(const StressOptions& options,
+                                DeviceHooks* hooks, uint64_t frame_bytes) {
+    WorldOptions world = SmallWorldOptions(options);
+    world.hooks = hooks;
+    if (frame_bytes != 0) MakeHostShort(frame_bytes, &world);
+    return world;
   }
 };
 

@@ -65,6 +65,11 @@ absl::Status World::SetUp() {
                                                 .faults = options_.faults});
   if (!machine.ok()) return machine.status();
   machine_ = *std::move(machine);
+  const PhysicalMemory& memory = machine_->memory();
+  for (const Zone zone : {Zone::kDma32, Zone::kNormal}) {
+    frames_for_bos_[static_cast<size_t>(zone)] =
+        memory.unused_frames(zone) - memory.reserve_frames(zone);
+  }
   HostOptions host_options = options_.host;
   if (host_options.misuse_handler == nullptr) {
     host_options.misuse_handler = [this](const Misuse& misuse) {
@@ -169,6 +174,7 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   ValidateContext context;
   context.wait = submission.wait;
   absl::Status placed = exec.Run(&context);
+  CheckReserve();
   if (submission.moved_bytes != nullptr) {
     *submission.moved_bytes += context.bytes_moved;
   }
@@ -463,7 +469,17 @@ void World::Fail(const std::string& what) {
   verdict_->first_failure = what;
 }
 
+void World::CheckReserve() {
+  const PhysicalMemory& memory = machine_->memory();
+  for (const Zone zone : {Zone::kDma32, Zone::kNormal}) {
+    Require(
+        memory.used_frames(zone) <= frames_for_bos_[static_cast<size_t>(zone)],
+        "bos have frames of the host's reserve");
+  }
+}
+
 void World::CheckRules() {
+  CheckReserve();
   for (Violation& violation : Audit::Run(*host_)) {
     ++verdict_->rule_violations;
     if (verdict_->violations.size() < kMaxViolationsKept) {

@@ -8,6 +8,7 @@
 //
 // Thread-safe, but for Finish.
 
+#include <array>
 #include <deque>
 #include <list>
 #include <memory>
@@ -122,6 +123,11 @@ class World {
       Fail("nothing had to be evicted");
     }
   }
+  // That the host was short of frames.
+  void ExpectSwapping() {
+    Require(host_->stats().swap_out_bytes.load() != 0 || judge_.device_lost(),
+            "nothing had to be swapped out");
+  }
   void CheckRules();
   bool failed() const { return failures_.load() != 0; }
   // By the memory types of the devices, and by all DMA types, so far.
@@ -142,6 +148,8 @@ class World {
   };
 
   absl::Status SetUp();
+  // That bos have not taken frames of the host's reserve.
+  void CheckReserve();
   absl::Status SubmitOnce(const Submission& submission);
   // This thread uses the world, which matters under faults.
   void Enter();
@@ -181,6 +189,7 @@ class World {
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Host> host_;
   std::list<GpuDevice> devices_;
+  std::array<uint64_t, 2> frames_for_bos_{};  // of each zone
   uint64_t evictions_of_the_gone_ = 0;
 };
 

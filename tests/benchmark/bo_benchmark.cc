@@ -121,6 +121,13 @@ class Rig {
       bos_.push_back(*host_->CreateBo(kPageSize));
     }
   }
+  void MakeOf(const std::vector<ClientRef>& clients, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      bos_.push_back(*host_->CreateBo(kPageSize, clients[i % clients.size()]));
+    }
+  }
+  // Their storage stays behind.
+  void DropAll() { bos_.clear(); }
   void Validate(BufferObject& bo, const Placement& placement,
                 size_t device = 0) {
     bo.Reserve();
@@ -319,6 +326,54 @@ void EvictAmong(benchmark::State& state, Others others) {
   for (size_t i = 0; others == Others::kReserved && i < first; ++i) {
     rig.bo(i).UnreserveUnused();
   }
+}
+
+// VRAM full of bos of as many budgeted clients as the row's argument. Each
+// validation brings another bo in.
+void EvictAmongClients(benchmark::State& state) {
+  constexpr size_t kFit = 16384;
+  Rig rig({.vram_pages = kFit});
+  std::vector<ClientRef> clients;
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    clients.push_back(*rig.host().CreateClient(
+        {.name = "one", .device = {.min_pages = 1, .low_pages = 4}}));
+  }
+  rig.MakeOf(clients, 2 * kFit);
+  for (size_t i = 0; i < kFit; ++i) rig.Validate(rig.bo(i), kVram);
+  MemoryManager* const vram = rig.device().manager(MemoryType::kVram);
+  const auto step = [&] {
+    BufferObject* bo = &rig.Next();
+    while (&bo->manager() == vram) bo = &rig.Next();
+    rig.Validate(*bo, kVram);
+  };
+  for (size_t i = 0; i < kFit; ++i) step();
+  const uint64_t before = vram->evictions();
+  MeasureRow(state, 0, step);
+  if (vram->evictions() - before != static_cast<uint64_t>(state.iterations())) {
+    state.SkipWithError("not one eviction each");
+  }
+}
+
+// The same, without clients, while as many bos as the row's argument have left
+// storage behind that work still uses.
+void EvictBesideGhosts(benchmark::State& state) {
+  constexpr size_t kFit = 1024;
+  Rig rig({.vram_pages = kFit, .aperture_pages = 1 << 17});
+  Timeline& timeline = rig.machine().NewTimeline("work");
+  rig.MakeIn(kTt, static_cast<size_t>(state.range(0)));
+  const Fence never = timeline.Emit(0);
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    BufferObject& bo = rig.bo(static_cast<size_t>(i));
+    bo.Reserve();
+    bo.fences().Add(never, FenceUse::kRead);
+    bo.Unreserve();
+  }
+  rig.DropAll();
+  rig.Make(2 * kFit);
+  const auto step = [&] { rig.Validate(rig.Next(), kVram); };
+  for (size_t i = 0; i < 2 * kFit; ++i) step();
+  MeasureRow(state, 0, step);
+  timeline.Complete(never.point);
 }
 
 // As many threads as the row's argument, each on bos of its own. The figure to
@@ -526,6 +581,10 @@ void RegisterRows(int64_t iterations) {
         [others = others](auto& state) { EvictAmong(state, others); }, {100000})
         ->Iterations(50000);
   }
+  row("evict_among_clients", EvictAmongClients, {1, 10, 1000})
+      ->Iterations(50000);
+  row("evict_beside_ghosts", EvictBesideGhosts, {0, 1000, 30000})
+      ->Iterations(2000);
   const std::vector<int64_t> threads = {1, 2};
   for (const auto& [name, placement, times_fit] :
        {std::tuple<const char*, Placement, size_t>{"hit_vram", kVram, 1},

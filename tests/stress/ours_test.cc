@@ -17,7 +17,7 @@ class Ours : public testing::TestWithParam<size_t> {};
 TEST_P(Ours, EndsClean) {
   // Those that are about something else than evictions.
   const std::set<std::string> kEvictNothing = {"dma-swiotlb-segment",
-                                               "flink-storm", "map-fails-at-k"};
+                                               "map-fails-at-k"};
   const Scenario scenario = OurScenarios()[GetParam()];
   StressOptions options = StressOptions::Default(Backing::kBacked);
   uint64_t evicted = 0;
