@@ -363,7 +363,7 @@ absl::Status KernelMapping::PrepareLocked(BufferObject& bo,
     std::string message =
         absl::StrCat("kernel mapping of ", bo.DebugName(),
                      ", which is bound to DYNAMIC: its pages are the device's");
-    host.ReportMisuse(Misuse::Kind::kKernelMapOfDynamic, message);
+    host.ReportMisuse({Misuse::Kind::kKernelMapOfDynamic, message});
     return MakeError(ErrorKind::kMisuse, message);
   }
   absl::Status ready = WaitError(bo.fences_.Wait(FenceUse::kRead, limit));

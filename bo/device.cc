@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Create(Host& host,
   if (hooks != nullptr) device->hooks_ = hooks;
   device->port_ = std::make_unique<DmaPort>(
       machine.domain(config.domain), machine.memory(), config.dma_mask_bits,
-      config.coherent, config.segments);
+      config.coherent, config.segments, config.name);
   for (int type = 0; type < static_cast<int>(DmaType::kFirstRegistered);
        ++type) {
     device->binders_[type] = &host.binder(static_cast<DmaType>(type));
@@ -112,9 +112,9 @@ Device::~Device() {
   Evacuation evacuation(*this);
   host_.AwaitOthers();
   const auto report = [this](const BufferObject& bo, const std::string& where) {
-    host_.ReportMisuse(Misuse::Kind::kLiveAtTeardown,
-                       absl::StrCat(bo.DebugName(), " is still ", where, " ",
-                                    name_, ", which goes"));
+    host_.ReportMisuse({Misuse::Kind::kLiveAtTeardown,
+                        absl::StrCat(bo.DebugName(), " is still ", where, " ",
+                                     name_, ", which goes")});
   };
   {
     MutexLock lock(life_mutex_);

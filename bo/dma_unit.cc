@@ -39,7 +39,8 @@ DmaAllocation::DmaAllocation(Machine& machine, DmaOwner& owner,
       owner_(owner),
       bytes_(bytes),
       port_(domain, machine.memory(), mask_bits, /*coherent=*/true,
-            SegmentLimits{.max_segments = 1, .alignment = alignment}),
+            SegmentLimits{.max_segments = 1, .alignment = alignment},
+            owner.name()),
       frames_(BytesToPages(bytes)) {}
 
 DmaAllocation::~DmaAllocation() {
@@ -80,9 +81,14 @@ BindOutcome DmaAllocation::TakeFrames() {
   return {};
 }
 
+DmaUser DmaAllocation::User() const {
+  return DmaUser{.port = &port_, .name = owner_.name(), .binding = this};
+}
+
 BindOutcome DmaAllocation::TakeAddresses() {
   if (bound_) return {};
   DmaDomain& domain = port_.domain();
+  const DmaDebug::Scope scope(machine_.dma_debug(), User());
   direct_ = !domain.translated() ||
             (!domain.always_translates() && port_.Reaches(frames_));
   if (direct_) {
@@ -104,12 +110,13 @@ BindOutcome DmaAllocation::TakeAddresses() {
 
 void DmaAllocation::Unbind() {
   if (!bound_) return;
+  const DmaDebug::Scope scope(machine_.dma_debug(), User());
   if (direct_) {
     port_.domain().UnmapDirect(frames_);
     owner_.direct_pages_.fetch_sub(pages(), std::memory_order_relaxed);
   } else {
     machine_.clock().Charge(pages() * machine_.cost().unmap_page_ns);
-    port_.domain().Unmap(iova_, pages());
+    port_.domain().Unmap(iova_, pages(), frames_);
   }
   bound_ = false;
   owner_.bound_pages_.fetch_sub(pages(), std::memory_order_relaxed);

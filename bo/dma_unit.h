@@ -58,6 +58,7 @@ class DmaAllocation {
                 int mask_bits, uint64_t bytes, uint64_t alignment);
   BindOutcome TakeFrames();
   BindOutcome TakeAddresses();
+  DmaUser User() const;
   PageCount pages() const { return static_cast<PageCount>(frames_.size()); }
 
   Machine& machine_;

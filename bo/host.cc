@@ -54,12 +54,17 @@ Host::Host(Machine& machine, HostOptions options,
                                     make_policy_);
   }
   for (auto& binder : binders_) {
+    binder->SetExhaustion(options_.dma_exhaustion);
     binder->order().Serve(BoHooks::OwnerOf(*binder), make_policy_);
     Telling::Name(events(), binder.get(), "", binder->name());
   }
   Telling::Name(events(), system_manager_.get(), "", system_manager_->name());
   Telling::Name(events(), &machine.swap(), "", "swap");
   spare_bindings_.reserve(kMaxSpares);
+  if (machine.dma_debug() == nullptr) return;
+  machine.dma_debug()->TellTo(this, [this](const DmaMisuse& misuse) {
+    ReportMisuse(Misuse{Misuse::Kind::kDma, misuse.message, misuse.kind});
+  });
 }
 
 Host::~Host() {
@@ -69,8 +74,8 @@ Host::~Host() {
     TWOSTEP_CHECK(devices_.empty());
   }
   slab_.ForEach([this](BufferObject& bo) {
-    ReportMisuse(Misuse::Kind::kLiveAtTeardown,
-                 absl::StrCat(bo.DebugName(), " outlives its host"));
+    ReportMisuse({Misuse::Kind::kLiveAtTeardown,
+                  absl::StrCat(bo.DebugName(), " outlives its host")});
     GiveUp(bo);
     slab_.Destroy(bo);
   });
@@ -80,6 +85,9 @@ Host::~Host() {
   for (const DmaPort& port : joint_ports_) {
     machine_.coherent_pool().Forget(&port);
   }
+  // They may have something to report.
+  joint_ports_.clear();
+  if (machine_.dma_debug() != nullptr) machine_.dma_debug()->StopTelling(this);
 }
 
 absl::StatusOr<BoRef> Host::CreateBo(uint64_t size_bytes, ClientRef client) {
@@ -355,12 +363,12 @@ void Host::RemoveDevice(Device& device) {
   devices_.erase(std::find(devices_.begin(), devices_.end(), &device));
 }
 
-void Host::ReportMisuse(Misuse::Kind kind, std::string message) {
+void Host::ReportMisuse(const Misuse& misuse) {
   if (options_.misuse_handler) {
-    options_.misuse_handler(Misuse{kind, std::move(message)});
+    options_.misuse_handler(misuse);
     return;
   }
-  std::fprintf(stderr, "twostep: misuse: %s\n", message.c_str());
+  std::fprintf(stderr, "twostep: misuse: %s\n", misuse.message.c_str());
   std::fflush(stderr);
   std::abort();
 }

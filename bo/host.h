@@ -102,7 +102,7 @@ class Host {
     }
   }
 
-  void ReportMisuse(Misuse::Kind kind, std::string message);
+  void ReportMisuse(const Misuse& misuse);
 
  private:
   friend class Audit;

@@ -9,8 +9,10 @@
 #include <string>
 
 #include "twostep/bo/events.h"
+#include "twostep/dma_types/bind_outcome.h"
 #include "twostep/eviction/policy_registry.h"
 #include "twostep/machine/counter.h"
+#include "twostep/machine/dma_misuse.h"
 
 namespace twostep {
 
@@ -20,9 +22,11 @@ struct Misuse {
     kKernelMapOfDynamic,  // CPU access to pages that are the device's
     kDeviceUseOfKernelMapped,
     kLiveAtTeardown,
+    kDma,  // `dma` says which
   };
   Kind kind;
   std::string message;
+  std::optional<DmaMisuse::Kind> dma = std::nullopt;
 };
 
 struct HostOptions {
@@ -31,7 +35,11 @@ struct HostOptions {
   std::string eviction_policy = "adaptive";
   // When set, makes the policies instead.
   EvictionPolicyFactory make_eviction_policy;
-  // Told of every misuse. Default: print it and stop the process.
+  // Of the built-in DMA types; those of one's own have SetExhaustion.
+  DmaExhaustion dma_exhaustion = DmaExhaustion::kEvict;
+  // Told of every misuse, also of DMA where the machine looks for that
+  // (MachineOptions::check_dma), amid the call that is wrong: it must not call
+  // back. Default: print it and stop the process.
   std::function<void(const Misuse&)> misuse_handler;
   // Of the global names: without one nobody can tell them beforehand.
   std::optional<uint64_t> name_seed;

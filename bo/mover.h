@@ -170,12 +170,17 @@ class Mover {
   // Of owners beside the bos, see DmaOwners.
   bool AskOwners(const DmaBinder& binder, BindOutcome::Scarce scarce,
                  PageCount pages, const DmaPort& port, DmaOwners::Whom whom);
+  // All that is bound through `port` and holds some of it.
+  Result PurgePort(DmaBinder& binder, BindOutcome::Scarce scarce,
+                   DmaPort& port);
+  // In which bos that hold some of it stand.
+  VictimSearch::Orders OrdersFor(DmaBinder& binder, BindOutcome::Scarce scarce);
   VictimSearch::Victims FindForDma(VictimSearch* search, DmaBinder& binder,
                                    BindOutcome::Scarce scarce, PageCount pages,
                                    DmaPort& port, bool* found);
   // The victims, all reserved: those that cannot go stay so.
-  inline Result EvictAll(const VictimSearch::Victims& victims,
-                         absl::FunctionRef<Result(BufferObject&)> evict);
+  Result EvictAll(const VictimSearch::Victims& victims,
+                  absl::FunctionRef<Result(BufferObject&)> evict);
   // For a search that found nobody: waits for the bo that it passed over, if
   // any, and keeps it reserved if `fits` says that it might still be a victim.
   // kShort: there is none to wait for.

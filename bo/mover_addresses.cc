@@ -75,6 +75,7 @@ Mover::Result Mover::UndoDma(BufferObject& victim, Departure why) {
 
 Mover::Result Mover::TakeAddresses(BufferObject& bo, Evicting evicting) {
   if (bo.binding_->has_addresses()) return Result::kDone;
+  const DmaDebug::Scope scope(host_.machine().dma_debug(), {.bo = bo.id()});
   return RetryForIovas(bo, *bo.binding_->port, evicting, [&] {
     return bo.binder_->TakeAddresses(bo.pages_, bo.binding_.get());
   });
@@ -99,6 +100,44 @@ Mover::Result Mover::RetryForIovas(const BufferObject& bo, DmaPort& port,
                                       bo.page_count(), port);
                  });
     if (made != Result::kDone) return made;
+  }
+}
+
+VictimSearch::Orders Mover::OrdersFor(DmaBinder& binder,
+                                      BindOutcome::Scarce scarce) {
+  VictimSearch::Orders orders{&binder.order()};
+  if (scarce != BindOutcome::Scarce::kIova) return orders;
+  // Other DMA types use IOVAs of the same domain: they come last.
+  for (DmaBinder* other : host_.Binders()) {
+    if (other != &binder) orders.push_back(&other->order());
+  }
+  return orders;
+}
+
+// One that cannot be moved stays reserved, and is not met again.
+Mover::Result Mover::PurgePort(DmaBinder& binder, BindOutcome::Scarce scarce,
+                               DmaPort& port) {
+  for (bool any = false;; any = true) {
+    VictimSearch search(OrdersFor(binder, scarce), VictimSearch::Order::kDma,
+                        AskerFor(Resource::kDma), Resource::kDma, awaited_);
+    const VictimSearch::Victims victims =
+        search.First([&](const BufferObject& bo) {
+          return bo.binding_->port == &port &&
+                 bo.binder_->Holds(scarce, *bo.binding_);
+        });
+    Telling::Searched(host_, search, EventLimit::kDmaType, &binder,
+                      unmovable_.size(), binder.pinned_pages_now());
+    if (victims.empty() && any) return Result::kDone;
+    if (victims.empty()) {
+      return AwaitVictim(search, [&](const BufferObject& bo) {
+        return bo.binder_ != nullptr && bo.binding_->port == &port &&
+               !bo.pinned();
+      });
+    }
+    const Result purged = EvictAll(victims, [&](BufferObject& victim) {
+      return EvictDma(victim, Departure::kEvicted);
+    });
+    if (purged != Result::kDone) return purged;
   }
 }
 

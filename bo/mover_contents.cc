@@ -117,7 +117,7 @@ absl::Status Mover::TakePagesFromCpu(BufferObject& bo, PageRange range) {
         absl::StrCat(bo.DebugName(),
                      " is to be used by a device while a kernel mapping has ",
                      bo.binding_->cpu_owned_pages, " pages: unmap it first");
-    bo.host().ReportMisuse(Misuse::Kind::kDeviceUseOfKernelMapped, message);
+    bo.host().ReportMisuse({Misuse::Kind::kDeviceUseOfKernelMapped, message});
     return MakeError(ErrorKind::kMisuse, message);
   }
   const PageCount end = range.first + range.count;

@@ -467,6 +467,7 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
                              DmaBinder& binder, DmaBinder::Contents contents,
                              Evicting evicting) {
   std::unique_ptr<DmaBinding> binding = host_.TakeBinding();
+  const DmaDebug::Scope scope(host_.machine().dma_debug(), {.bo = bo.id()});
   const Pages::Home home = bo.pages_.home();
   PageCount replaced = 0;
   DmaPort& port = BoViews::PortFor(bo, device);
@@ -512,6 +513,7 @@ Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
 Mover::Result Mover::DmaUnbind(BufferObject& bo, DmaBinder::Contents contents) {
   const bool own_memory = bo.pages_.home() == Pages::Home::kBinder;
   const PageCount taken = PagesToTake(bo, contents);
+  const DmaDebug::Scope scope(host_.machine().dma_debug(), {.bo = bo.id()});
   const Result unbound = RetryForFrames([&] {
     return bo.binder_->Unbind(bo.pages_, *bo.binding_, contents).ok()
                ? Shortage::Kind::kNone
@@ -568,19 +570,16 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
                                        ? static_cast<const void*>(&binder)
                                        : &port.domain());
   if (reaped != Result::kShort) return reaped;
+  if (binder.exhaustion() == DmaExhaustion::kFail) return Result::kShort;
   if (AskOwners(binder, scarce, pages, port,
                 DmaOwners::Whom::kFurtherThanBos)) {
     return Result::kDone;
   }
   if (depth_ >= kMaxDepth) return Result::kShort;
-  VictimSearch::Orders orders{&binder.order()};
-  if (scarce == BindOutcome::Scarce::kIova) {
-    // Other DMA types use IOVAs of the same domain: they come last.
-    for (DmaBinder* other : host_.Binders()) {
-      if (other != &binder) orders.push_back(&other->order());
-    }
+  if (binder.exhaustion() == DmaExhaustion::kPurge) {
+    return PurgePort(binder, scarce, port);
   }
-  VictimSearch search(orders, VictimSearch::Order::kDma,
+  VictimSearch search(OrdersFor(binder, scarce), VictimSearch::Order::kDma,
                       AskerFor(Resource::kDma), Resource::kDma, awaited_);
   bool found = false;
   const VictimSearch::Victims victims =

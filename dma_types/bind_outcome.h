@@ -8,6 +8,15 @@
 
 namespace twostep {
 
+// What becomes of the other bos when what a binder binds with has run out.
+enum class DmaExhaustion : uint8_t {
+  kEvict,  // as few as will do give way, of whatever device
+  // All that is bound through the same port, and can be, gives way before it is
+  // tried again, as i915 does (i915_gem_gtt_prepare_pages); none of others.
+  kPurge,
+  kFail,  // none gives way, as with TTM (ttm_tt_populate)
+};
+
 // Why a bind or an unbind did not happen.
 struct BindOutcome {
   enum class Scarce : uint8_t {

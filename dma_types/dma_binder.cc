@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "twostep/dma_types/bind_check.h"
 #include "twostep/machine/check.h"
 
 namespace twostep {
@@ -13,8 +16,24 @@ void Add(Atomic<uint64_t>& counter, uint64_t amount) {
   counter.fetch_add(amount, std::memory_order_relaxed);
 }
 
-ByteRange All(const Pages& pages) {
-  return ByteRange{0, PagesToBytes(pages.count())};
+ByteRange BytesOf(PageRange range) {
+  return ByteRange{PagesToBytes(range.first), PagesToBytes(range.count)};
+}
+
+ByteRange All(const Pages& pages) { return BytesOf({0, pages.count()}); }
+
+DmaUser UserOf(const std::string& name, const DmaBinding& binding) {
+  return DmaUser{.port = binding.port,
+                 .name = name,
+                 .binding = &binding,
+                 .direction = binding.direction};
+}
+
+std::optional<BindCheck> CheckOf(const DmaBinder& binder, DmaDebug* debug,
+                                 const Pages& pages,
+                                 const DmaBinding& binding) {
+  if (debug == nullptr) return std::nullopt;
+  return std::make_optional<BindCheck>(*debug, binder.name(), pages, binding);
 }
 
 }  // namespace
@@ -33,19 +52,33 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
   TWOSTEP_CHECK(binding->port == nullptr);
   TWOSTEP_CHECK(pages.home() == Pages::Home::kNone ||
                 pages.home() == Pages::Home::kMemory);
+  DmaDebug* const debug = machine_.dma_debug();
+  DmaUser user = UserOf(name_, *binding);
+  user.port = &port;
+  const DmaDebug::Scope scope(debug, user);
   // Counted first, then the gate looked at: who closes it looks at the count.
   binds_under_way_.fetch_add(1, std::memory_order_acq_rel);
   BindOutcome outcome{BindOutcome::Scarce::kUnit, Shortage::Kind::kFull};
   if (!gate_.HeldByOther()) outcome = DoBind(pages, port, contents, binding);
   binds_under_way_.fetch_sub(1, std::memory_order_release);
   if (!outcome.ok()) {
+    if (debug != nullptr) {
+      debug->Undone(binding, absl::StrCat("a bind to ", name_, " that fails"));
+    }
     *binding = DmaBinding{};
     return outcome;
   }
   binding->port = &port;
-  if (hands_over(port) && contents == Contents::kKeep) {
-    DoSync(pages, *binding, All(pages), Sync::kForDevice);
-    Add(stats_.pages_synced_for_device, pages.count());
+  auto check = CheckOf(*this, machine_.dma_debug(), pages, *binding);
+  if (check.has_value()) check->Bound(scope);
+  if (hands_over(port)) {
+    if (contents == Contents::kKeep) {
+      MoveBytes(pages, *binding, All(pages), Sync::kForDevice, false);
+      Add(stats_.pages_synced_for_device, pages.count());
+    }
+    if (check.has_value()) {
+      check->HaveOwner({0, pages.count()}, DmaMapping::Owner::kDevice);
+    }
   }
   Add(stats_.binds, 1);
   Add(stats_.bound_pages, pages.count());
@@ -61,17 +94,28 @@ void DmaBinder::AwaitBinds() {
 BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
                               Contents contents) {
   TWOSTEP_CHECK(binding.port != nullptr);
+  DmaDebug* const debug = machine_.dma_debug();
+  const DmaDebug::Scope scope(debug, UserOf(name_, binding));
+  auto check = CheckOf(*this, machine_.dma_debug(), pages, binding);
   // Before anybody else may get the frames.
   RemoveAliases(pages, &binding);
   if (contents == Contents::kKeep && binding.cpu_owned_pages != 0) {
     SyncForCpu(pages, binding, PageRange{0, pages.count()});
   } else if (contents == Contents::kKeep && hands_over(*binding.port)) {
     // All at once: nobody will ask any more which pages are whose.
-    DoSync(pages, binding, All(pages), Sync::kForCpu);
-    Add(stats_.pages_synced_for_cpu, pages.count());
+    if (check.has_value()) check->LeaveDevice({0, pages.count()});
+    if (binding.direction != DmaDirection::kToDevice) {
+      MoveBytes(pages, binding, All(pages), Sync::kForCpu, false);
+      Add(stats_.pages_synced_for_cpu, pages.count());
+    }
+  } else if (contents == Contents::kKeep && check.has_value()) {
+    check->KeepsBounced();
   }
   BindOutcome outcome = DoUnbind(pages, binding, contents);
   if (!outcome.ok()) return outcome;
+  if (debug != nullptr) {
+    debug->Undone(&binding, absl::StrCat("an unbind from ", name_));
+  }
   binding = DmaBinding{};
   stats_.bound_pages.fetch_sub(pages.count(), std::memory_order_relaxed);
   return outcome;
@@ -80,7 +124,11 @@ BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
 BindOutcome DmaBinder::AddAlias(const Pages& pages, DmaPort& port,
                                 DmaBinding* binding) {
   if (binding->ReachableIn(port.domain())) return {};
-  DmaBinding there{.port = &port};
+  DmaBinding there{.port = &port, .direction = binding->direction};
+  DmaUser user = UserOf(name_, *binding);
+  user.port = &port;
+  user.alias = true;
+  const DmaDebug::Scope scope(machine_.dma_debug(), user);
   if (binding->addressing == DmaBinding::Addressing::kIova) {
     const BindOutcome mapped = MapFrames(binding->Frames(pages), port, &there);
     if (!mapped.ok()) return mapped;
@@ -98,6 +146,7 @@ void DmaBinder::RemoveAlias(const Pages& pages, const DmaDomain& domain,
                             DmaBinding* binding) {
   const DmaAlias* alias = binding->AliasIn(domain);
   if (alias == nullptr) return;
+  const DmaDebug::Scope scope(machine_.dma_debug(), UserOf(name_, *binding));
   UnmapFrames(binding->Frames(pages), *alias->domain, binding->addressing,
               alias->iova);
   std::vector<DmaAlias>& aliases = *binding->aliases;
@@ -163,8 +212,18 @@ void DmaBinder::SyncForCpu(Pages& pages, DmaBinding& binding, PageRange range,
 
 void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
                          Sync direction, Contents contents) {
+  auto check = CheckOf(*this, machine_.dma_debug(), pages, binding);
+  if (check.has_value() && binding.port == nullptr) {
+    check->MaySync(BytesOf(range), "a hand-over");
+    return;
+  }
   if (!hands_over(*binding.port)) return;
   const bool to_cpu = direction == Sync::kForCpu;
+  if (check.has_value() &&
+      !check->MaySync(BytesOf(range), to_cpu ? "a hand-over to the CPU"
+                                             : "a hand-over to the device")) {
+    return;
+  }
   if (!to_cpu && binding.cpu_owned_pages == 0) return;
   if (binding.cpu_owned == nullptr) {
     binding.cpu_owned = std::make_unique<uint64_t[]>((pages.count() + 63) / 64);
@@ -178,12 +237,13 @@ void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
     const PageCount first = page;
     for (; page < end && binding.CpuOwns(page) != to_cpu; ++page) {
     }
-    const bool synced = contents == Contents::kKeep;
-    if (synced) {
-      DoSync(pages, binding,
-             ByteRange{PagesToBytes(first), PagesToBytes(page - first)},
-             direction);
-    }
+    const PageRange run{first, page - first};
+    if (check.has_value() && to_cpu) check->LeaveDevice(run);
+    const bool synced =
+        contents == Contents::kKeep &&
+        binding.direction !=
+            (to_cpu ? DmaDirection::kToDevice : DmaDirection::kFromDevice);
+    if (synced) MoveBytes(pages, binding, BytesOf(run), direction, false);
     for (PageCount p = first; p < page; ++p) {
       binding.cpu_owned[p / 64] ^= uint64_t{1} << (p % 64);
     }
@@ -192,15 +252,44 @@ void DmaBinder::HandOver(Pages& pages, DmaBinding& binding, PageRange range,
       if (synced) Add(stats_.pages_synced_for_cpu, page - first);
     } else {
       binding.cpu_owned_pages -= page - first;
-      Add(stats_.pages_synced_for_device, page - first);
+      if (synced) Add(stats_.pages_synced_for_device, page - first);
+    }
+    if (check.has_value()) {
+      check->HaveOwner(
+          run, to_cpu ? DmaMapping::Owner::kCpu : DmaMapping::Owner::kDevice);
     }
   }
 }
 
 void DmaBinder::SyncBytes(Pages& pages, DmaBinding& binding, ByteRange bytes,
                           Sync direction) {
-  if (bytes.count == 0 || !hands_over(*binding.port)) return;
+  if (bytes.count == 0) return;
+  auto check = CheckOf(*this, machine_.dma_debug(), pages, binding);
+  if (check.has_value() && binding.port == nullptr) {
+    check->MaySync(bytes, "a sync of parts");
+    return;
+  }
+  if (!hands_over(*binding.port)) return;
+  if (check.has_value()) {
+    if (!check->MaySync(bytes, "a sync of parts")) return;
+    check->SyncsParts(direction == Sync::kForDevice);
+    const auto first = static_cast<PageCount>(bytes.first >> kPageShift);
+    check->HaveOwner({first, static_cast<PageCount>(
+                                 BytesToPages(bytes.first + bytes.count)) -
+                                 first},
+                     DmaMapping::Owner::kBothByParts);
+  }
+  MoveBytes(pages, binding, bytes, direction, true);
+}
+
+void DmaBinder::MoveBytes(Pages& pages, DmaBinding& binding, ByteRange bytes,
+                          Sync direction, bool parts) {
+  auto check = CheckOf(*this, machine_.dma_debug(), pages, binding);
+  if (check.has_value()) {
+    check->BeforeSync(bytes, direction == Sync::kForDevice, parts);
+  }
   DoSync(pages, binding, bytes, direction);
+  if (check.has_value()) check->AfterSync();
 }
 
 void DmaBinder::DoSync(Pages& pages, DmaBinding& binding, ByteRange bytes,
@@ -250,6 +339,9 @@ Shortage::Kind DmaBinder::TakeOrdinaryFrames(Pages& pages, FrameNumber highest,
 BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
                                  DmaPort& port, DmaBinding* binding) {
   DmaDomain& domain = port.domain();
+  DmaUser user = UserOf(name_, *binding);
+  user.port = &port;
+  const DmaDebug::Scope scope(machine_.dma_debug(), user);
   if (!domain.translated() ||
       (!domain.always_translates() && port.Reaches(frames))) {
     domain.MapDirect(frames);
@@ -274,6 +366,7 @@ BindOutcome DmaBinder::MapFrames(std::span<const FrameNumber> frames,
 
 void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
                             DmaBinding& binding) {
+  const DmaDebug::Scope scope(machine_.dma_debug(), UserOf(name_, binding));
   UnmapFrames(frames, binding.port->domain(), binding.addressing, binding.iova);
 }
 
@@ -289,7 +382,7 @@ void DmaBinder::UnmapFrames(std::span<const FrameNumber> frames,
   const CostModel& cost = machine_.cost();
   // The fixed part is the flush's.
   machine_.clock().Charge(frames.size() * cost.unmap_page_ns);
-  domain.Unmap(iova, static_cast<PageCount>(frames.size()));
+  domain.Unmap(iova, static_cast<PageCount>(frames.size()), frames);
 }
 
 void DmaBinder::CopyFrames(std::span<const FrameNumber> from,

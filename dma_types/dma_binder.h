@@ -13,6 +13,7 @@
 #include <string>
 
 #include "twostep/dma_types/bind_outcome.h"
+#include "twostep/dma_types/binder_stats.h"
 #include "twostep/dma_types/dma_binding.h"
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/machine.h"
@@ -34,16 +35,7 @@ class DmaBinder {
   enum class Contents : uint8_t { kKeep, kDrop };
   enum class Sync : uint8_t { kForDevice, kForCpu };
 
-  struct Stats {
-    Atomic<uint64_t> binds{0};
-    Atomic<uint64_t> evictions{0};
-    Atomic<uint64_t> pages_synced_for_device{0};
-    Atomic<uint64_t> pages_synced_for_cpu{0};
-    Atomic<uint64_t> bounced_bytes{0};
-    Atomic<uint64_t> copied_back_bytes{0};  // by unbinding
-    Atomic<uint64_t> bound_pages{0};        // now
-    Atomic<uint64_t> pinned_pages{0};       // now
-  };
+  using Stats = BinderStats;
 
   DmaBinder(std::string name, Machine& machine, Sharing sharing,
             CanRunOut can_run_out, std::unique_ptr<EvictionPolicy> policy);
@@ -63,6 +55,9 @@ class DmaBinder {
   EvictionOrder& order() { return order_; }
   const EvictionOrder& order() const { return order_; }
   Stats& stats() { return stats_; }
+  DmaExhaustion exhaustion() const { return exhaustion_; }
+  // Before it binds anything.
+  void SetExhaustion(DmaExhaustion what) { exhaustion_ = what; }
   uint64_t bound_pages_now() const { return stats_.bound_pages; }
   uint64_t pinned_pages_now() const { return stats_.pinned_pages; }
 
@@ -182,6 +177,9 @@ class DmaBinder {
   void UnmapFrames(std::span<const FrameNumber> frames, DmaDomain& domain,
                    DmaBinding::Addressing addressing, const SpaceBlock& iova);
   void RemoveAliases(const Pages& pages, DmaBinding* binding);
+  // DoSync, looked at from outside where the machine is checked.
+  void MoveBytes(Pages& pages, DmaBinding& binding, ByteRange bytes,
+                 Sync direction, bool parts);
   void HandOver(Pages& pages, DmaBinding& binding, PageRange range,
                 Sync direction, Contents contents);
 
@@ -189,6 +187,7 @@ class DmaBinder {
   Machine& machine_;
   const Sharing sharing_;
   const CanRunOut can_run_out_;
+  DmaExhaustion exhaustion_ = DmaExhaustion::kEvict;
   EvictionOrder order_;
   ReservationLock gate_;
   Atomic<uint32_t> binds_under_way_{0};

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "twostep/machine/dma_misuse.h"
 #include "twostep/machine/dma_port.h"
 #include "twostep/machine/pages.h"
 #include "twostep/machine/space.h"
@@ -43,6 +44,10 @@ struct DmaBinding {
 
   DmaPort* port = nullptr;
   Addressing addressing = Addressing::kFrames;
+  // Which way bytes go; DoBind may say less than both. What the device may only
+  // read is not copied back from it, what it may only write is handed to it
+  // without the bytes that the CPU has written since.
+  DmaDirection direction = DmaDirection::kBoth;
   // Pages in the hands of the CPU; all others are the device's. Zero bits of a
   // map that is absent mean the device's, too.
   PageCount cpu_owned_pages = 0;

@@ -4,13 +4,14 @@
 #include <utility>
 
 #include "twostep/machine/check.h"
+#include "twostep/machine/dma_debug.h"
 #include "twostep/machine/page_table_leaf.h"
 
 namespace twostep {
 
 DmaDomain::DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
                      const CostModel& cost, const FrameMap* frame_map,
-                     Faults* faults)
+                     Faults* faults, DmaDebug* debug)
     : name_(std::move(name)),
       mode_(config.mode),
       iova_base_page_(config.iova_base >> kPageShift),
@@ -18,6 +19,7 @@ DmaDomain::DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
       flush_queue_(config.flush_queue),
       frame_map_(frame_map),
       faults_(faults),
+      debug_(debug),
       clock_(clock),
       cost_(cost),
       // A domain that does not translate never asks its space.
@@ -48,35 +50,63 @@ SpaceRequest DmaDomain::RequestFor(PageCount pages, const IovaLimits& limits) {
 Shortage::Kind DmaDomain::Map(std::span<const FrameNumber> frames,
                               const IovaLimits& limits, SpaceBlock* iova) {
   TWOSTEP_CHECK(translated());
-  {
-    SpinLockHolder hold(lock_);
-    if (gate_.HeldByOther()) return Shortage::Kind::kFull;
-    if (FaultAt(faults_, FaultKind::kIova)) return Shortage::Kind::kFull;
-    const SpaceRequest request =
-        RequestFor(static_cast<PageCount>(frames.size()), limits);
-    Shortage::Kind kind = space_.Allocate(request, iova);
-    if (kind != Shortage::Kind::kNone && !queue_.empty()) {
-      Flush();
-      kind = space_.Allocate(request, iova);
-    }
-    if (kind != Shortage::Kind::kNone) return kind;
-    // The model's own tables come from the process, which has enough: what an
-    // IOMMU driver would allocate for each mapping fails only when told to.
-    if (FaultAt(faults_, FaultKind::kTable)) {
-      space_.Free(iova->node);
-      *iova = SpaceBlock{};
-      return Shortage::Kind::kNoTables;
-    }
+  // Of IOVAs it refuses nothing.
+  if (debug_ != nullptr) debug_->MayMap(*this, /*direct=*/false, frames);
+  const Shortage::Kind kind =
+      TakeIovas(static_cast<PageCount>(frames.size()), limits, iova);
+  if (kind != Shortage::Kind::kNone) {
+    if (debug_ != nullptr) debug_->MapRefused();
+    return kind;
   }
   for (uint64_t i = 0; i < frames.size(); ++i) {
     Atomic<FrameNumber>& entry = EntryFor(iova->start + i);
     TWOSTEP_DCHECK(entry.load(std::memory_order_relaxed) == 0);
     entry.store(frames[i] + 1, std::memory_order_release);
   }
-  return Shortage::Kind::kNone;
+  if (debug_ != nullptr) debug_->Mapped(*this, iova, frames);
+  return kind;
 }
 
-void DmaDomain::Unmap(const SpaceBlock& iova, PageCount pages) {
+Shortage::Kind DmaDomain::TakeIovas(PageCount pages, const IovaLimits& limits,
+                                    SpaceBlock* iova) {
+  SpinLockHolder hold(lock_);
+  if (gate_.HeldByOther()) return Shortage::Kind::kFull;
+  if (FaultAt(faults_, FaultKind::kIova)) return Shortage::Kind::kFull;
+  const SpaceRequest request = RequestFor(pages, limits);
+  Shortage::Kind kind = space_.Allocate(request, iova);
+  if (kind != Shortage::Kind::kNone && !queue_.empty()) {
+    Flush();
+    kind = space_.Allocate(request, iova);
+  }
+  if (kind != Shortage::Kind::kNone) return kind;
+  // The model's own tables come from the process, which has enough: what an
+  // IOMMU driver would allocate for each mapping fails only when told to.
+  if (FaultAt(faults_, FaultKind::kTable)) {
+    space_.Free(iova->node);
+    *iova = SpaceBlock{};
+    return Shortage::Kind::kNoTables;
+  }
+  return kind;
+}
+
+void DmaDomain::Unmap(const SpaceBlock& iova, PageCount pages,
+                      std::span<const FrameNumber> frames) {
+  if (debug_ == nullptr) {
+    RemoveIovas(iova, pages);
+  } else if (const auto undo = debug_->Unmapped(*this, iova, pages, frames)) {
+    Remove(*undo);
+  }
+}
+
+void DmaDomain::Remove(const DmaMapping& mapping) {
+  if (mapping.direct) {
+    RemoveDirect(mapping.frames);
+  } else {
+    RemoveIovas(mapping.iova, static_cast<PageCount>(mapping.frames.size()));
+  }
+}
+
+void DmaDomain::RemoveIovas(const SpaceBlock& iova, PageCount pages) {
   for (uint64_t i = 0; i < pages; ++i) {
     Atomic<FrameNumber>& entry = EntryFor(iova.start + i);
     TWOSTEP_DCHECK(entry.load(std::memory_order_relaxed) != 0);
@@ -121,11 +151,23 @@ void DmaDomain::SetDirect(std::span<const FrameNumber> frames, bool mapped) {
 }
 
 void DmaDomain::MapDirect(std::span<const FrameNumber> frames) {
+  if (debug_ != nullptr && !debug_->MayMap(*this, /*direct=*/true, frames)) {
+    return;
+  }
   SetDirect(frames, true);
   direct_pages_.fetch_add(frames.size(), std::memory_order_relaxed);
+  if (debug_ != nullptr) debug_->Mapped(*this, nullptr, frames);
 }
 
 void DmaDomain::UnmapDirect(std::span<const FrameNumber> frames) {
+  if (debug_ == nullptr) {
+    RemoveDirect(frames);
+  } else if (const auto undo = debug_->UnmappedDirect(*this, frames)) {
+    Remove(*undo);
+  }
+}
+
+void DmaDomain::RemoveDirect(std::span<const FrameNumber> frames) {
   SetDirect(frames, false);
   direct_pages_.fetch_sub(frames.size(), std::memory_order_relaxed);
 }

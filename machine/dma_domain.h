@@ -38,18 +38,23 @@ struct IovaLimits {
   uint64_t alignment_pages = 1;         // a power of two
 };
 
+class DmaDebug;
+struct DmaMapping;
+
 class DmaDomain {
  public:
   // The clock is charged for flushes. `frame_map` may be null: frames are on
-  // the bus where they are; `faults`, too. All must outlive the domain.
+  // the bus where they are; `faults` and `debug`, too. All must outlive the
+  // domain.
   DmaDomain(std::string name, const IommuConfig& config, Clock& clock,
             const CostModel& cost, const FrameMap* frame_map,
-            Faults* faults = nullptr);
+            Faults* faults = nullptr, DmaDebug* debug = nullptr);
   ~DmaDomain();
   DmaDomain(const DmaDomain&) = delete;
   DmaDomain& operator=(const DmaDomain&) = delete;
 
   const std::string& name() const { return name_; }
+  DmaDebug* debug() const { return debug_; }  // null: nothing is checked
   // Whether there are IOVAs; and whether every mapping is of them.
   bool translated() const {
     return mode_ == IommuMode::kTranslated || mode_ == IommuMode::kGart;
@@ -61,8 +66,10 @@ class DmaDomain {
   // mapped. kNoTables: page frames are what is short.
   Shortage::Kind Map(std::span<const FrameNumber> frames,
                      const IovaLimits& limits, SpaceBlock* iova);
-  // `iova.start` is an IOVA page number.
-  void Unmap(const SpaceBlock& iova, PageCount pages);
+  // `iova.start` is an IOVA page number. `frames`, where they are at hand, are
+  // compared with what was mapped when that is checked.
+  void Unmap(const SpaceBlock& iova, PageCount pages,
+             std::span<const FrameNumber> frames = {});
   // Lets the devices use the physical addresses of the frames.
   void MapDirect(std::span<const FrameNumber> frames);
   void UnmapDirect(std::span<const FrameNumber> frames);
@@ -114,6 +121,11 @@ class DmaDomain {
 
   Atomic<FrameNumber>& EntryFor(uint64_t iova_page);
   void SetDirect(std::span<const FrameNumber> frames, bool mapped);
+  Shortage::Kind TakeIovas(PageCount pages, const IovaLimits& limits,
+                           SpaceBlock* iova);
+  void RemoveIovas(const SpaceBlock& iova, PageCount pages);
+  void RemoveDirect(std::span<const FrameNumber> frames);
+  void Remove(const DmaMapping& mapping);
   // Charges, and frees what was queued.
   void Flush() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
@@ -124,6 +136,7 @@ class DmaDomain {
   const uint32_t flush_queue_;
   const FrameMap* const frame_map_;
   Faults* const faults_;
+  DmaDebug* const debug_;
   Clock& clock_;
   const CostModel& cost_;
   ReservationLock gate_;

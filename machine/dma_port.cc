@@ -4,8 +4,13 @@
 #include <bit>
 
 #include "absl/strings/str_format.h"
+#include "twostep/machine/dma_debug.h"
 
 namespace twostep {
+
+DmaPort::~DmaPort() {
+  if (domain_.debug() != nullptr) domain_.debug()->PortGoes(*this);
+}
 
 bool DmaPort::Reaches(std::span<const FrameNumber> frames) const {
   const FrameNumber highest = highest_frame();
@@ -26,6 +31,10 @@ IovaLimits DmaPort::IovasFor(PageCount pages) const {
                                               std::bit_ceil(uint64_t{pages})));
   }
   return iovas;
+}
+
+void DmaPort::CheckAccess(DmaAddress address, Access access, bool reached) {
+  domain_.debug()->Accessed(*this, address, access, reached);
 }
 
 void DmaPort::RecordFault(DmaAddress address, Access access) {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "twostep/machine/dma_domain.h"
 #include "twostep/machine/dma_segments.h"
@@ -23,17 +24,24 @@ namespace twostep {
 class DmaPort {
  public:
   // `mask_bits` in [24, 64]. A device that is not coherent needs
-  // memory.SeparateDeviceView().
+  // memory.SeparateDeviceView(). The name is for reports.
   DmaPort(DmaDomain& domain, PhysicalMemory& memory, int mask_bits,
-          bool coherent, const SegmentLimits& limits = {})
+          bool coherent, const SegmentLimits& limits = {},
+          std::string name = "")
       : domain_(domain),
         memory_(memory),
         highest_(mask_bits >= 64 ? ~DmaAddress{0}
                                  : (DmaAddress{1} << mask_bits) - 1),
         coherent_(coherent),
-        limits_(limits) {}
+        limits_(limits),
+        name_(std::move(name)) {}
+  // What is mapped through it should be unmapped by now.
+  ~DmaPort();
+  DmaPort(const DmaPort&) = delete;
+  DmaPort& operator=(const DmaPort&) = delete;
 
   DmaDomain& domain() const { return domain_; }
+  const std::string& name() const { return name_; }
   PhysicalMemory& memory() const { return memory_; }
   // The highest address the device can put on the bus.
   DmaAddress highest() const { return highest_; }
@@ -61,6 +69,9 @@ class DmaPort {
   std::byte* Resolve(DmaAddress address, Access access) {
     const FrameNumber frame =
         address <= highest_ ? domain_.Translate(address) : kNoFrame;
+    if (domain_.debug() != nullptr) {
+      CheckAccess(address, access, frame != kNoFrame);
+    }
     if (frame == kNoFrame) {
       RecordFault(address, access);
       return nullptr;
@@ -74,12 +85,14 @@ class DmaPort {
 
  private:
   void RecordFault(DmaAddress address, Access access);
+  void CheckAccess(DmaAddress address, Access access, bool reached);
 
   DmaDomain& domain_;
   PhysicalMemory& memory_;
   const DmaAddress highest_;
   const bool coherent_;
   const SegmentLimits limits_;
+  const std::string name_;
   Atomic<uint64_t> faults_{0};
   mutable SpinLock lock_;
   std::string last_fault_ ABSL_GUARDED_BY(lock_);

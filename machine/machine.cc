@@ -71,6 +71,15 @@ absl::Status CheckPools(const MachineConfig& config) {
   return absl::OkStatus();
 }
 
+bool Checks(CheckDma check) {
+#if defined(NDEBUG) || defined(TWOSTEP_FIBERS)
+  constexpr bool kByDefault = false;
+#else
+  constexpr bool kByDefault = true;
+#endif
+  return check == CheckDma::kOn || (check == CheckDma::kDefault && kByDefault);
+}
+
 }  // namespace
 
 Machine::Machine(const MachineConfig& config, const MachineOptions& options)
@@ -87,6 +96,10 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   auto memory = PhysicalMemory::Create(config, options.backing, options.faults);
   if (!memory.ok()) return memory.status();
   machine->memory_ = *std::move(memory);
+  if (Checks(options.check_dma)) {
+    machine->dma_debug_ = std::make_unique<DmaDebug>(
+        *machine->memory_, options.dma_misuse_handler);
+  }
   absl::Status mapped = machine->SetUpFrameMap(options.exchange_pool);
   if (!mapped.ok()) return mapped;
   FrameMap* const frame_map = machine->frame_map_.get();
@@ -109,7 +122,8 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   for (uint32_t i = 0; i < config.iommu.domains; ++i) {
     machine->domains_.push_back(std::make_unique<DmaDomain>(
         absl::StrCat("iommu", i), config.iommu, machine->clock_,
-        machine->config_.cost, frame_map, options.faults));
+        machine->config_.cost, frame_map, options.faults,
+        machine->dma_debug_.get()));
   }
   return machine;
 }

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "twostep/machine/clock.h"
 #include "twostep/machine/cma_area.h"
+#include "twostep/machine/dma_debug.h"
 #include "twostep/machine/dma_domain.h"
 #include "twostep/machine/faults.h"
 #include "twostep/machine/frame_map.h"
@@ -25,6 +26,10 @@
 
 namespace twostep {
 
+// Whether wrong uses of DMA are looked for; kDefault: in builds without NDEBUG,
+// but for those on fibers, where each look would be a step to schedule.
+enum class CheckDma : uint8_t { kDefault, kOff, kOn };
+
 struct MachineOptions {
   Backing backing = Backing::kBacked;
   Clock::Kind clock = Clock::Kind::kReal;
@@ -33,6 +38,10 @@ struct MachineOptions {
   ExchangePool* exchange_pool = nullptr;
   // What is to fail in it, which it must not outlive; null: nothing.
   Faults* faults = nullptr;
+  CheckDma check_dma = CheckDma::kDefault;
+  // Told of every wrong use while no Host is there, which tells its own. Null:
+  // print it and stop the process.
+  DmaMisuseHandler dma_misuse_handler;
 };
 
 class Machine {
@@ -51,6 +60,8 @@ class Machine {
   PhysicalMemory& memory() { return *memory_; }
   // Null: nothing is made to fail.
   Faults* faults() const { return memory_->faults(); }
+  // Null: nothing is checked.
+  DmaDebug* dma_debug() const { return dma_debug_.get(); }
   // Null but for a Xen PV guest.
   const FrameMap* frame_map() const { return frame_map_.get(); }
   // REQUIRES: number < domains().
@@ -76,6 +87,7 @@ class Machine {
   std::unique_ptr<PhysicalMemory> memory_;
   std::unique_ptr<ExchangePool> own_exchange_pool_;
   std::unique_ptr<FrameMap> frame_map_;
+  std::unique_ptr<DmaDebug> dma_debug_;
   std::vector<std::unique_ptr<DmaDomain>> domains_;
   std::unique_ptr<Swiotlb> bounce_pool_;
   std::unique_ptr<PagePool> coherent_pool_;

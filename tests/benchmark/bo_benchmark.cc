@@ -83,6 +83,8 @@ struct Sizes {
   int devices = 1;
   EventOptions events{};
   Clock::Kind clock = Clock::Kind::kReal;
+  Backing backing = Backing::kUnbacked;
+  CheckDma check_dma = CheckDma::kOff;
 };
 
 // A machine that never runs out of anything but what `Sizes` says.
@@ -96,7 +98,9 @@ class Rig {
         sizes.bounced ? IommuMode::kAbsent : IommuMode::kTranslated;
     machine.iommu.iova_bytes = 64 * kGiB;
     machine.swiotlb.forced = sizes.bounced;
-    machine_ = *Machine::Create(machine, {Backing::kUnbacked, sizes.clock});
+    machine_ = *Machine::Create(machine, {.backing = sizes.backing,
+                                          .clock = sizes.clock,
+                                          .check_dma = sizes.check_dma});
     // TTM's order.
     host_ = *Host::Create(*machine_, HostOptions{.eviction_policy = "lru",
                                                  .events = sizes.events});
@@ -502,8 +506,13 @@ void MemoryOfABo(benchmark::State& state, const Placement& placement,
   }
 }
 
-void DmaBindUnbind(benchmark::State& state, DmaType type, bool bounced) {
-  Rig rig({.vram_pages = 1, .bounced = bounced});
+void DmaBindUnbind(benchmark::State& state, DmaType type, bool bounced,
+                   Backing backing = Backing::kUnbacked,
+                   CheckDma check_dma = CheckDma::kOff) {
+  Rig rig({.vram_pages = 1,
+           .bounced = bounced,
+           .backing = backing,
+           .check_dma = check_dma});
   Pages pages(kMiB >> kPageShift);
   DmaBinding binding;
   DmaBinder& binder = rig.host().binder(type);
@@ -630,16 +639,26 @@ void RegisterRows(int64_t iterations) {
   row("memory_of_a_bo/tt_both_bindings",
       [](auto& state) { MemoryOfABo(state, kTt, 0); }, {1 << 20})
       ->Iterations(1);
-  for (const auto& [name, type] :
-       {std::pair<const char*, DmaType>{"none", DmaType::kNone},
-        {"dynamic", DmaType::kDynamic},
-        {"coherent", DmaType::kCoherent},
-        {"cma", DmaType::kCma}}) {
+  for (const auto& [name, type, bounced] :
+       {std::tuple<const char*, DmaType, bool>{"none", DmaType::kNone, false},
+        {"dynamic", DmaType::kDynamic, false},
+        {"dynamic_bounced", DmaType::kDynamic, true},
+        {"coherent", DmaType::kCoherent, false},
+        {"cma", DmaType::kCma, false}}) {
     row(std::string("dma_bind_unbind_1mib/") + name,
-        [type = type](auto& state) { DmaBindUnbind(state, type, false); });
+        [type = type, bounced = bounced](auto& state) {
+          DmaBindUnbind(state, type, bounced);
+        });
+    // With the bytes, which are a part of what is checked.
+    for (const auto& [on, check_dma] :
+         {std::pair<const char*, CheckDma>{"_unchecked", CheckDma::kOff},
+          {"_checked", CheckDma::kOn}}) {
+      row(absl::StrCat("dma_bind_unbind_1mib_backed/", name, on),
+          [type = type, bounced = bounced, check_dma = check_dma](auto& state) {
+            DmaBindUnbind(state, type, bounced, Backing::kBacked, check_dma);
+          });
+    }
   }
-  row("dma_bind_unbind_1mib/dynamic_bounced",
-      [](auto& state) { DmaBindUnbind(state, DmaType::kDynamic, true); });
 }
 
 }  // namespace

@@ -19,7 +19,9 @@ static_assert(sizeof(Fence) == 16 && std::is_trivially_copyable_v<Fence>,
 // Unbacked: what a copy engine with a thread needs for its jobs is not counted.
 RigOptions Unbacked(Clock::Kind clock, SpaceAllocator allocator) {
   RigOptions options = RigOptions::Small();
-  options.options = {Backing::kUnbacked, clock};
+  options.options = {.backing = Backing::kUnbacked,
+                     .clock = clock,
+                     .check_dma = CheckDma::kOff};
   options.gpu.vram_allocator = allocator;
   options.gpu.aperture_bytes = kMiB;
   options.machine.normal_bytes = 32 * kMiB;

@@ -50,6 +50,7 @@ class NonCoherent : public testing::TestWithParam<DmaType> {
 
 // The views are apart until a page changes hands.
 TEST_P(NonCoherent, OwnershipGoesBothWaysAndNothingGoesByItself) {
+  rig_.Expect(DmaMisuse::Kind::kDeviceTouchedCpusPage);
   BoRef bo = MakeBound(4, 1);
   EXPECT_EQ(rig_.DeviceWrongBytes(bo, 1), 0);
   // From the device: what it wrote is not where the CPU looks, yet.
@@ -89,6 +90,7 @@ TEST_P(NonCoherent, PartsOfPagesAreSyncedByTheCacheLine) {
                                {100, 60},    {4095, 1}, {4095, 2},
                                {4000, 5000}, {64, 64},  {0, 4 * kPageSize},
                                {128, 0},     {16383, 1}};
+  rig_.Expect(DmaMisuse::Kind::kDeviceTouchedCpusPage);
   BoRef bo = MakeBound(4, 1);
   auto mapping = *CpuMapping::Create(bo);
   const auto device = [&](uint64_t i) { return DeviceByte(rig_, bo, i); };

@@ -1,5 +1,6 @@
 #include "tests/bo/rig.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace twostep {
@@ -12,6 +13,21 @@ Rig::Rig(RigOptions options) {
   machine_ = *Machine::Create(options.machine, options.options);
   host_ = *Host::Create(*machine_, options.host);
   device_ = *Device::Create(*host_, options.gpu, options.hooks);
+}
+
+Rig::~Rig() {
+  device_.reset();
+  host_.reset();
+  // Accesses that fault are counted (R7), which the audit sees.
+  Expect(DmaMisuse::Kind::kUseAfterUnmap);
+  Expect(DmaMisuse::Kind::kBeyondMask);
+  for (const Misuse& misuse : misuses_) {
+    if (!misuse.dma.has_value() || std::find(expected_.begin(), expected_.end(),
+                                             *misuse.dma) != expected_.end()) {
+      continue;
+    }
+    ADD_FAILURE() << misuse.message;
+  }
 }
 
 absl::Status Rig::Validate(const BoRef& bo, std::vector<Placement> placements,

@@ -25,10 +25,19 @@ constexpr Placement Tt(DmaType dma) {
   return Placement{.dma = dma, .memory = MemoryType::kTt};
 }
 
+// On fibers it would be one more thing to schedule, at every access.
+#ifdef TWOSTEP_FIBERS
+inline constexpr CheckDma kCheckDma = CheckDma::kOff;
+#else
+inline constexpr CheckDma kCheckDma = CheckDma::kOn;
+#endif
+
 struct RigOptions {
   MachineConfig machine;
   GpuConfig gpu;
-  MachineOptions options{Backing::kBacked, Clock::Kind::kVirtual};
+  MachineOptions options{.backing = Backing::kBacked,
+                         .clock = Clock::Kind::kVirtual,
+                         .check_dma = kCheckDma};
   // Who goes next is to be plain to who reads a test.
   HostOptions host{.eviction_policy = "lru"};
   DeviceHooks* hooks = nullptr;
@@ -59,7 +68,10 @@ class Rig {
   Machine& machine() { return *machine_; }
   Host& host() { return *host_; }
   Device& device() { return *device_; }
+  ~Rig();  // fails the test for wrong uses of DMA that it did not expect
   std::vector<Misuse>& misuses() { return misuses_; }
+  // Of a test that plays a device or a CPU that does that.
+  void Expect(DmaMisuse::Kind kind) { expected_.push_back(kind); }
   void DestroyDevice() { device_.reset(); }
 
   BoRef Make(uint64_t bytes) { return *host_->CreateBo(bytes); }
@@ -129,6 +141,7 @@ class Rig {
   // In the order in which they must outlive each other.
   Mutex misuse_mutex_;
   std::vector<Misuse> misuses_;
+  std::vector<DmaMisuse::Kind> expected_;
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<Host> host_;
   std::unique_ptr<Device> device_;

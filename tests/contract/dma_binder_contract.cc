@@ -1,5 +1,6 @@
 #include "tests/contract/dma_binder_contract.h"
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 
@@ -24,7 +25,11 @@ DmaBinderContract::DmaBinderContract() {
   // Above physical memory, as it must be.
   config.iommu = {param.iommu, uint64_t{1} << 33,
                   PagesToBytes(DmaBinderCase::kPoolPages), /*domains=*/2};
-  machine_ = *Machine::Create(config, MachineOptions{});
+  machine_ = *Machine::Create(
+      config, {.check_dma = CheckDma::kOn,
+               .dma_misuse_handler = [this](const DmaMisuse& misuse) {
+                 misuses_.push_back(misuse);
+               }});
   if (!param.coherent) {
     TWOSTEP_CHECK(machine_->memory().SeparateDeviceView().ok());
   }
@@ -43,6 +48,12 @@ void DmaBinderContract::TearDown() {
     bo->pages.Release(machine_->memory(), machine_->swap());
   }
   EXPECT_EQ(Accounts(), at_start_);
+  for (const DmaMisuse& misuse : misuses_) {
+    if (std::find(expected_.begin(), expected_.end(), misuse.kind) ==
+        expected_.end()) {
+      ADD_FAILURE() << misuse.message;
+    }
+  }
 }
 
 Bound& DmaBinderContract::Make(PageCount pages) {
@@ -273,6 +284,8 @@ TEST_P(DmaBinderContract, DroppedContentsCostNoSyncAndLeaveNoStorage) {
 TEST_P(DmaBinderContract, SyncsHandOverExactlyTheirPages) {
   Bound& bo = MakeBound(6, 1);
   if (!binder().hands_over(port())) GTEST_SKIP() << "pages are shared";
+  // It looks at both sides of pages that are the CPU's.
+  Expect(DmaMisuse::Kind::kDeviceTouchedCpusPage);
   const bool apart = bo.binding.bounce != nullptr || !port().coherent();
   DmaBinder::Stats& stats = binder().stats();
   EXPECT_EQ(stats.pages_synced_for_device, 6);

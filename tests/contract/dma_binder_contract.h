@@ -85,6 +85,10 @@ class DmaBinderContract : public testing::TestWithParam<DmaBinderCase> {
   uint64_t DeviceWrong(Bound& bo, uint64_t seed);
   bool DeviceSees(Bound& bo, PageCount page, uint64_t seed);
 
+  // Of a test that plays a device that does that. No other wrong use of DMA may
+  // be reported, but for accesses that fault, which the port counts.
+  void Expect(DmaMisuse::Kind kind) { expected_.push_back(kind); }
+
   // Everything anybody counts, in a fixed order.
   std::vector<uint64_t> Accounts();
   Shortage Describe(PageCount pages, BindOutcome::Scarce scarce) {
@@ -95,6 +99,9 @@ class DmaBinderContract : public testing::TestWithParam<DmaBinderCase> {
   }
 
  private:
+  std::vector<DmaMisuse> misuses_;
+  std::vector<DmaMisuse::Kind> expected_ = {DmaMisuse::Kind::kUseAfterUnmap,
+                                            DmaMisuse::Kind::kBeyondMask};
   std::unique_ptr<Machine> machine_;
   std::unique_ptr<DmaPort> port_;
   std::unique_ptr<DmaBinder> binder_;
