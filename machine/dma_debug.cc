@@ -243,6 +243,9 @@ void DmaDebug::Mapped(const DmaDomain& domain, const SpaceBlock* iova,
   if (scope != nullptr) one.user = scope->user_;
   one.name = std::string(one.user.name);
   if (one.user.port != nullptr) one.device = one.user.port->name();
+  // What belongs to a binding goes with that: bos that are bound to a device
+  // that goes are reported by their host.
+  if (one.user.binding != nullptr) one.user.port = nullptr;
   SpinLockHolder hold(lock_);
   if (one.user.bo == 0) {
     const auto holder = holders_.find(one.user.binding);

@@ -397,17 +397,24 @@ TEST(DmaMisuse, LeavingMappingsWhenTheDeviceGoes) {
   auto port = std::make_unique<DmaPort>(with.rig.machine().domain(),
                                         with.rig.machine().memory(), 64, true,
                                         SegmentLimits{}, "gpu0.second");
-  Pages pages(4);
-  DmaBinding binding;
-  ASSERT_TRUE(
-      with.binder->Bind(pages, *port, DmaBinder::Contents::kKeep, &binding)
-          .ok());
+  FrameNumber frame;
+  PhysicalMemory& memory = with.rig.machine().memory();
+  ASSERT_EQ(
+      memory.Allocate({&frame, 1}, kNoFrame - 1, PhysicalMemory::Zero::kYes),
+      Shortage::Kind::kNone);
+  SpaceBlock iova;
+  {
+    const DmaDebug::Scope scope(with.rig.machine().dma_debug(),
+                                {.port = port.get(), .name = "faulty"});
+    ASSERT_EQ(port->domain().Map({&frame, 1}, {}, &iova),
+              Shortage::Kind::kNone);
+  }
   EXPECT_EQ(with.All(), "");
   port.reset();
   EXPECT_THAT(with.All(), HasSubstr("gpu0.second goes and leaves 1 mappings"));
   with.ExpectOne(Kind::kLeftAtTeardown, nullptr);
-  with.rig.machine().domain().Unmap(binding.iova, 4);
-  pages.Release(with.rig.machine().memory(), with.rig.machine().swap());
+  with.rig.machine().domain().Unmap(iova, 1);
+  memory.Free({&frame, 1});
   EXPECT_EQ(with.All(), "");
 }
 

@@ -16,7 +16,10 @@ constexpr PageCount kVramPages = 16;
 constexpr PageCount kAperturePages = 64;
 
 struct HardwareOptions {
-  MachineOptions machine{Backing::kBacked, Clock::Kind::kReal};
+  // Its faults are what is looked at.
+  MachineOptions machine{.backing = Backing::kBacked,
+                         .clock = Clock::Kind::kReal,
+                         .check_dma = CheckDma::kOff};
   IommuMode iommu = IommuMode::kTranslated;
   int mask_bits = 48;
   int queues = 2;
