@@ -19,7 +19,7 @@ namespace {
 struct Options {
   std::string cases;
   std::string strategy = "pct";
-  std::string replay;
+  std::string schedule;
   bool steps = false;
   Search search;
 };
@@ -69,14 +69,14 @@ int ExploreCases(const std::vector<Case>& all, const Options& options) {
 }
 
 int ReplayFile(const std::vector<Case>& all, const Options& options) {
-  std::ifstream file(options.replay);
+  std::ifstream file(options.schedule);
   std::stringstream text;
   text << file.rdbuf();
   const absl::StatusOr<Script> script = Parse(text.str());
   const Case* one = script.ok() ? FindCase(all, script->case_name) : nullptr;
   if (one == nullptr) {
     std::fprintf(
-        stderr, "%s: %s\n", options.replay.c_str(),
+        stderr, "%s: %s\n", options.schedule.c_str(),
         script.ok() ? "no such case" : script.status().ToString().c_str());
     return 2;
   }
@@ -102,12 +102,13 @@ int Main(int argc, char** argv) {
                  "this one, or those that begin with this");
   app.add_option("--strategy", options.strategy, "random, pct or exhaustive")
       ->check(CLI::IsMember({"random", "pct", "exhaustive"}));
-  app.add_option("--schedules", options.search.schedules,
-                 "of each case, at most");
+  app.add_option("--most", options.search.schedules,
+                 "schedules of each case, at most");
   app.add_option("--seed", options.search.seed, "of random and pct");
   app.add_option("--depth", options.search.pct_depth, "of pct");
   app.add_option("--preemptions", options.search.preemptions, "of exhaustive");
-  app.add_option("--replay", options.replay, "a file with a script");
+  app.add_option("--schedule", options.schedule,
+                 "replay the script in this file");
   app.add_flag("--steps", options.steps, "show every step of the replay");
   CLI11_PARSE(app, argc, argv);
   const std::vector<Case> all = AllCases();
@@ -117,7 +118,7 @@ int Main(int argc, char** argv) {
     }
     return 0;
   }
-  if (!options.replay.empty()) return ReplayFile(all, options);
+  if (!options.schedule.empty()) return ReplayFile(all, options);
   options.search.kind = options.strategy == "random" ? Search::Kind::kRandom
                         : options.strategy == "pct"  ? Search::Kind::kPct
                                                     : Search::Kind::kExhaustive;

@@ -266,7 +266,7 @@ class Explorer:
     def search(self, race, strategy, seed):
         """What one search comes to: nothing, or what it found and how soon."""
         done = self.run(f"--case={race.case}", f"--strategy={strategy}",
-                        f"--seed={seed}", f"--schedules={race.within}")
+                        f"--seed={seed}", f"--most={race.within}")
         tried = re.search(r"^\S+ +(\d+) schedules", done.stdout, re.M)
         if done.returncode not in (0, 1) or tried is None:
             raise SystemExit(f"the explorer ended with {done.returncode}:\n"
@@ -278,7 +278,7 @@ class Explorer:
                            re.M)
         self.script.write_text(
             done.stdout[done.stdout.rindex("twostep schedule 1"):])
-        again = self.run(f"--replay={self.script}")
+        again = self.run(f"--schedule={self.script}")
         same = again.returncode == 0 and f"replayed ({shrunk[1]}," in again.stdout
         return dict(found, end=shrunk[1], switches=int(shrunk[2]), replays=same)
 
