@@ -171,9 +171,9 @@ absl::Status Evacuation::SaveOne(BufferObject& bo, const WaitLimit& limit,
   absl::StatusOr<BoRef> copy = host_.CreateBo(bo.size_bytes(), bo.client_);
   if (!copy.ok()) return copy.status();
   absl::Status status = WaitError(bo.fences_.Wait(FenceUse::kRead, limit));
-  // Nobody else knows of the copy, and none will: pinned, it stands in no
-  // order.
-  TWOSTEP_CHECK((*copy)->TryReserve());
+  // It stands in no order, being pinned: only who goes through all bos may have
+  // it, as another device that goes does, for a moment.
+  (*copy)->Reserve();
   if (status.ok()) {
     Mover mover(host_, limit);
     status = mover.MakePresent(**copy);
@@ -224,7 +224,7 @@ absl::Status Evacuation::Restore(std::vector<SavedContents>* saved) {
     BufferObject& bo = *saved->back().bo;
     BufferObject& copy = *saved->back().copy;
     bo.lock_.Lock();
-    TWOSTEP_CHECK(copy.TryReserve());
+    copy.Reserve();
     absl::Status restored;
     KernelMapping::LetGo(bo, copy);
     if (IsInItsPlace(bo)) restored = CopyFixed(bo, copy, Access::kWrite);
@@ -250,7 +250,7 @@ void Evacuation::BringHome(std::vector<SavedContents>* saved) {
   for (SavedContents& contents : *saved) {
     BufferObject& bo = *contents.bo;
     bo.lock_.Lock();
-    TWOSTEP_CHECK(contents.copy->TryReserve());
+    contents.copy->Reserve();
     KernelMapping::LetGo(bo, *contents.copy);
     if (IsInItsPlace(bo)) {
       const WithoutPins unpinned(bo);

@@ -164,8 +164,17 @@ Mover::Result Mover::Charge(BufferObject& bo,
     if (bo.Charged(resource)) continue;
     EvictionAccount& account = client.ChargedTo(resource);
     Room room(client.gate(resource));
+    const auto charge = [&] {
+      if (room.gate.HeldByOther() || !account.TryCharge(bo.page_count())) {
+        return false;
+      }
+      if (!room.gate.HeldByOther()) return true;
+      // It may be what the other one has just made.
+      account.Uncharge(bo.page_count());
+      return false;
+    };
     Result made = Result::kDone;
-    while (made == Result::kDone && !account.TryCharge(bo.page_count())) {
+    while (made == Result::kDone && !charge()) {
       made = Result::kShort;
       if (bo.page_count() <= account.budget().max_pages &&
           evicting == Evicting::kYes) {

@@ -103,6 +103,51 @@ TEST_P(ClientTest, R14WhoIsAtItsLimitEvictsItsOwn) {
   }
 }
 
+TEST_P(ClientTest, R11RoomUnderALimitIsForWhoMakesIt) {
+  BoRef small;
+  Rig* rig = nullptr;
+  Atomic<int> tried{0};
+  RigOptions options = RigOptions::Small();
+  // As the first of several victims has gone.
+  options.host.events.callback = [&](const Event& event) {
+    if (small == nullptr || event.kind != EventKind::kEvict ||
+        tried.fetch_add(1) != 0) {
+      return;
+    }
+    Thread other([&] {
+      ValidateContext context;
+      context.wait = WaitLimit{WaitLimit::Mode::kNoWait};
+      EXPECT_EQ(KindOf(rig->Validate(small, {GetParam().placement}, &context)),
+                ErrorKind::kBusy);
+    });
+  };
+  Rig own_rig(options);
+  rig = &own_rig;
+  const Budget budget{.max_pages = 4 * kBoPages};
+  const bool device = GetParam().resource == Resource::kDevice;
+  const ClientRef client =
+      *own_rig.host().CreateClient({.name = "a",
+                                    .dma = device ? Budget{} : budget,
+                                    .device = device ? budget : Budget{}});
+  const auto make = [&](uint64_t bytes) {
+    return *own_rig.host().CreateBo(bytes, client);
+  };
+  std::vector<BoRef> bos;
+  for (int i = 0; i < 4; ++i) {
+    bos.push_back(make(kBo));
+    ASSERT_EQ(own_rig.Validate(bos.back(), GetParam().placement),
+              absl::OkStatus());
+  }
+  const BoRef big = make(3 * kBo);
+  small = make(kBo);
+  EXPECT_EQ(own_rig.Validate(big, GetParam().placement), absl::OkStatus());
+  EXPECT_GE(tried, 1);
+  EXPECT_TRUE(big->Holds(GetParam().resource));
+  EXPECT_FALSE(small->Holds(GetParam().resource));
+  EXPECT_EQ(own_rig.Broken(), "");
+  small = nullptr;
+}
+
 TEST_P(ClientTest, R14AtALimitOfPinnedBosTheErrorNamesTheClientAndTheLimit) {
   const ClientRef client = MakeClient("greedy", {.max_pages = kBoPages});
   const std::vector<BoRef> bos = Make(client, 2);
