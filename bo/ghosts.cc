@@ -1,5 +1,6 @@
 #include "twostep/bo/ghosts.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -76,12 +77,32 @@ void ForEachPart(const Ghost& ghost, const PhysicalMemory& memory,
 
 }  // namespace
 
+std::vector<Ghosts::TimelineQueue>::iterator Ghosts::PlaceOf(
+    Timeline* timeline) {
+  const auto rank = [](const Timeline* one) {
+    return std::pair(one == nullptr ? 0 : one->number(), one);
+  };
+  return std::lower_bound(queues_.begin(), queues_.end(), timeline,
+                          [&](const TimelineQueue& one, const Timeline* other) {
+                            return rank(one.timeline) < rank(other);
+                          });
+}
+
+void Ghosts::Enqueue(Ghost& ghost) {
+  Timeline* const timeline = ghost.awaited.timeline;
+  auto at = PlaceOf(timeline);
+  if (at == queues_.end() || at->timeline != timeline) {
+    at = queues_.insert(at, TimelineQueue{timeline, {}});
+  }
+  at->queue.insert(ghost);
+}
+
 bool Ghosts::Await(Ghost& ghost) {
   absl::InlinedVector<Fence, 4> pending;
   ghost.fences.AppendDependencies(FenceUse::kWrite, &pending);
   if (pending.empty()) return false;
   ghost.awaited = pending.front();
-  queues_[ghost.awaited.timeline].insert(ghost);
+  Enqueue(ghost);
   return true;
 }
 
@@ -119,23 +140,23 @@ void Ghosts::Add(Ghost ghost) {
   if (!Await(mine)) {
     // Idle meanwhile: who looks next finds a fence that has signalled.
     mine.awaited = Fence{};
-    queues_[nullptr].insert(mine);
+    Enqueue(mine);
   }
   any_.store(true, std::memory_order_release);
 }
 
 Ghosts::Storage Ghosts::TakeIdle() {
   Storage idle;
-  for (auto it = queues_.begin(); it != queues_.end();) {
-    Queue& queue = it->second;
+  for (TimelineQueue& one : queues_) {
+    Queue& queue = one.queue;
     while (!queue.empty() && queue.begin()->awaited.Signalled()) {
       Ghost& ghost = *queue.begin();
       queue.erase(queue.begin());
       idle.splice(idle.end(), all_, ghost.here);
     }
-    const auto seen = it++;
-    if (queue.empty()) queues_.erase(seen);
   }
+  std::erase_if(queues_,
+                [](const TimelineQueue& one) { return one.queue.empty(); });
   for (auto it = idle.begin(); it != idle.end();) {
     const auto here = it++;
     if (Await(**here)) {
@@ -159,9 +180,9 @@ absl::Status Ghosts::TakeOldest(const WaitLimit& limit, const void* part,
     absl::Status pending = oldest.fences.Wait(FenceUse::kRead, limit);
     if (!pending.ok()) return pending;
   }
-  const auto queue = queues_.find(oldest.awaited.timeline);
-  queue->second.erase(Queue::s_iterator_to(oldest));
-  if (queue->second.empty()) queues_.erase(queue);
+  const auto at = PlaceOf(oldest.awaited.timeline);
+  at->queue.erase(Queue::s_iterator_to(oldest));
+  if (at->queue.empty()) queues_.erase(at);
   Untie(oldest);
   taken->splice(taken->end(), all_, oldest.here);
   left_.fetch_add(1, std::memory_order_acq_rel);

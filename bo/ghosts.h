@@ -15,6 +15,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
@@ -107,7 +108,15 @@ class Ghosts {
       boost::intrusive::list<Ghost::Tie,
                              boost::intrusive::constant_time_size<false>>;
   using Storage = std::list<std::optional<Ghost>>;
+  struct TimelineQueue {
+    Timeline* timeline;
+    Queue queue;
+  };
 
+  // Of that timeline: where it is, or would be.
+  std::vector<TimelineQueue>::iterator PlaceOf(Timeline* timeline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Enqueue(Ghost& ghost) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Into the queue of the first fence that is pending; false: there is none.
   bool Await(Ghost& ghost) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   enum class End : uint8_t { kOldest, kYoungest };
@@ -128,8 +137,9 @@ class Ghosts {
   // Every one of all_ has a value, none of spare_ has.
   Storage all_ ABSL_GUARDED_BY(mutex_);
   Storage spare_ ABSL_GUARDED_BY(mutex_);
-  // None of these is empty.
-  absl::flat_hash_map<Timeline*, Queue> queues_ ABSL_GUARDED_BY(mutex_);
+  // None of these is empty. By the timelines' numbers: in which order fences
+  // are asked is not to depend on addresses.
+  std::vector<TimelineQueue> queues_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<const void*, Ties> with_ ABSL_GUARDED_BY(mutex_);
   uint64_t ages_ ABSL_GUARDED_BY(mutex_) = 0;
   Atomic<bool> any_{false};  // else the lock is spared

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -67,6 +68,7 @@ void PlayGuard::Playing(const std::string& repeat) {
   text.store(next);
   MutexLock lock(mutex_);
   repeat_ = repeat;
+  told_ = 0;
   began_ = std::chrono::steady_clock::now();
 }
 
@@ -79,11 +81,15 @@ void PlayGuard::Watch() {
     began_ = now;
     if (repeat_.empty()) continue;
     const auto minutes =
-        std::chrono::duration_cast<std::chrono::minutes>(patience_).count();
+        std::chrono::duration_cast<std::chrono::minutes>(++told_ * patience_)
+            .count();
     const std::string says = absl::StrCat("\nhas not ended in ", minutes,
                                           " minutes: ", repeat_, "\n");
     std::fputs(says.c_str(), to_);
     std::fflush(to_);
+    // Nobody is there to look: a deadlock is a failure like any other, and
+    // leaves a core.
+    if (told_ == kMostPatiences) std::abort();
   }
 }
 

@@ -17,6 +17,8 @@
 namespace twostep {
 namespace {
 
+// More would be short of swap rather than of VRAM.
+constexpr int kMostThreads = 16;
 constexpr WaitLimit kNoWait{.mode = WaitLimit::Mode::kNoWait};
 
 // Until `holds`, or something went wrong.
@@ -79,8 +81,8 @@ void PlayBusyForAMoment(SmallWorld<>& small, KnownBo* squatter,
 
 void PlayOnlyBusy(const StressOptions& options, Verdict* verdict) {
   SmallWorld<> small(options, verdict);
-  const int threads = options.ThreadsOr(3);
-  const KnownBoList bos = small.Make(std::max(threads, 2), kMiB * 3 / 4);
+  const int threads = options.ThreadsOr(3, 2, kMostThreads);
+  const KnownBoList bos = small.Make(threads, kMiB * 3 / 4);
   if (bos.empty()) return;
   PlayHeldForAMoment(small, bos[0], bos[1]);
   PlayBusyForAMoment(small, bos[0], bos[1]);
@@ -160,9 +162,9 @@ uint64_t PartBytes(int parts) {
 
 void PlayBigAgainstBig(const StressOptions& options, Verdict* verdict) {
   SmallWorld<> small(options, verdict);
-  const int threads = options.ThreadsOr(2);
+  const int threads = options.ThreadsOr(2, 2, kMostThreads);
   std::vector<KnownBoList> sets;
-  for (int t = 0; t < std::max(threads, 2); ++t) {
+  for (int t = 0; t < threads; ++t) {
     const int parts = 1 + static_cast<int>(small.random() % 6);
     sets.push_back(small.Make(parts, PartBytes(parts)));
     if (sets.back().empty()) return;

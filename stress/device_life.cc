@@ -71,7 +71,7 @@ class DeviceLife {
  public:
   DeviceLife(const StressOptions& options, Verdict* verdict)
       : seed_(options.seed),
-        threads_(std::min(options.ThreadsOr(kThreads), kMostThreads)),
+        threads_(options.ThreadsOr(kThreads, 1, kMostThreads)),
         random_(options.seed),
         driver_(SmallWorldDmaType(options.seed)),
         other_driver_(SmallWorldDmaType(options.seed)),

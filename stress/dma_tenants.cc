@@ -212,6 +212,11 @@ constexpr uint64_t kReserveBytes = 256 * kKiB;
 constexpr uint64_t kGuestBoBytes = 64 * kKiB;
 constexpr Placement kOfThePool = InTt(DmaType::kCoherent);
 
+// A share is to hold a bo; one guest alone would be short of nothing.
+int GuestsOf(const StressOptions& options) {
+  return options.ThreadsOr(kGuests, 2, 16);
+}
+
 WorldOptions FourGuestsOptions(const StressOptions& options) {
   WorldOptions world = SmallWorldOptions(options);
   MachineConfig& machine = world.machine;
@@ -222,7 +227,9 @@ WorldOptions FourGuestsOptions(const StressOptions& options) {
   machine.swiotlb.bytes = 0;
   machine.reserve_bytes = kReserveBytes;
   machine.iommu.mode = IommuMode::kAbsent;
-  machine.swap_bytes = 4 * kHostBytes;
+  // All that the guests have is half of it each.
+  machine.swap_bytes =
+      static_cast<uint64_t>(std::max(GuestsOf(options), kGuests)) * kHostBytes;
   world.gpu.vram_bytes = 0;
   world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
   world.gpu.aperture_bytes = 4 * kHostBytes;
@@ -234,7 +241,7 @@ WorldOptions FourGuestsOptions(const StressOptions& options) {
 void PlayFourGuests(const StressOptions& options, Verdict* verdict) {
   World world(FourGuestsOptions(options), verdict);
   if (!world.ok()) return;
-  const int guests = options.ThreadsOr(kGuests);
+  const int guests = GuestsOf(options);
   const uint64_t pool_pages = (kHostBytes / 2) >> kPageShift;
   std::vector<ClientRef> clients;
   for (int guest = 0; guest < guests; ++guest) {

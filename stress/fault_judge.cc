@@ -1,5 +1,6 @@
 #include "twostep/stress/fault_judge.h"
 
+#include "absl/strings/str_cat.h"
 #include "twostep/bo/error.h"
 
 namespace twostep {
@@ -38,7 +39,7 @@ bool Explains(FaultKind kind, const absl::Status& status) {
 absl::Status FaultJudge::Absorb(bool waits,
                                 absl::FunctionRef<absl::Status()> call) {
   bool hasty = false;
-  for (;;) {
+  for (int tries = 1;; ++tries) {
     const Faults::Counts before = Faults::MadeOnThisThread();
     absl::Status status = call();
     if (status.ok() && hasty) hasty_ += 1;
@@ -55,6 +56,14 @@ absl::Status FaultJudge::Absorb(bool waits,
       shortages &= Has(kShortages, kind);
     }
     if (!explained) return status;
+    if (tries == kMostTries) {
+      return absl::Status(
+          status.code(),
+          absl::StrCat("given up: failed ", tries,
+                       " times for faults made to order (a lower rate leaves "
+                       "calls a chance); last: ",
+                       status.message()));
+    }
     hasty = waits && made == 1 && shortages;
     for (int i = 0; i < kFaultKinds; ++i) {
       NotePassedOn(static_cast<FaultKind>(i), after[i] - before[i]);

@@ -24,7 +24,10 @@ class FaultJudge {
   // Calls `call` until it succeeds, or fails for another reason than a fault
   // that was made meanwhile. `waits`: it may wait for good. Then a shortage
   // that lasts for one question is none of its caller's business, for it asks
-  // again: to be told of one, and none the next time, is counted as hasty.
+  // again: to be told of one, and none the next time, is counted as hasty. A
+  // call that has failed kMostTries times is given up with an error that says
+  // so.
+  static constexpr int kMostTries = 1000;
   absl::Status Absorb(bool waits, absl::FunctionRef<absl::Status()> call);
   // Whether it is what faults come to later: a job that was given up, a device
   // that has gone.

@@ -5,6 +5,7 @@
 // function that plays it. Plain values. What a run comes to is a Verdict; no
 // scenario stops the process or asserts anything itself.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -25,8 +26,10 @@ struct StressOptions {
   uint64_t seed = 0;
   // Of scenarios with threads or clients; 0: as many as the scenario says.
   int threads = 0;
-  int ThreadsOr(int otherwise) const {
-    return threads == 0 ? otherwise : threads;
+  // Never fewer than `least` nor more than `most`, beyond which the scenario
+  // would be another one.
+  int ThreadsOr(int otherwise, int least = 1, int most = 64) const {
+    return threads == 0 ? otherwise : std::clamp(threads, least, most);
   }
   Backing backing = Backing::kBacked;
   // The sizes of a scenario follow from gpu.vram_bytes.

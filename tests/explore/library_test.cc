@@ -45,7 +45,8 @@ TEST_P(Library, HoldsUnderRandomSchedules) {
 
 TEST_P(Library, HoldsUnderPriorities) { FindNothing(Search::Kind::kPct, 60); }
 
-TEST_P(Library, HoldsWithTwoPreemptionsAnywhereFirst) {
+// The first of the search, which stops threads late in what they do.
+TEST_P(Library, HoldsWithTwoPreemptionsTowardsTheEnd) {
   FindNothing(Search::Kind::kExhaustive, 200);
 }
 

@@ -87,9 +87,11 @@ int ReplayFile(const std::vector<Case>& all, const Options& options) {
   Script ran = *script;
   ran.trace = replayed.trace;
   Show("replayed", replayed.outcome, ran);
-  if (script->trace == 0 || script->trace == replayed.trace) return 0;
-  std::printf("not the same schedule: the code has changed since\n");
-  return 1;
+  if (script->trace != 0 && script->trace != replayed.trace) {
+    std::printf("not the same schedule: the code has changed since\n");
+    return 2;
+  }
+  return replayed.outcome.kind == Outcome::Kind::kDone ? 0 : 1;
 }
 
 int Main(int argc, char** argv) {

@@ -279,7 +279,7 @@ class Explorer:
         self.script.write_text(
             done.stdout[done.stdout.rindex("twostep schedule 1"):])
         again = self.run(f"--schedule={self.script}")
-        same = again.returncode == 0 and f"replayed ({shrunk[1]}," in again.stdout
+        same = again.returncode == 1 and f"replayed ({shrunk[1]}," in again.stdout
         return dict(found, end=shrunk[1], switches=int(shrunk[2]), replays=same)
 
     def ask(self, race):

@@ -178,6 +178,18 @@ TEST(Faults, LeaveABoWhereItWasWithTheBindingThatItHad) {
             0u);
 }
 
+TEST(Faults, WhatAlwaysFailsIsGivenUp) {
+  for (const char* spec : {"frame:100%", "copy:100%", "backoff:100%"}) {
+    const FaultOutcome outcome =
+        PlayUnderFaults(Named("xe_evict/evict-small"), Small(0),
+                        *ParseFaults(spec), [](const std::string&) {});
+    EXPECT_FALSE(outcome.sum.clean()) << spec;
+    EXPECT_THAT(outcome.sum.first_failure,
+                testing::HasSubstr("given up: failed 1000 times for faults"))
+        << spec;
+  }
+}
+
 TEST(Faults, EveryEndsWithARunThatIsUnharmed) {
   uint64_t plays = 0;
   const Scenario scenario = {

@@ -37,6 +37,16 @@ TEST_P(Ours, EndsClean) {
   EXPECT_EQ(evicted == 0, kEvictNothing.count(scenario.name) != 0);
 }
 
+TEST_P(Ours, EndsCleanWithAnyNumberOfThreads) {
+  const Scenario scenario = OurScenarios()[GetParam()];
+  StressOptions options = StressOptions::Default(Backing::kBacked);
+  for (options.threads = 1; options.threads <= 64; options.threads *= 4) {
+    const Verdict verdict = PlayScenario(scenario, options);
+    EXPECT_EQ(verdict.first_failure, "") << options.threads;
+    EXPECT_TRUE(verdict.clean()) << scenario.name << " " << options.threads;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Scenarios, Ours,
                          testing::Range(size_t{0}, OurScenarios().size()),
                          [](const testing::TestParamInfo<size_t>& info) {
