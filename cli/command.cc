@@ -1,26 +1,27 @@
 #include "twostep/cli/command.h"
 
 #include <cstdio>
-#include <fstream>
 #include <string>
 
-#include "absl/strings/str_cat.h"
+#include "twostep/cli/terminal_text.h"
 
 namespace twostep {
 
 ExitCode BadInput(const absl::Status& status) {
-  std::fprintf(stderr, "twostep: %s\n", std::string(status.message()).c_str());
+  std::fprintf(stderr, "twostep: %s\n",
+               LinesForTerminal(status.message()).c_str());
   return kExitBadInput;
 }
 
-absl::Status WriteFile(absl::string_view option, const std::string& path,
-                       const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  return file ? absl::OkStatus()
-              : absl::InvalidArgumentError(
-                    absl::StrCat(option, ": cannot write ", path));
+ExitCode AfterWriting(ExitCode code, const std::vector<absl::Status>& written) {
+  for (const absl::Status& status : written) {
+    if (!status.ok()) code = BadInput(status);
+  }
+  return code;
+}
+
+void PrintLines(const std::string& text) {
+  std::printf("%s", LinesForTerminal(text).c_str());
 }
 
 }  // namespace twostep

@@ -9,7 +9,6 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "twostep/stress/scenario.h"
 
 namespace twostep {
@@ -23,9 +22,12 @@ enum ExitCode : int {
 
 // Says on standard error what is wrong with the input.
 ExitCode BadInput(const absl::Status& status);
-// kInvalidArgument naming the option where that cannot be done.
-absl::Status WriteFile(absl::string_view option, const std::string& path,
-                       const std::string& text);
+// Says on standard error which outputs could not be written: kExitBadInput if
+// there are any, otherwise `code`.
+ExitCode AfterWriting(ExitCode code, const std::vector<absl::Status>& written);
+// On standard output lines of which parts come from files: with nothing in them
+// that could drive a terminal.
+void PrintLines(const std::string& text);
 
 void AddPolicies(CLI::App& app, ExitCode* code);
 void AddReplay(CLI::App& app, ExitCode* code);

@@ -4,10 +4,12 @@
 #include <sched.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -18,7 +20,10 @@
 #include "twostep/cli/command.h"
 #include "twostep/cli/dma_type_option.h"
 #include "twostep/cli/html_report.h"
+#include "twostep/cli/json_text.h"
 #include "twostep/cli/machine_file.h"
+#include "twostep/cli/number_option.h"
+#include "twostep/cli/outputs.h"
 #include "twostep/cli/policy_name.h"
 #include "twostep/cli/progress.h"
 #include "twostep/cli/size.h"
@@ -31,12 +36,14 @@
 namespace twostep {
 namespace {
 
-constexpr char kStdout[] = "-";
-
 struct OutputFlags {
   std::string json;
   std::string csv;
   std::string report;
+
+  std::vector<NamedFile> Files() const {
+    return {{"--json", json}, {"--csv", csv}, {"--report", report}};
+  }
 };
 
 struct CompareFlags {
@@ -76,47 +83,34 @@ absl::Status Bad(absl::string_view option, absl::string_view why) {
 
 // An option without a value can have taken the name of a trace for it: what
 // does not look like the output of an earlier run is not overwritten.
-absl::Status CheckOutput(const char* option, const std::string& path,
-                         absl::string_view head) {
-  std::ifstream file(path);
-  if (path.empty() || path == kStdout || !file) return absl::OkStatus();
+absl::Status CheckIsEarlier(const NamedFile& output, absl::string_view head) {
+  // Nothing is lost in others, and reading a pipe would wait.
+  std::error_code ignored;
+  if (output.path == kStdout ||
+      !std::filesystem::is_regular_file(output.path, ignored)) {
+    return absl::OkStatus();
+  }
+  std::ifstream file(output.path);
+  if (!file) return absl::OkStatus();
   std::string is(head.size(), '\0');
   file.read(is.data(), static_cast<std::streamsize>(is.size()));
   if (file.gcount() == 0 || is == head) return absl::OkStatus();
-  return Bad(option, absl::StrCat(path,
-                                  " is there and is not the output of an "
-                                  "earlier run; name another file"));
+  return Bad(output.option, absl::StrCat(output.path,
+                                         " is there and is not the output of "
+                                         "an earlier run; name another file"));
 }
 
-absl::Status CheckOutputs(const OutputFlags& flags) {
-  absl::Status json = CheckOutput("--json", flags.json, "{");
+absl::Status CheckFiles(const OutputFlags& flags,
+                        const std::vector<NamedFile>& inputs) {
+  absl::Status json = CheckIsEarlier({"--json", flags.json}, "{");
   if (!json.ok()) return json;
-  return CheckOutput("--csv", flags.csv, "cell,");
+  absl::Status csv = CheckIsEarlier({"--csv", flags.csv}, "cell,");
+  if (!csv.ok()) return csv;
+  return CheckOutputs(flags.Files(), inputs);
 }
 
-// `-` goes to standard output; false when it did not.
-absl::Status WriteTo(const char* option, const std::string& path,
-                     const std::string& text) {
-  if (path.empty()) return absl::OkStatus();
-  if (path == kStdout) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return absl::OkStatus();
-  }
-  return WriteFile(option, path, text);
-}
-
-// Prints and writes what was asked for; the exit code by what the cells say.
-ExitCode Report(const SweepResult& result, const OutputFlags& flags,
-                bool quiet) {
-  const bool printed = flags.json == kStdout || flags.csv == kStdout;
-  if (!printed && !quiet) std::printf("%s", SweepTable(result).c_str());
-  for (absl::Status written :
-       {WriteTo("--json", flags.json, SweepJson(result).dump(2) + "\n"),
-        WriteTo("--csv", flags.csv, SweepCsv(result)),
-        WriteHtmlReport(flags.report, {{"kind", "compare"},
-                                       {"figures", SweepJson(result)}})}) {
-    if (!written.ok()) return BadInput(written);
-  }
+// Says on standard error which cells went wrong.
+ExitCode Judge(const SweepResult& result) {
   size_t not_run = 0;
   for (const SweepRow& row : result.rows) {
     if (row.rule_violations != 0) {
@@ -130,6 +124,20 @@ ExitCode Report(const SweepResult& result, const OutputFlags& flags,
   std::fprintf(stderr, "twostep: %zu of %zu cells could not run\n", not_run,
                result.rows.size());
   return kExitNotAllRan;
+}
+
+// Prints and writes what was asked for; the exit code by what the cells say.
+ExitCode Report(const SweepResult& result, const OutputFlags& flags,
+                bool quiet) {
+  if (!quiet && !TakesStdout(flags.Files())) {
+    std::printf("%s", SweepTable(result).c_str());
+  }
+  const nlohmann::ordered_json figures = SweepJson(result);
+  return AfterWriting(Judge(result),
+                      {WriteFile({"--json", flags.json}, JsonFile(figures)),
+                       WriteFile({"--csv", flags.csv}, SweepCsv(result)),
+                       WriteHtmlReport(flags.report, {{"kind", "compare"},
+                                                      {"figures", figures}})});
 }
 
 absl::StatusOr<Capacity> ParseCapacity(const std::string& text) {
@@ -205,7 +213,11 @@ absl::StatusOr<SweepOptions> OptionsOf(const CompareFlags& flags) {
 ExitCode Compare(const CompareFlags& flags) {
   absl::StatusOr<SweepOptions> options = OptionsOf(flags);
   if (!options.ok()) return BadInput(options.status());
-  absl::Status writable = CheckOutputs(flags.output);
+  std::vector<NamedFile> inputs = {{"--machine", flags.machine}};
+  for (const std::string& trace : flags.traces) {
+    inputs.push_back({"TRACE", trace});
+  }
+  absl::Status writable = CheckFiles(flags.output, inputs);
   if (!writable.ok()) return BadInput(writable);
   Progress progress(flags.quiet);
   options->progress = [&](double part, size_t done, size_t all) {
@@ -219,7 +231,9 @@ ExitCode Compare(const CompareFlags& flags) {
 
 ExitCode Merge(const std::vector<std::string>& paths,
                const OutputFlags& output) {
-  absl::Status writable = CheckOutputs(output);
+  std::vector<NamedFile> inputs;
+  for (const std::string& path : paths) inputs.push_back({"JSON", path});
+  absl::Status writable = CheckFiles(output, inputs);
   if (!writable.ok()) return BadInput(writable);
   std::vector<SweepResult> shards;
   for (const std::string& path : paths) {
@@ -285,6 +299,7 @@ void AddCompare(CLI::App& app, ExitCode* code) {
   compare
       ->add_option("--jobs", flags->jobs,
                    "cells at a time (default: as many as cores)")
+      ->transform(WholeNumber(0, 1024))
       ->type_name("N");
   AddOutput(compare, &flags->output);
   compare->add_flag("--quiet", flags->quiet, "no progress, no table");

@@ -1,6 +1,5 @@
 // twostep diff: two runs side by side.
 
-#include <cstdio>
 #include <memory>
 #include <string>
 
@@ -18,7 +17,7 @@ struct DiffFlags {
 ExitCode Run(const DiffFlags& flags) {
   const auto diff = RunDiff(flags.before, flags.after);
   if (!diff.ok()) return BadInput(diff.status());
-  std::printf("%s", diff->c_str());
+  PrintLines(*diff);
   return kExitClean;
 }
 

@@ -1,13 +1,13 @@
 // twostep explain: one bo of a recorded run.
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "twostep/cli/command.h"
 #include "twostep/cli/life_story.h"
+#include "twostep/cli/number_option.h"
 
 namespace twostep {
 namespace {
@@ -21,7 +21,7 @@ struct ExplainFlags {
 ExitCode Run(const ExplainFlags& flags) {
   const auto story = LifeStory(flags.run, flags.bo, flags.frame);
   if (!story.ok()) return BadInput(story.status());
-  std::printf("%s", story->c_str());
+  PrintLines(*story);
   return kExitClean;
 }
 
@@ -38,12 +38,14 @@ void AddExplain(CLI::App& app, ExitCode* code) {
   explain
       ->add_option("--bo", flags->bo,
                    "which one: the number that errors and events have")
+      ->transform(WholeNumber(0))
       ->type_name("N")
       ->required();
   explain
       ->add_option("--at", flags->frame,
                    "only this frame, and where the bo is when it begins "
                    "(default: its whole life)")
+      ->transform(WholeNumber(0))
       ->type_name("FRAME");
   explain->footer(
       "Example: twostep replay --record run.jsonl &&\n"

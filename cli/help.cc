@@ -122,14 +122,17 @@ const CLI::App& Asked(const CLI::App& app) {
 
 std::string NearTo(const CLI::App& asked, const std::string& argument) {
   std::vector<std::string> names;
-  if (absl::StartsWith(argument, "-")) {
+  const bool is_root = asked.get_parent() == nullptr;
+  // Elsewhere `help` and `version` are subcommands.
+  if (is_root || absl::StartsWith(argument, "-")) {
     for (const CLI::Option* option :
          asked.get_options([](const CLI::Option*) { return true; })) {
       for (const std::string& word : option->get_lnames()) {
         names.push_back(absl::StrCat("--", word));
       }
     }
-  } else if (asked.get_parent() == nullptr) {
+  }
+  if (is_root && !absl::StartsWith(argument, "-")) {
     for (const CLI::App* one :
          asked.get_subcommands([](const CLI::App*) { return true; })) {
       names.push_back(one->get_name());

@@ -2,24 +2,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "twostep/cli/command.h"
+#include "twostep/cli/json_text.h"
+#include "twostep/cli/outputs.h"
 #include "twostep/cli/report_page.h"
 
 namespace twostep {
 
 std::string HtmlReport(const nlohmann::ordered_json& data) {
-  using Json = nlohmann::ordered_json;
-  const std::string json =
-      data.dump(-1, ' ', false, Json::error_handler_t::replace);
   // Whatever ends or begins a script element or a comment has one of these.
-  return absl::StrCat(
-      kReportHead, absl::StrReplaceAll(json, {{"<", "\\u003c"}}), kReportTail);
+  return absl::StrCat(kReportHead,
+                      absl::StrReplaceAll(JsonLine(data), {{"<", "\\u003c"}}),
+                      kReportTail);
 }
 
 absl::Status WriteHtmlReport(const std::string& path,
                              const nlohmann::ordered_json& data) {
   if (path.empty()) return absl::OkStatus();
-  return WriteFile("--report", path, HtmlReport(data));
+  return WriteFile({"--report", path}, HtmlReport(data));
 }
 
 }  // namespace twostep

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "nlohmann/json.hpp"
+#include "twostep/cli/json_text.h"
 #include "twostep/cli/observed_device.h"
 
 namespace twostep {
@@ -14,10 +14,7 @@ constexpr const char* kGroupNames[] = {"program",      "device queues",
                                        "copy engines", "binders",
                                        "memory types", "clients"};
 
-std::string Quoted(const std::string& text) {
-  using Json = nlohmann::json;
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
+std::string Quoted(const std::string& text) { return JsonLine(text); }
 
 // Microseconds, as the format has them.
 std::string Micros(uint64_t ns) {
@@ -41,18 +38,15 @@ std::string ForWantOf(const Event& event) {
 }  // namespace
 
 PerfettoTrace::PerfettoTrace(const std::string& path, uint64_t max_events)
-    : path_(path), max_events_(max_events), file_(path) {
+    : max_events_(max_events), file_({"--perfetto", path}) {
   MutexLock lock(mutex_);
-  file_ << "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";
+  file_.stream() << "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[";
 }
 
 absl::Status PerfettoTrace::Finish() {
   MutexLock lock(mutex_);
-  file_ << "\n]}\n";
-  file_.close();
-  if (file_) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--perfetto: cannot write ", path_));
+  file_.stream() << "\n]}\n";
+  return file_.Close();
 }
 
 std::string PerfettoTrace::EndedAt() {
@@ -61,7 +55,7 @@ std::string PerfettoTrace::EndedAt() {
 }
 
 void PerfettoTrace::Line(const std::string& json) {
-  file_ << (lines_ == 0 ? "\n" : ",\n") << json;
+  file_.stream() << (lines_ == 0 ? "\n" : ",\n") << json;
   ++lines_;
 }
 

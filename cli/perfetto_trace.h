@@ -5,7 +5,6 @@
 // chrome://tracing show: docs/events.md says what is on which track.
 
 #include <cstdint>
-#include <fstream>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -14,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "twostep/cli/outputs.h"
 #include "twostep/lab/run_observer.h"
 #include "twostep/machine/sync.h"
 
@@ -86,10 +86,9 @@ class PerfettoTrace : public RunObserver {
     return machines_ * kGroups + group;
   }
 
-  const std::string path_;
   const uint64_t max_events_;
   Mutex mutex_;
-  std::ofstream file_ ABSL_GUARDED_BY(mutex_);
+  OutputFile file_ ABSL_GUARDED_BY(mutex_);
   uint64_t lines_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string ended_at_ ABSL_GUARDED_BY(mutex_);
   std::string run_ ABSL_GUARDED_BY(mutex_);

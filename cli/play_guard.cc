@@ -63,8 +63,10 @@ PlayGuard::~PlayGuard() {
 
 void PlayGuard::Playing(const std::string& repeat) {
   char* const next = text.load() == texts[0] ? texts[1] : texts[0];
-  std::snprintf(next, sizeof(texts[0]), "\nended the process; again with: %s\n",
-                repeat.c_str());
+  std::snprintf(
+      next, sizeof(texts[0]),
+      "\nended the process before --json and --report; again with: %s\n",
+      repeat.c_str());
   text.store(next);
   MutexLock lock(mutex_);
   repeat_ = repeat;

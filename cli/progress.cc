@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "twostep/cli/terminal_text.h"
+
 namespace twostep {
 namespace {
 
@@ -27,14 +29,15 @@ void Progress::Show(double part, const std::string& what) {
   if (now < next_) return;
   next_ = now + between_;
   part = std::clamp(part, 0.0, 1.0);
+  const std::string shown = ForTerminal(what);
   if (bar_) {
     drawn_ = true;
     const int cells = static_cast<int>(part * kBarCells);
     std::fprintf(
         to_, "\r\033[K[%s%s] %3.0f %%  %s", std::string(cells, '#').c_str(),
-        std::string(kBarCells - cells, '.').c_str(), part * 100, what.c_str());
+        std::string(kBarCells - cells, '.').c_str(), part * 100, shown.c_str());
   } else {
-    std::fprintf(to_, "%3.0f %%  %s\n", part * 100, what.c_str());
+    std::fprintf(to_, "%3.0f %%  %s\n", part * 100, shown.c_str());
   }
   std::fflush(to_);
 }

@@ -2,11 +2,14 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,8 +17,11 @@
 #include "twostep/cli/command.h"
 #include "twostep/cli/dma_type_option.h"
 #include "twostep/cli/html_report.h"
+#include "twostep/cli/json_text.h"
 #include "twostep/cli/live_view.h"
 #include "twostep/cli/machine_file.h"
+#include "twostep/cli/number_option.h"
+#include "twostep/cli/outputs.h"
 #include "twostep/cli/perfetto_trace.h"
 #include "twostep/cli/policy_name.h"
 #include "twostep/cli/progress.h"
@@ -63,6 +69,13 @@ struct ReplayFlags {
   std::string report;
   bool live = false;
   bool quiet = false;
+
+  std::vector<NamedFile> Outputs() const {
+    return {{"--json", json},
+            {"--record", record},
+            {"--perfetto", perfetto},
+            {"--report", report}};
+  }
 };
 
 void AddFlags(CLI::App* replay, ReplayFlags* flags) {
@@ -94,14 +107,17 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
                    "of the VRAM (default: half of the largest frame)")
       ->type_name("SIZE");
   replay->add_option("--seed", flags->seed, "of the bytes written")
+      ->transform(WholeNumber(0))
       ->type_name("N")
       ->capture_default_str();
   replay
       ->add_option("--audit-every", flags->audit_every,
                    "check all rules every N records")
+      ->transform(WholeNumber(0))
       ->type_name("N")
       ->default_str("at the end");
-  replay->add_option("--json", flags->json, "write the figures to FILE")
+  replay
+      ->add_option("--json", flags->json, "write the figures; '-': print them")
       ->type_name("FILE");
   replay
       ->add_option("--record", flags->record,
@@ -160,107 +176,184 @@ absl::Status SizeVram(const ReplayFlags& flags, const std::string& trace,
   return absl::OkStatus();
 }
 
-// Replays, and records that where it is asked for.
-absl::StatusOr<ReplayResult> Play(const ReplayFlags& flags, bool bundled,
-                                  const std::string& trace,
-                                  ReplayOptions options,
-                                  RunObservers observers) {
-  const std::string name = bundled ? kBundledTrace : trace;
-  std::optional<RunRecorder> recorder;
-  if (!flags.record.empty()) {
-    recorder.emplace(
-        flags.record,
-        nlohmann::ordered_json{{"trace", name},
-                               {"machine", options.machine.name},
-                               {"mode", flags.unbacked ? "unbacked" : "backed"},
-                               {"dma_type", flags.dma_type},
-                               {"placement", options.placement},
-                               {"eviction", options.eviction},
-                               {"seed", options.seed},
-                               {"vram_bytes", options.gpu.vram_bytes}});
-    observers.Add(&*recorder);
+// One trace, and the VRAM it is given.
+struct Part {
+  std::string path;
+  std::string name;  // as told
+  GpuConfig gpu;
+};
+
+// What is to be replayed, looked at as far as that goes beforehand, so that
+// what cannot be run leaves the outputs of earlier runs alone.
+struct Plan {
+  ReplayOptions options;
+  std::vector<Part> parts;
+};
+
+absl::StatusOr<Plan> PlanOf(const ReplayFlags& flags) {
+  absl::StatusOr<ReplayOptions> options = OptionsOf(flags);
+  if (!options.ok()) return options.status();
+  if (!flags.record.empty() && flags.traces.size() > 1) {
+    return absl::InvalidArgumentError(
+        "--record: a file holds one run; name one trace");
   }
-  if (!observers.empty()) options.observer = &observers;
-  absl::StatusOr<ReplayResult> result = Replay(trace, options);
-  if (result.ok()) result->trace = name;
-  if (recorder.has_value()) {
-    absl::Status written = result.ok() ? recorder->Finish(ReplayJson(*result))
-                                       : recorder->Finish(result.status());
-    if (result.ok() && !written.ok()) return written;
+  Plan plan = {.options = *std::move(options)};
+  for (const std::string& trace : flags.traces) {
+    plan.parts.push_back({trace, trace, plan.options.gpu});
   }
-  return result;
+  if (flags.traces.empty()) {
+    plan.parts.push_back({BundledTracePath(), kBundledTrace, plan.options.gpu});
+  }
+  std::vector<NamedFile> inputs = {{"--machine", flags.machine}};
+  for (Part& part : plan.parts) {
+    if (access(part.path.c_str(), R_OK) != 0) {
+      return absl::NotFoundError(
+          absl::StrCat(part.path, ": ", std::strerror(errno)));
+    }
+    absl::Status sized = SizeVram(flags, part.path, &part.gpu);
+    if (!sized.ok()) return sized;
+    inputs.push_back({"TRACE", part.path});
+  }
+  absl::Status writable = CheckOutputs(flags.Outputs(), inputs);
+  if (!writable.ok()) return writable;
+  return plan;
 }
 
-ExitCode RunObserved(const ReplayFlags& flags, RunObservers observers) {
-  absl::StatusOr<ReplayOptions> options = OptionsOf(flags);
-  if (!options.ok()) return BadInput(options.status());
-  std::vector<std::string> traces = flags.traces;
-  const bool bundled = traces.empty();
-  if (bundled) traces.push_back(BundledTracePath());
-  if (!flags.record.empty() && traces.size() > 1) {
-    return BadInput(absl::InvalidArgumentError(
-        "--record: a file holds one run; name one trace"));
+// What is known of a run beforehand, as its figures have it.
+nlohmann::ordered_json Settings(const ReplayFlags& flags,
+                                const std::string& name,
+                                const ReplayOptions& options) {
+  return {{"trace", name},
+          {"machine", options.machine.name},
+          {"mode", flags.unbacked ? "unbacked" : "backed"},
+          {"dma_type", flags.dma_type},
+          {"placement", options.placement},
+          {"eviction", options.eviction},
+          {"seed", options.seed},
+          {"vram_bytes", options.gpu.vram_bytes}};
+}
+
+// Replays the parts of a plan up to the first that fails, and gathers what
+// --json and --report say of them.
+class ReplayRun {
+ public:
+  // REQUIRES: `observers` outlive it; `live` is one of them, or null.
+  ReplayRun(const ReplayFlags& flags, const Plan& plan,
+            const RunObservers& observers, LiveView* live)
+      : flags_(flags), plan_(plan), observers_(observers), live_(live) {}
+
+  ExitCode Play() {
+    for (size_t at = 0; at < plan_.parts.size(); ++at) {
+      absl::Status played = PlayPart(at);
+      if (!played.ok()) return BadInput(played);
+    }
+    return clean_ ? kExitClean : kExitWrong;
   }
-  std::optional<LiveView> live;
-  if (flags.live) observers.Add(&live.emplace());
-  const GpuConfig gpu = options->gpu;
-  nlohmann::ordered_json results = nlohmann::ordered_json::array();
-  nlohmann::ordered_json reported = nlohmann::ordered_json::array();
-  bool clean = true;
-  for (const std::string& trace : traces) {
-    options->gpu = gpu;
-    absl::Status sized = SizeVram(flags, trace, &options->gpu);
-    if (!sized.ok()) return BadInput(sized);
-    Progress progress(flags.quiet || flags.live);
-    if (live.has_value()) live->Next(bundled ? kBundledTrace : trace);
-    const auto of_all = [&](double part) {
-      return (static_cast<double>(results.size()) + part) /
-             static_cast<double>(traces.size());
+
+  // What became of the files of Play().
+  std::vector<absl::Status> Write() {
+    std::vector<absl::Status> written = {recorded_};
+    if (!flags_.json.empty()) {
+      written.push_back(WriteFile(
+          {"--json", flags_.json},
+          JsonFile(plan_.parts.size() == 1 ? results_[0] : results_)));
+    }
+    written.push_back(WriteHtmlReport(
+        flags_.report, {{"kind", "replay"}, {"runs", std::move(reported_)}}));
+    return written;
+  }
+
+ private:
+  absl::Status PlayPart(size_t at) {
+    const Part& part = plan_.parts[at];
+    ReplayOptions options = plan_.options;
+    options.gpu = part.gpu;
+    const size_t count = plan_.parts.size();
+    Progress progress(flags_.quiet || live_ != nullptr);
+    options.progress = [&](double share) {
+      const double of_all =
+          (static_cast<double>(at) + share) / static_cast<double>(count);
+      progress.Show(of_all, part.name);
+      if (live_ != nullptr) live_->Show(of_all);
     };
-    options->progress = [&](double part) {
-      progress.Show(of_all(part), bundled ? kBundledTrace : trace);
-      if (live.has_value()) live->Show(of_all(part));
-    };
-    RunObservers watching = observers;
+    if (count > 1) {
+      observers_.Next(
+          absl::StrCat(part.name, " (", at + 1, " of ", count, ")"));
+    } else if (live_ != nullptr) {
+      live_->Next(part.name);
+    }
+    RunObservers watching = observers_;
     RunHistory history(kReplayHistory);
-    if (!flags.report.empty()) watching.Add(&history);
-    absl::StatusOr<ReplayResult> result =
-        Play(flags, bundled, trace, *options, watching);
+    if (!flags_.report.empty()) watching.Add(&history);
+    const absl::StatusOr<ReplayResult> result =
+        PlayRecorded(part, std::move(options), watching);
     progress.Clear();
-    if (live.has_value()) live->Clear();
-    if (!result.ok()) return BadInput(result.status());
-    if (live.has_value()) live->Show(of_all(1));
-    clean &= result->clean();
-    if (!flags.quiet) {
-      if (!results.empty()) std::printf("\n");
+    if (live_ != nullptr) live_->Clear();
+    if (!flags_.report.empty()) {
+      reported_.push_back({{"figures", results_.back()}});
+      if (history.began()) reported_.back()["history"] = history.ToJson();
+    }
+    if (!result.ok()) return result.status();
+    if (live_ != nullptr) {
+      live_->Show(static_cast<double>(at + 1) / static_cast<double>(count));
+    }
+    clean_ &= result->clean();
+    if (!flags_.quiet && !TakesStdout(flags_.Outputs())) {
+      if (at != 0) std::printf("\n");
       std::printf("%s", ReplayTable(*result).c_str());
     }
-    results.push_back(ReplayJson(*result));
-    if (!flags.report.empty()) {
-      reported.push_back(
-          {{"figures", results.back()}, {"history", history.ToJson()}});
+    return absl::OkStatus();
+  }
+
+  // Adds to the results, figures or why there are none.
+  absl::StatusOr<ReplayResult> PlayRecorded(const Part& part,
+                                            ReplayOptions options,
+                                            RunObservers observers) {
+    const nlohmann::ordered_json settings =
+        Settings(flags_, part.name, options);
+    std::optional<RunRecorder> recorder;
+    if (!flags_.record.empty()) {
+      observers.Add(&recorder.emplace(flags_.record, settings));
     }
+    if (!observers.empty()) options.observer = &observers;
+    absl::StatusOr<ReplayResult> result = Replay(part.path, options);
+    if (result.ok()) {
+      result->trace = part.name;
+      results_.push_back(ReplayJson(*result));
+    } else {
+      results_.push_back(settings);
+      results_.back()["error"] = std::string(result.status().message());
+    }
+    if (recorder.has_value()) {
+      recorded_ = result.ok() ? recorder->Finish(results_.back())
+                              : recorder->Finish(result.status());
+    }
+    return result;
   }
-  if (!flags.json.empty()) {
-    const nlohmann::ordered_json& json =
-        results.size() == 1 ? results[0] : results;
-    absl::Status written = WriteFile("--json", flags.json, json.dump(2) + "\n");
-    if (!written.ok()) return BadInput(written);
-  }
-  absl::Status written = WriteHtmlReport(
-      flags.report, {{"kind", "replay"}, {"runs", std::move(reported)}});
-  if (!written.ok()) return BadInput(written);
-  return clean ? kExitClean : kExitWrong;
-}
+
+  const ReplayFlags& flags_;
+  const Plan& plan_;
+  RunObservers observers_;
+  LiveView* const live_;
+  bool clean_ = true;
+  absl::Status recorded_;
+  nlohmann::ordered_json results_ = nlohmann::ordered_json::array();
+  nlohmann::ordered_json reported_ = nlohmann::ordered_json::array();
+};
 
 ExitCode Run(const ReplayFlags& flags) {
-  if (flags.perfetto.empty()) return RunObserved(flags, {});
-  PerfettoTrace perfetto(flags.perfetto);
+  const absl::StatusOr<Plan> plan = PlanOf(flags);
+  if (!plan.ok()) return BadInput(plan.status());
   RunObservers observers;
-  observers.Add(&perfetto);
-  const ExitCode code = RunObserved(flags, observers);
-  const absl::Status written = perfetto.Finish();
-  return written.ok() || code == kExitBadInput ? code : BadInput(written);
+  std::optional<PerfettoTrace> perfetto;
+  if (!flags.perfetto.empty()) observers.Add(&perfetto.emplace(flags.perfetto));
+  std::optional<LiveView> live;
+  if (flags.live) observers.Add(&live.emplace());
+  ReplayRun run(flags, *plan, observers, live.has_value() ? &*live : nullptr);
+  const ExitCode code = run.Play();
+  std::vector<absl::Status> written = run.Write();
+  if (perfetto.has_value()) written.push_back(perfetto->Finish());
+  return AfterWriting(code, written);
 }
 
 }  // namespace

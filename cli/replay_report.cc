@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "twostep/cli/figures.h"
+#include "twostep/cli/terminal_text.h"
 
 namespace twostep {
 namespace {
@@ -76,7 +77,7 @@ std::string ReplayTable(const ReplayResult& r) {
       100.0 * static_cast<double>(r.validate_hits) /
       static_cast<double>(std::max<uint64_t>(r.validates, 1));
   const std::pair<const char*, std::string> rows[] = {
-      {"trace", r.trace},
+      {"trace", ForTerminal(r.trace)},
       {"machine", absl::StrCat(r.machine, ", ", r.mode, ", VRAM ",
                                BytesFigure(r.vram_bytes))},
       {"policy", absl::StrCat(r.dma_type, ", ", r.placement, ", ", r.eviction)},

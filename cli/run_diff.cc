@@ -318,6 +318,10 @@ struct Side {
   }
 };
 
+std::string Failed(const std::string& path, const std::string& error) {
+  return absl::StrCat(path, " failed, and has no figures: ", error, "\n");
+}
+
 absl::StatusOr<std::string> DiffRecorded(const std::string& before,
                                          const std::string& after) {
   Side sides[2];
@@ -351,10 +355,7 @@ absl::StatusOr<std::string> DiffRecorded(const std::string& before,
                              : parting);
   for (int i = 0; i < 2; ++i) {
     if (sides[i].run->error().empty()) continue;
-    absl::StrAppend(&text, i == 0 ? before : after,
-                    " failed, and has no figures: ", sides[i].run->error(),
-                    "\n");
-    return text;
+    return text + Failed(i == 0 ? before : after, sides[i].run->error());
   }
   return text + FigureTable(was, is);
 }
@@ -375,6 +376,13 @@ absl::StatusOr<std::string> RunDiff(const std::string& before,
         absl::StrCat(recorded[0] ? before : after, " is a recorded run and ",
                      recorded[0] ? after : before,
                      " is not: give two of --record or two of --json"));
+  }
+  for (const auto& [path, leaves] :
+       {std::pair(before, *was), std::pair(after, *is)}) {
+    const auto failed = leaves.texts.find("error");
+    if (failed != leaves.texts.end()) {
+      return absl::StrCat(TextChanges(*was, *is), Failed(path, failed->second));
+    }
   }
   return Changes(*std::move(was), *std::move(is));
 }

@@ -295,6 +295,11 @@ Json RunHistory::StallsJson() const {
           {"rows", std::move(rows)}};
 }
 
+bool RunHistory::began() const {
+  MutexLock lock(mutex_);
+  return bins_.has_value();
+}
+
 Json RunHistory::ToJson() const {
   MutexLock lock(mutex_);
   Json spaces = Json::array();

@@ -55,7 +55,9 @@ class RunHistory : public RunObserver {
   // Of two runs, which one has more to show: that with more evictions, or with
   // as many and more samples.
   bool ShowsMoreThan(const RunHistory& other) const;
-  // Of a run that has begun, and ended. docs/reports.md has the keys.
+  // Whether there is anything to show: a run may fail before its machine is up.
+  bool began() const;
+  // REQUIRES: began(), and it has ended. docs/reports.md has the keys.
   nlohmann::ordered_json ToJson() const;
 
  private:

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/error.h"
+#include "twostep/cli/json_text.h"
 
 namespace twostep {
 namespace {
@@ -42,19 +43,17 @@ const char* NameOf(ErrorKind kind) {
 }
 
 std::string Quoted(const std::string& text) {
-  return text.empty()
-             ? ""
-             : Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text.empty() ? "" : JsonLine(text);
 }
 
 }  // namespace
 
 RunRecorder::RunRecorder(const std::string& path, const Json& head)
-    : path_(path), file_(path) {
+    : file_({"--record", path}) {
   Json line = {{"twostep_run", 1}};
   line.update(head);
   MutexLock lock(mutex_);
-  line_ = line.dump(-1, ' ', false, Json::error_handler_t::replace);
+  line_ = JsonLine(line);
   line_.pop_back();
   End();
 }
@@ -85,7 +84,7 @@ void RunRecorder::AddText(absl::string_view key, const std::string& quoted) {
 
 void RunRecorder::End() {
   absl::StrAppend(&line_, "}\n");
-  file_ << line_;
+  file_.stream() << line_;
   ++lines_;
 }
 
@@ -181,13 +180,10 @@ void RunRecorder::Ending() {
 absl::Status RunRecorder::FinishWith(const char* key, const Json& value) {
   MutexLock lock(mutex_);
   const Json line = {{"event", "end"}, {"lines", lines_ + 1}, {key, value}};
-  line_ = line.dump(-1, ' ', false, Json::error_handler_t::replace);
+  line_ = JsonLine(line);
   line_.pop_back();
   End();
-  file_.close();
-  if (file_) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--record: cannot write ", path_));
+  return file_.Close();
 }
 
 absl::Status RunRecorder::Finish(const Json& figures) {

@@ -5,12 +5,12 @@
 // RecordedRun reads it.
 
 #include <array>
-#include <fstream>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
+#include "twostep/cli/outputs.h"
 #include "twostep/lab/run_observer.h"
 #include "twostep/machine/sync.h"
 
@@ -48,11 +48,10 @@ class RunRecorder : public RunObserver {
   const std::string& Place(uint8_t number)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const std::string path_;
   Host* host_ = nullptr;
   bool ending_ = false;
   Mutex mutex_;
-  std::ofstream file_ ABSL_GUARDED_BY(mutex_);
+  OutputFile file_ ABSL_GUARDED_BY(mutex_);
   std::string line_ ABSL_GUARDED_BY(mutex_);
   uint64_t lines_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t frame_ ABSL_GUARDED_BY(mutex_) = 0;

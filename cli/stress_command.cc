@@ -15,9 +15,12 @@
 #include "twostep/cli/command.h"
 #include "twostep/cli/fault_spec.h"
 #include "twostep/cli/html_report.h"
+#include "twostep/cli/json_text.h"
 #include "twostep/cli/live_view.h"
 #include "twostep/cli/machine_file.h"
 #include "twostep/cli/nearest.h"
+#include "twostep/cli/number_option.h"
+#include "twostep/cli/outputs.h"
 #include "twostep/cli/perfetto_trace.h"
 #include "twostep/cli/play_guard.h"
 #include "twostep/cli/progress.h"
@@ -30,6 +33,9 @@ namespace {
 
 // Of a timeline: about 300 MB, which viewers still open.
 constexpr uint64_t kMaxTimelineEvents = 2'000'000;
+
+// More than can be played in a life, and no sum of them is too large.
+constexpr uint64_t kMostSeeds = 1'000'000'000;
 
 struct StressFlags {
   std::vector<std::string> names;
@@ -46,6 +52,10 @@ struct StressFlags {
   std::string report;
   std::string perfetto;
   bool live = false;
+
+  std::vector<NamedFile> Outputs() const {
+    return {{"--json", json}, {"--report", report}, {"--perfetto", perfetto}};
+  }
 };
 
 void AddFlags(CLI::App* stress, StressFlags* flags) {
@@ -54,28 +64,29 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
       "'family/name' or 'name', with * and ?; none: all there are");
   stress->add_flag("--list", flags->list, "name them and stop");
   stress->add_option("--seed", flags->seed, "the first seed")
+      ->transform(WholeNumber(0))
       ->type_name("N")
       ->capture_default_str();
   stress->add_option("--seeds", flags->seeds, "how many, counting up")
-      ->check(CLI::PositiveNumber)
+      ->transform(WholeNumber(1, kMostSeeds))
       ->type_name("N")
       ->capture_default_str();
   stress
       ->add_option("--duration", flags->duration_s,
                    "of each scenario at least, with further seeds")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Seconds())
       ->type_name("SECONDS")
       ->capture_default_str();
   stress
       ->add_option("--soak", flags->soak_s,
                    "rounds of all; fail if memory grows (default: one round)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Seconds())
       ->type_name("SECONDS")
       ->excludes("--duration");
   stress
       ->add_option("--threads", flags->threads,
                    "1 to 64 (default: what each scenario says)")
-      ->check(CLI::Range(1, 64))
+      ->transform(WholeNumber(1, 64))
       ->type_name("N");
   stress->add_flag("--unbacked", flags->unbacked,
                    "the suites' real sizes, accounts only: checks no bytes");
@@ -90,7 +101,8 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
                    "KIND: frame, iova, slot, cma, coherent, table, backoff, "
                    "fence, copy, swap, lost, all; see docs/stress.md")
       ->type_name("SPEC");
-  stress->add_option("--json", flags->json, "write the figures to FILE")
+  stress
+      ->add_option("--json", flags->json, "write the figures; '-': print them")
       ->type_name("FILE");
   stress
       ->add_option("--perfetto", flags->perfetto,
@@ -295,8 +307,53 @@ void TellWhatWasNotReached(const FaultPlan& plan,
   }
 }
 
-ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
-                     RunObservers observers) {
+// Ends the timeline, if there is one.
+absl::Status Finish(const StressFlags& flags, PerfettoTrace* perfetto) {
+  if (perfetto == nullptr) return absl::OkStatus();
+  absl::Status written = perfetto->Finish();
+  const std::string ended_at = perfetto->EndedAt();
+  if (written.ok() && !ended_at.empty()) {
+    absl::FPrintF(stderr,
+                  "twostep: %s holds the first %d events, and ends within %s: "
+                  "name fewer scenarios, or seeds, to see the rest\n",
+                  flags.perfetto, kMaxTimelineEvents, ended_at);
+  }
+  return written;
+}
+
+// All that was asked for is known to be possible.
+ExitCode RunChosen(const std::vector<Scenario>& scenarios,
+                   const StressFlags& flags, const FaultPlan& faults,
+                   StressOptions options) {
+  RunObservers observers;
+  std::optional<PerfettoTrace> perfetto;
+  if (!flags.perfetto.empty()) {
+    observers.Add(&perfetto.emplace(flags.perfetto, kMaxTimelineEvents));
+  }
+  std::optional<LiveView> live;
+  if (flags.live) observers.Add(&live.emplace());
+  std::optional<RunHistories> histories;
+  if (!flags.report.empty()) observers.Add(&histories.emplace());
+  if (!observers.empty()) options.observer = &observers;
+  Soak soak(flags.soak_s);
+  const std::vector<StressRow> rows =
+      PlayAll(scenarios, flags, faults, options,
+              histories.has_value() ? &*histories : nullptr, &soak,
+              live.has_value() ? &*live : nullptr);
+  live.reset();
+  if (!TakesStdout(flags.Outputs())) {
+    absl::PrintF("%s%s", StressTable(rows), soak.Text());
+  }
+  TellWhatWasNotReached(faults, rows);
+  const nlohmann::ordered_json figures = StressJson(rows, soak);
+  return AfterWriting(
+      figures["clean"] ? kExitClean : kExitWrong,
+      {WriteFile({"--json", flags.json}, JsonFile(figures)),
+       WriteHtmlReport(flags.report, StressPageJson(rows, figures)),
+       Finish(flags, perfetto.has_value() ? &*perfetto : nullptr)});
+}
+
+ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
   auto scenarios = Chosen(all, flags.names);
   if (!scenarios.ok()) return BadInput(scenarios.status());
   if (flags.list) {
@@ -309,49 +366,10 @@ ExitCode RunObserved(const std::vector<Scenario>& all, const StressFlags& flags,
   if (!options.ok()) return BadInput(options.status());
   auto faults = FaultsOf(flags, &*scenarios);
   if (!faults.ok()) return BadInput(faults.status());
-  std::optional<LiveView> live;
-  if (flags.live) observers.Add(&live.emplace());
-  std::optional<RunHistories> histories;
-  if (!flags.report.empty()) observers.Add(&histories.emplace());
-  if (!observers.empty()) options->observer = &observers;
-  Soak soak(flags.soak_s);
-  const std::vector<StressRow> rows =
-      PlayAll(*scenarios, flags, *faults, *options,
-              histories.has_value() ? &*histories : nullptr, &soak,
-              live.has_value() ? &*live : nullptr);
-  live.reset();
-  absl::PrintF("%s%s", StressTable(rows), soak.Text());
-  TellWhatWasNotReached(*faults, rows);
-  const nlohmann::ordered_json figures = StressJson(rows, soak);
-  if (!flags.json.empty()) {
-    absl::Status written =
-        WriteFile("--json", flags.json, figures.dump(2) + "\n");
-    if (!written.ok()) return BadInput(written);
-  }
-  absl::Status written =
-      WriteHtmlReport(flags.report, StressPageJson(rows, figures));
-  if (!written.ok()) return BadInput(written);
-  return figures["clean"] ? kExitClean : kExitWrong;
-}
-
-ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
-  if (flags.perfetto.empty() || flags.list) {
-    return RunObserved(all, flags, {});
-  }
-  PerfettoTrace perfetto(flags.perfetto, kMaxTimelineEvents);
-  RunObservers observers;
-  observers.Add(&perfetto);
-  const ExitCode code = RunObserved(all, flags, observers);
-  const absl::Status written = perfetto.Finish();
-  if (!written.ok() && code != kExitBadInput) return BadInput(written);
-  const std::string ended_at = perfetto.EndedAt();
-  if (!ended_at.empty()) {
-    absl::FPrintF(stderr,
-                  "twostep: %s holds the first %d events, and ends within %s: "
-                  "name fewer scenarios, or seeds, to see the rest\n",
-                  flags.perfetto, kMaxTimelineEvents, ended_at);
-  }
-  return code;
+  absl::Status writable =
+      CheckOutputs(flags.Outputs(), {{"--machine", flags.machine}});
+  if (!writable.ok()) return BadInput(writable);
+  return RunChosen(*scenarios, flags, *faults, *std::move(options));
 }
 
 }  // namespace

@@ -131,10 +131,10 @@ std::string StressTable(const std::vector<StressRow>& rows) {
     if (!row.sum.clean()) absl::StrAppend(&text, Wrong(row));
   }
   absl::StrAppendFormat(
-      &text, "%s%s  %s scenarios, %s of them wrong; %s checked in %.1f s\n",
+      &text, "%s%s  %s %s, %s of them wrong; %s checked in %.1f s\n",
       unclean == 0 ? "" : "\n", unclean == 0 ? "clean" : "WRONG",
-      GroupedFigure(rows.size()), GroupedFigure(unclean),
-      BytesFigure(all.bytes_checked), all.seconds);
+      GroupedFigure(rows.size()), rows.size() == 1 ? "scenario" : "scenarios",
+      GroupedFigure(unclean), BytesFigure(all.bytes_checked), all.seconds);
   return text;
 }
 

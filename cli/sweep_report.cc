@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "twostep/cli/figures.h"
+#include "twostep/cli/terminal_text.h"
 
 namespace twostep {
 namespace {
@@ -75,7 +76,7 @@ Json RowJson(const SweepRow& row, Mode mode) {
 }
 
 std::string Group(const SweepResult& result, const SweepRow& row) {
-  std::string text = row.trace;
+  std::string text = ForTerminal(row.trace);
   if (result.mode == Mode::kTwoStep)
     absl::StrAppend(&text, ", ", row.placement);
   absl::StrAppend(&text, ", ", row.capacity);
@@ -116,7 +117,8 @@ std::string Percent(const std::optional<double>& regret) {
 
 std::vector<std::string> Line(const SweepRow& row, Mode mode) {
   if (!row.error.empty()) {
-    return {row.eviction, absl::StrCat("did not run: ", row.error)};
+    return {row.eviction,
+            absl::StrCat("did not run: ", ForTerminal(row.error))};
   }
   const std::string speed =
       GroupedFigure(static_cast<uint64_t>(row.records_per_second));

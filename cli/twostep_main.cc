@@ -5,12 +5,15 @@
 #include "absl/strings/str_cat.h"
 #include "twostep/cli/command.h"
 #include "twostep/cli/help.h"
+#include "twostep/cli/outputs.h"
 #include "twostep/machine/version.h"
 #include "twostep/stress/families.h"
 
 namespace twostep {
 
-int TwostepMain(int argc, char** argv) {
+namespace {
+
+ExitCode Run(int argc, char** argv) {
   CLI::App app{
       "Buffer objects that reach a device in two steps, and the evictions on "
       "the way"};
@@ -37,6 +40,13 @@ int TwostepMain(int argc, char** argv) {
                  app.help().c_str());
   }
   return code;
+}
+
+}  // namespace
+
+int TwostepMain(int argc, char** argv) {
+  const ExitCode code = Run(argc, argv);
+  return AfterWriting(code, {FlushStdout()});
 }
 
 }  // namespace twostep

@@ -56,15 +56,23 @@ class ReplayPage {
 
   render() {
     const f = this.run.figures;
+    const failed = f.error !== undefined;
+    const counts = failed ? "" :
+        ` ${grouped(f.records)} records, ${grouped(f.submissions)} ` +
+        `submissions, ${grouped(f.frames)} frames.`;
     return [
+      failed ? el("p", {class: "soft bad", id: "failed"},
+                  `This run failed, and ends there: ${f.error}`) : [],
       el("p", {class: "soft"},
          `${f.trace} on machine ${f.machine}, ${f.mode}, VRAM ${bytesText(f.vram_bytes)}; ` +
          `DMA type ${f.dma_type}, placement ${f.placement}, eviction ` +
-         `${f.eviction}. ${grouped(f.records)} records, ` +
-         `${grouped(f.submissions)} submissions, ${grouped(f.frames)} frames.`),
-      this.tiles(),
-      new HistoryView(this.run.history, `runs.${this.at}.history`,
-                      {bos: "bo of the trace", when: "submission"}).render(),
+         `${f.eviction}.${counts}`),
+      failed ? [] : this.tiles(),
+      this.run.history
+          ? new HistoryView(this.run.history, `runs.${this.at}.history`,
+                            {bos: "bo of the trace", when: "submission"})
+                .render()
+          : [],
       this.figures(),
     ].flat();
   }

@@ -77,6 +77,8 @@ TEST(Help, WhatIsNotKnownBringsUpTheNearest) {
       {"replay --evction lru",
        "replay: no option is called '--evction'; near to it: --eviction"},
       {"stress --duratoin=3", "near to it: --duration"},
+      {"help", "no subcommand is called 'help'; near to it: --help"},
+      {"version", "near to it: --version"},
       {"policies lru", "policies: one too many: 'lru'"},
       {"explain --boo 1 run.jsonl",
        "explain: no option is called '--boo'; near to it: --bo"},
@@ -101,6 +103,43 @@ TEST(Help, WhatIsNotKnownBringsUpTheNearest) {
     EXPECT_EQ(ran.code, 2) << arguments;
     EXPECT_THAT(ran.output, HasSubstr(message)) << arguments;
   }
+}
+
+TEST(Help, ANumberThatIsNoneOfThoseTakenSaysWhichAre) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"stress --seeds 0",
+       "--seeds: '0' is no whole number from 1 to 1000000000"},
+      {"stress --seeds 99999999999999999999", "from 1 to 1000000000"},
+      {"stress --seed 99999999999999999999",
+       "is no whole number from 0 to 18446744073709551615"},
+      {"stress --seed -1", "--seed: '-1' is no whole number"},
+      {"stress --seed 0x10", "--seed: '0x10' is no whole number"},
+      {"stress --threads 65", "'65' is no whole number from 1 to 64"},
+      {"stress --duration -1",
+       "--duration: '-1' is no number of seconds from 0 to 31536000000"},
+      {"stress --duration x", "--duration: 'x' is no number of seconds"},
+      {"stress --duration nan", "'nan' is no number of seconds"},
+      {"stress --soak -5", "--soak: '-5' is no number of seconds"},
+      {"explain --bo -1 run.jsonl", "--bo: '-1' is no whole number"},
+      {"explain --bo 1 --at -1 run.jsonl", "--at: '-1' is no whole number"},
+      {"replay --seed x", "--seed: 'x' is no whole number from 0 to"},
+      {"replay --audit-every 1.5", "--audit-every: '1.5' is no whole number"},
+      {"compare --jobs -1 x", "--jobs: '-1' is no whole number from 0 to 1024"},
+  };
+  for (const auto& [arguments, message] : cases) {
+    const Ran ran = Twostep(arguments);
+    EXPECT_EQ(ran.code, 2) << arguments;
+    EXPECT_THAT(ran.output, HasSubstr(message)) << arguments;
+    EXPECT_LT(ran.output.size(), 160) << ran.output;
+  }
+}
+
+// Not as an octal one.
+TEST(Help, ANumberMayBeginWithZeros) {
+  const std::string trace = WriteTempFile("zeros.botrace", "#botrace 1\n");
+  const Ran ran = Twostep("replay --json - --seed 0010 " + trace);
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_THAT(ran.output, HasSubstr("\"seed\": 10,"));
 }
 
 TEST(Help, NothingIsNearToWhatIsFarFromAll) {

@@ -151,6 +151,20 @@ struct Trace {
   }
 };
 
+TEST(Perfetto, OfSeveralTracesProcessesHaveTheirNames) {
+  const std::string trace =
+      WriteTempFile("twice.botrace", "#botrace 1\nc 1 4096 t\ng 0 1\nf\nd 1\n");
+  const std::string path = WriteTempFile("twice.json", "");
+  const Ran ran = Twostep(
+      absl::StrCat("replay --quiet --perfetto ", path, " ", trace, " ", trace));
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  std::set<std::string> names;
+  for (const auto& [pid, name] : Trace(path).processes) names.insert(name);
+  EXPECT_EQ(names.size(), 12u);
+  EXPECT_EQ(names.count(trace + " (1 of 2): program"), 1u);
+  EXPECT_EQ(names.count(trace + " (2 of 2): memory types"), 1u);
+}
+
 TEST(Perfetto, TracksCountersAndArrowsOfAReplay) {
   TraceWriterOptions options;
   options.records = 400;

@@ -7,11 +7,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace twostep {
+namespace {
 
-Ran Twostep(const std::string& arguments) {
+Ran Shell(const std::string& command) {
   Ran ran;
-  FILE* pipe =
-      popen(absl::StrCat("cli/twostep ", arguments, " 2>&1").c_str(), "r");
+  FILE* pipe = popen(command.c_str(), "r");
   char buffer[4096];
   while (size_t read = fread(buffer, 1, sizeof(buffer), pipe)) {
     ran.output.append(buffer, read);
@@ -19,6 +19,16 @@ Ran Twostep(const std::string& arguments) {
   const int status = pclose(pipe);
   ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   return ran;
+}
+
+}  // namespace
+
+Ran Twostep(const std::string& arguments) {
+  return Shell(absl::StrCat("cli/twostep ", arguments, " 2>&1"));
+}
+
+Ran TwostepInto(const std::string& file, const std::string& arguments) {
+  return Shell(absl::StrCat("cli/twostep ", arguments, " 2>&1 >", file));
 }
 
 }  // namespace twostep

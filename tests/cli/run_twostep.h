@@ -13,6 +13,9 @@ struct Ran {
 };
 
 Ran Twostep(const std::string& arguments);
+// With standard output going to `file`: `output` is what it says on standard
+// error.
+Ran TwostepInto(const std::string& file, const std::string& arguments);
 
 }  // namespace twostep
 

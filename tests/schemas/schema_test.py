@@ -40,6 +40,8 @@ size = 0
 [gpu]
 coherent = false
 """
+# More in one bo than a VRAM of 1 MiB holds.
+FAILS = "#botrace 1\nc 1 8388608 v\ng 0 1\n"
 # Their values are part of a shape; other texts are all alike.
 WORDS = {"error", "event", "limit", "mode", "ph", "status"}
 
@@ -206,6 +208,13 @@ class Outputs(Case):
         self.assertIsInstance(results[2], list)
         broken = copy.deepcopy(results[0])
         broken["violations"] = [{"rule": "R1", "what": "a bo stands nowhere"}]
+        fails = self.file("f.botrace", FAILS)
+        for run in [[fails], [trace, fails]]:
+            self.run_twostep("replay", "--quiet", "--json", json_file, "--vram",
+                             "1 MiB", "--placement", "vram", *run, code=2)
+            results.append(self.written(json_file))
+        self.assertIn("error", results[-2])
+        self.assertIn("error", results[-1][1])
         self.holds("replay", results + [broken])
 
     def test_compare_and_merge(self):
@@ -261,8 +270,7 @@ class Outputs(Case):
                  "two-drivers-one-iommu", "--seeds", 2],
                 ["stress", "everything-at-once", "--faults", "frame:every/20"]]:
             self.run_twostep(*arguments, "--report", page)
-            held.append(json.loads(re.search(
-                r'id="data">\n(.*?)</script', page.read_text(), re.S)[1]))
+            held.append(self.data_of(page))
         kinds = ["replay", "compare", "compare", "compare", "stress", "stress"]
         self.assertEqual([data["kind"] for data in held], kinds)
         # holds() looks into the first of each list.
@@ -277,6 +285,14 @@ class Outputs(Case):
         self.holds("report", held)
         self.holds("report", [{**held[4], "histories": [one]}
                               for one in held[4]["histories"]])
+        fails = self.file("f.botrace", FAILS)
+        self.run_twostep("replay", "--quiet", "--vram", "1 MiB", "--placement",
+                         "vram", "--report", page, fails, code=2)
+        self.holds("report", [self.data_of(page)])
+
+    def data_of(self, page):
+        return json.loads(re.search(
+            r'id="data">\n(.*?)</script', page.read_text(), re.S)[1])
 
     def recorded(self, *arguments, code=0):
         run = self.file("run.jsonl")
@@ -292,7 +308,7 @@ class Outputs(Case):
             for placement in ["vram-tt", "tt"]:
                 lines += self.recorded("--machine", tight, "--vram", "1 MiB", trace,
                                        "--dma-type", kind, "--placement", placement)
-        fails = self.file("f.botrace", "#botrace 1\nc 1 8388608 v\ng 0 1\n")
+        fails = self.file("f.botrace", FAILS)
         lines += self.recorded("--vram", "1 MiB", "--placement", "vram", fails, code=2)
         seen = {line.get("event", "head") for line in lines}
         known = {word for _, part in subschemas(load("recorded-run"))

@@ -123,7 +123,7 @@ TEST(StressCommand, AllWellIsATableAndExitZero) {
   const Ran ran = Stress("sound --seeds 2");
   EXPECT_EQ(ran.code, 0) << ran.out << ran.err;
   EXPECT_THAT(ran.out, HasSubstr("test/sound     2 "));
-  EXPECT_THAT(ran.out, HasSubstr("clean  1 scenarios, 0 of them wrong"));
+  EXPECT_THAT(ran.out, HasSubstr("clean  1 scenario, 0 of them wrong"));
   EXPECT_THAT(ran.out, Not(HasSubstr("WRONG")));
 }
 
@@ -134,6 +134,18 @@ TEST(StressCommand, AByteThatIsLostIsExitOneAndTheCommandThatRepeatsIt) {
   EXPECT_THAT(
       ran.out,
       HasSubstr("./twostep stress test/loses-a-page --seed 2 --threads 3\n"));
+}
+
+TEST(StressCommand, AMachineWhoseNameIsNoUtf8DoesNotStopTheJson) {
+  const std::string machine = testing::TempDir() + "m\xff.toml";
+  const std::string json = testing::TempDir() + "no_utf8.json";
+  std::ofstream(machine) << "[memory]\n[gpu]\nvram = \"8 MiB\"\n";
+  const Ran ran = Stress(
+      absl::StrCat("'loses*' --seeds 5 --machine ", machine, " --json ", json));
+  EXPECT_EQ(ran.code, 1) << ran.err;
+  std::ifstream file(json);
+  EXPECT_THAT(std::string(nlohmann::json::parse(file)["rows"][0]["repeat"]),
+              HasSubstr("m\xef\xbf\xbd.toml"));
 }
 
 TEST(StressCommand, ACallThatFailsIsExitOneAndSaysWhy) {
@@ -219,7 +231,7 @@ TEST(PlayGuardDeathTest, WhatTakesLongIsNamedAgainAndAgainAndEnded) {
 TEST(StressCommand, WhoTakesNoneOfTheFaultsIsLeftOutWithAWord) {
   const Ran some = Stress("sound unforgiving --faults frame:1");
   EXPECT_EQ(some.code, 0) << some.out << some.err;
-  EXPECT_THAT(some.out, HasSubstr("1 scenarios"));
+  EXPECT_THAT(some.out, HasSubstr("1 scenario, "));
   EXPECT_THAT(some.out, Not(HasSubstr("unforgiving ")));
   EXPECT_THAT(some.err, HasSubstr("1 of 2 scenarios are left out: "));
   const Ran none = Stress("asks-too-much --faults frame:1");
