@@ -211,7 +211,8 @@ TEST(StressCommandDeathTest, WhatEndsTheProcessIsToldWithTheCommand) {
     std::exit(code);
   };
   EXPECT_DEATH(stress("--seed 3 --faults copy:every"),
-               "check failed: (.|\n)*again with: ./twostep stress "
+               "check failed: (.|\n)*before --json and --report; again with: "
+               "./twostep stress "
                "test/fails-a-check --seed 3 --faults copy:1\n");
 }
 
