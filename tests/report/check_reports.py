@@ -78,6 +78,9 @@ EVICTED = """[...document.querySelectorAll('.plot')].filter(
     host => host.uplot.data.slice(1).map(values => values.at(-1)))
   .reduce((sum, one) => sum + one, 0)"""
 
+# What the page says of a run that failed; empty where it says nothing.
+FAILED = "document.getElementById('failed')?.textContent ?? ''"
+
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "us": 1e3, "ms": 1e6, "s": 1e9,
          "%": 0.01}
 
@@ -160,6 +163,11 @@ class Check:
                 self.cell(expected, key, value, text,
                           table["object"] or f"{table['source']}.{index}")
         self.expect(sourced > 10, "tables show what is in the JSON")
+        if "runs" in data:
+            error = data["runs"][0]["figures"].get("error", "")
+            said = page.evaluate(FAILED)
+            self.expect(said.endswith(error) and bool(said) == bool(error),
+                        f"says of a failure '{said}', must be '{error}'")
         for plot in page.evaluate(PLOTTED):
             columns, at = {}, 1
             keys = sorted({key for _, key, _ in plot["cells"]})

@@ -18,13 +18,14 @@ shots=${1-$work/screenshots}
 twostep=$root/twostep
 traces=$root/examples/traces
 
-# report NAME COMMAND...: with --report and --json added.
-reports=()
+# report NAME COMMAND...: with --report and --json added; must exit with $code.
+reports=() code=0
 report() {
-  local name=$work/$1
+  local name=$work/$1 is=0
   shift
   "$twostep" "$@" --report "$name.html" --json "$name.json" >"$name.log" 2>&1 ||
-    { cat "$name.log" && return 1; }
+    is=$?
+  [[ $is -eq $code ]] || { cat "$name.log" && return 1; }
   reports+=("$name.html" "$name.json")
 }
 
@@ -38,6 +39,8 @@ report replay replay --quiet --unbacked --placement ttm-like --vram "6 MiB" \
 report bounced replay --quiet --vram "8 MiB" \
   --machine "$root/examples/machines/xen-swiotlb.toml"
 report hostile replay --quiet "$hostile" "$traces/glmark2.botrace"
+code=2 report failed replay --quiet --unbacked --placement vram --vram "6 MiB" \
+  "$traces/neverball.botrace.zst"
 report compare compare --quiet --policies lru,fifo,adaptive,s3fifo,mru \
   --placement ttm-like,fixed "$traces/glmark2.botrace"
 report cache compare --quiet --cache-only "$traces/glmark2.botrace"
