@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "twostep/cli/nearest.h"
+#include "twostep/cli/terminal_text.h"
 
 namespace twostep {
 namespace {
@@ -182,7 +183,7 @@ bool WasCallForHelp(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App& asked = Asked(app);
   std::fprintf(
       stderr, "twostep: %s\nTry: twostep %s--help\n",
-      WhatIsWrong(app, error).c_str(),
+      LinesForTerminal(WhatIsWrong(app, error)).c_str(),
       &asked == &app ? "" : absl::StrCat(asked.get_name(), " ").c_str());
   return false;
 }

@@ -342,7 +342,7 @@ ExitCode RunChosen(const std::vector<Scenario>& scenarios,
               live.has_value() ? &*live : nullptr);
   live.reset();
   if (!TakesStdout(flags.Outputs())) {
-    absl::PrintF("%s%s", StressTable(rows), soak.Text());
+    PrintLines(absl::StrCat(StressTable(rows), soak.Text()));
   }
   TellWhatWasNotReached(faults, rows);
   const nlohmann::ordered_json figures = StressJson(rows, soak);

@@ -301,6 +301,9 @@ TEST(Outputs, WhatNamesHoldDoesNotReachTheTerminal) {
       AllOf(HasSubstr(plain), Not(HasSubstr("\033"))));
   EXPECT_THAT(Twostep(absl::StrCat(kTight, "'", trace, "x'")).output,
               AllOf(HasSubstr(plain), Not(HasSubstr("\033"))));
+  const Ran unknown = Twostep("replay --'\033[31m'");
+  EXPECT_THAT(unknown.output,
+              AllOf(HasSubstr("--\\x1b[31m"), Not(HasSubstr("\033"))));
   const std::string other =
       WriteTempFile("other.json", "{\"trace\":\"b\",\"frames\":1}");
   EXPECT_THAT(Twostep(absl::StrCat("diff ", json, " ", other)).output,
