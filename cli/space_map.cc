@@ -51,8 +51,8 @@ void SpaceMap::Take(uint64_t time_ns, const RangeAllocator& space) {
 void SpaceMap::Add(Column column) {
   columns_.push_back(std::move(column));
   if (columns_.size() < most_columns_) return;
-  for (size_t i = 0; i < columns_.size() / 2; ++i) {
-    columns_[i] = std::move(columns_[2 * i + 1]);
+  for (size_t i = 1; i < columns_.size() / 2; ++i) {
+    columns_[i] = std::move(columns_[2 * i]);
   }
   columns_.resize(columns_.size() / 2);
   stride_ *= 2;

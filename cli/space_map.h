@@ -3,7 +3,8 @@
 
 // An address space over a run: at times, how full each part of it was and what
 // holes there were. Of these times so many are kept at most, evenly spread:
-// when they are used up, every other one goes. Knows pages, not bos.
+// when they are used up, every other one goes, but
+// not the first. Knows pages, not bos.
 // Thread-compatible.
 
 #include <cstddef>
@@ -26,7 +27,7 @@ class SpaceMap {
       : name_(std::move(name)), most_columns_(most_columns) {}
 
   // Whether this one, of the chances to look at the space, is to be taken.
-  bool Due() { return ++chances_ % stride_ == 0; }
+  bool Due() { return chances_++ % stride_ == 0; }
   // The same space each time, in pages. Times never go back.
   void Take(uint64_t time_ns, const RangeAllocator& space);
   // It could not be looked at.

@@ -131,7 +131,7 @@ TEST(SpaceMap, WhatCouldNotBeLookedAtHasNoFigures) {
   EXPECT_EQ(json["free_bytes"], Json({nullptr, 4 * 4096}));
 }
 
-TEST(SpaceMap, LongRunsKeepEveryOtherColumnUpToTheLatest) {
+TEST(SpaceMap, LongRunsKeepEveryOtherColumnFromTheFirstUpToTheLatest) {
   RangeAllocator space(0, 16);
   constexpr size_t kMost = 64;
   SpaceMap map("vram", kMost);
@@ -143,6 +143,10 @@ TEST(SpaceMap, LongRunsKeepEveryOtherColumnUpToTheLatest) {
   const std::vector<uint64_t> times = json["time_ns"];
   EXPECT_LT(times.size(), kMost);
   EXPECT_GE(times.size(), kMost / 2 - 1);
+  EXPECT_EQ(times.front(), 0u);
+  for (const Json& column : json["fill"]) {
+    EXPECT_EQ(column, std::string(16, '0'));
+  }
   const uint64_t stride = json["samples_per_column"];
   for (size_t i = 1; i < times.size(); ++i) {
     EXPECT_EQ(times[i] - times[i - 1], stride);
