@@ -141,6 +141,7 @@ void RunHistory::Happened(const Event& event) {
   if (host_ == nullptr) return;
   switch (event.kind) {
     case EventKind::kCreate:
+      evictions_.Created(event);
       all_bytes_ += event.bytes();
       break;
     case EventKind::kDestroy:
@@ -151,14 +152,7 @@ void RunHistory::Happened(const Event& event) {
       under_way_[event.submission].moved_bytes += event.bytes();
       break;
     case EventKind::kEvict: {
-      Count& count = pairs_[{.victim = event.bo,
-                             .for_bo = event.for_bo,
-                             .from = event.from,
-                             .to = event.to,
-                             .limit = event.limit}];
-      ++evictions_;
-      ++count.evictions;
-      count.bytes += event.bytes();
+      evictions_.Evicted(event);
       for (const uint8_t place : {event.from, event.to}) {
         std::string& name = places_[place];
         if (!name.empty()) continue;
@@ -209,7 +203,7 @@ void RunHistory::Submitted(const Job& job) {
 
 void RunHistory::Named(uint64_t bo, uint64_t trace_bo) {
   MutexLock lock(mutex_);
-  trace_bos_[bo] = trace_bo;
+  evictions_.Named(bo, trace_bo);
 }
 
 void RunHistory::FrameEnded() {
@@ -230,53 +224,11 @@ void RunHistory::Ending() {
 
 std::pair<uint64_t, uint64_t> RunHistory::Weight() const {
   MutexLock lock(mutex_);
-  return {evictions_, bins_.has_value() ? bins_->samples() : 0};
+  return {evictions_.evictions(), bins_.has_value() ? bins_->samples() : 0};
 }
 
 bool RunHistory::ShowsMoreThan(const RunHistory& other) const {
   return Weight() > other.Weight();
-}
-
-Json RunHistory::BoJson(uint64_t bo) const {
-  const auto named = trace_bos_.find(bo);
-  if (bo == 0) return nullptr;
-  return named == trace_bos_.end() ? bo : named->second;
-}
-
-Json RunHistory::PairsJson() const {
-  std::vector<std::pair<Pair, Count>> pairs(pairs_.begin(), pairs_.end());
-  std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const auto& a, const auto& b) {
-                     return a.second.bytes > b.second.bytes;
-                   });
-  Json rows = Json::array();
-  Count all;
-  Count left_out;
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    const auto& [pair, count] = pairs[i];
-    all.evictions += count.evictions;
-    all.bytes += count.bytes;
-    if (i >= options_.pairs) {
-      left_out.evictions += count.evictions;
-      left_out.bytes += count.bytes;
-      continue;
-    }
-    rows.push_back({{"victim", BoJson(pair.victim)},
-                    {"for_bo", BoJson(pair.for_bo)},
-                    {"limit", NameOf(pair.limit)},
-                    {"from", places_.at(pair.from)},
-                    {"to", places_.at(pair.to)},
-                    {"evictions", count.evictions},
-                    {"bytes", count.bytes}});
-  }
-  return {{"evictions", all.evictions},
-          {"bytes", all.bytes},
-          {"pairs", pairs.size()},
-          {"rows", std::move(rows)},
-          {"left_out",
-           {{"pairs", pairs.size() - std::min(pairs.size(), options_.pairs)},
-            {"evictions", left_out.evictions},
-            {"bytes", left_out.bytes}}}};
 }
 
 Json RunHistory::StallsJson() const {
@@ -313,7 +265,7 @@ Json RunHistory::ToJson() const {
   }
   return {{"clock", virtual_time_ ? "virtual" : "real"},
           {"timeline", bins_->ToJson()},
-          {"evictions", PairsJson()},
+          {"evictions", evictions_.ToJson(options_.evictions, places_)},
           {"stalls", StallsJson()},
           {"spaces", std::move(spaces)},
           {"spaces_not_seen", std::move(unseen)}};

@@ -10,12 +10,12 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "nlohmann/json.hpp"
+#include "twostep/cli/eviction_tally.h"
 #include "twostep/cli/observed_device.h"
 #include "twostep/cli/space_map.h"
 #include "twostep/cli/time_bins.h"
@@ -29,15 +29,16 @@ struct HistoryOptions {
   // How much is kept at most.
   size_t bins;     // even
   size_t columns;  // of address spaces; even
-  size_t pairs;
+  EvictionTally::Limits evictions;
   size_t stalls;
   // The run is looked at when it begins and ends, at each job, and if so at
   // each eviction that is for no submission.
   bool at_evictions;
 };
 // Of one run, and of each of hundreds that one page has, some without a job.
-inline constexpr HistoryOptions kReplayHistory = {1000, 512, 300, 20, false};
-inline constexpr HistoryOptions kScenarioHistory = {64, 32, 40, 10, true};
+inline constexpr HistoryOptions kReplayHistory = {
+    1000, 512, {300, 24}, 20, false};
+inline constexpr HistoryOptions kScenarioHistory = {64, 32, {40, 12}, 10, true};
 
 class RunHistory : public RunObserver {
  public:
@@ -61,16 +62,6 @@ class RunHistory : public RunObserver {
   nlohmann::ordered_json ToJson() const;
 
  private:
-  // Who was evicted for whom, from where to where, and what was short there.
-  struct Pair {
-    uint64_t victim = 0;
-    uint64_t for_bo = 0;
-    uint8_t from = 0;
-    uint8_t to = 0;
-    EventLimit limit = EventLimit::kNone;
-    auto Key() const { return std::tie(victim, for_bo, from, to, limit); }
-    bool operator<(const Pair& other) const { return Key() < other.Key(); }
-  };
   struct Count {
     uint64_t evictions = 0;
     uint64_t bytes = 0;
@@ -121,10 +112,6 @@ class RunHistory : public RunObserver {
   void LookAt(Space& space, uint64_t time_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteStall(const Stall& stall) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  nlohmann::ordered_json BoJson(uint64_t bo) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  nlohmann::ordered_json PairsJson() const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   nlohmann::ordered_json StallsJson() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -139,10 +126,8 @@ class RunHistory : public RunObserver {
   std::optional<TimeBins> bins_ ABSL_GUARDED_BY(mutex_);
   std::vector<Part> parts_ ABSL_GUARDED_BY(mutex_);
   std::vector<Space> spaces_ ABSL_GUARDED_BY(mutex_);
-  uint64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::map<Pair, Count> pairs_ ABSL_GUARDED_BY(mutex_);
-  std::unordered_map<uint64_t, uint64_t> trace_bos_ ABSL_GUARDED_BY(mutex_);
-  // Of pairs_, by number; asked for while the device is there.
+  EvictionTally evictions_ ABSL_GUARDED_BY(mutex_);
+  // Of evictions_, by number; asked for while the device is there.
   std::map<uint8_t, std::string> places_ ABSL_GUARDED_BY(mutex_);
   QueueStalls stalls_before_ ABSL_GUARDED_BY(mutex_);
   uint64_t all_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // of the bos there are

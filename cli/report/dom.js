@@ -32,6 +32,10 @@ function card(title, unit, sentence, ...children) {
 function cell(column, row) {
   const value = row[column.key];
   const td = el("td", {"data-key": column.key});
+  if (column.text) {
+    td.textContent = column.text(row, column.key);
+    return td;
+  }
   if (value === null || value === undefined) {
     td.textContent = "–";
     if (column.unit) td.className = "num";
@@ -58,10 +62,22 @@ function compareCells(a, b) {
   return a < b ? -1 : 1;
 }
 
-// columns: {key, title, unit, long, pick}; a cell of one with `pick`, where that
-// returns what is to be done for the row, is a button that does it. `source`:
-// where in the data the rows are, if they are there as they stand.
-function table(columns, rows, source) {
+// A table in a box that scrolls, with a word on it where it is too wide.
+function scrolling(content) {
+  const hint = el("p", {class: "hint", hidden: ""},
+                  "Scroll sideways for more columns →");
+  const box = el("div", {class: "scroll", tabindex: "0"}, content);
+  new ResizeObserver(() => {
+    hint.hidden = box.scrollWidth <= box.clientWidth + 1;
+  }).observe(box);
+  return el("div", {}, hint, box);
+}
+
+// columns: {key, title, unit, long, pick, text}; a cell of one with `pick`, where
+// that returns what is to be done for the row, is a button that does it; `text`
+// makes one of the row. `source`: where in the data the rows are, if they are
+// there as they stand. `rest`: a row that stays at the foot.
+function table(columns, rows, source, rest) {
   const body = el("tbody", {});
   const indexed = rows.map((row, index) => ({row, index}));
   const fill = () => body.replaceChildren(...indexed.map(
@@ -85,9 +101,10 @@ function table(columns, rows, source) {
       el("button", {onclick: () => sort(column), title: "sort"},
          column.title))));
   fill();
-  return el("div", {class: "scroll", tabindex: "0"},
-            el("table", {class: "data", "data-source": source || null},
-               el("thead", {}, head), body));
+  const foot = rest ? el("tfoot", {}, el("tr", {}, columns.map(
+      (column) => cell(column, rest)))) : null;
+  return scrolling(el("table", {class: "data", "data-source": source || null},
+                      el("thead", {}, head), body, foot));
 }
 
 // Closed until it is asked for; `make` is called then.

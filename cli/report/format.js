@@ -41,22 +41,39 @@ const formats = {
   plain: String,
 };
 
-// Of an axis: as short as can be, in one unit for all ticks of it.
+const kUnits = {
+  bytes: [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10], ["B", 1]],
+  ns: [["s", 1e9], ["ms", 1e6], ["us", 1e3], ["ns", 1]],
+  count: [["M", 1e6], ["k", 1e3], ["", 1]],
+  part: [["%", 0.01]],
+};
+const kNoUnits = [["", 1]];
+
+function tickText(tick, [name, size], digits) {
+  const number = Number((tick / size).toFixed(digits));
+  return name && tick !== 0 ? `${number} ${name}` : String(number);
+}
+
+// Of an axis: as short as can be, in one unit for all ticks of it, and so
+// exact that no two are alike.
 function axisText(unit, ticks) {
+  const units = kUnits[unit] || kNoUnits;
   const most = Math.max(...ticks.map(Math.abs), 0);
-  const steps = {
-    bytes: [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10], ["B", 1]],
-    ns: [["s", 1e9], ["ms", 1e6], ["us", 1e3], ["ns", 1]],
-    count: [["M", 1e6], ["k", 1e3], ["", 1]],
-    part: [["%", 0.01]],
-  }[unit] || [["", 1]];
-  const [name, size] =
-      steps.find(([, size]) => most >= size * (size === 1 ? 1 : 2)) ||
-      steps[steps.length - 1];
-  return ticks.map((tick) => {
-    const number = Number((tick / size).toFixed(2));
-    return name && tick !== 0 ? `${number} ${name}` : String(number);
-  });
+  const chosen =
+      units.find(([, size]) => most >= size * (size === 1 ? 1 : 2)) ||
+      units.at(-1);
+  const step = Math.min(...ticks.slice(1).map((tick, i) => tick - ticks[i]));
+  const digits = Number.isFinite(step) && step > 0
+      ? Math.ceil(-Math.log10(step / chosen[1])) + 1 : 2;
+  return ticks.map(
+      (tick) => tickText(tick, chosen, Math.max(2, Math.min(12, digits))));
+}
+
+// Of a logarithmic one: each tick has a unit of its own.
+function logAxisText(unit, ticks) {
+  const units = kUnits[unit] || kNoUnits;
+  return ticks.map((tick) => tickText(
+      tick, units.find(([, size]) => tick >= size) || units.at(-1), 2));
 }
 
 function fileName(path) {
@@ -67,4 +84,21 @@ function fileName(path) {
 function listed(names) {
   if (names.length < 2) return names.join("");
   return `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
+}
+
+// By the run's number, and by the trace's where that is another one.
+function boNumber(bo, inTrace) {
+  return inTrace === undefined || inTrace === bo ? String(bo)
+                                                 : `${bo} (trace ${inTrace})`;
+}
+
+// A row's bo at `key`, as a table has it: "2 (trace 1)", "nobody".
+function boText(row, key) {
+  return row[key] === null ? "nobody"
+                           : boNumber(row[key], row[`${key}_in_trace`]);
+}
+
+// The same in a sentence: "bo 2 (trace 1)", "nobody".
+function boName(row, key) {
+  return row[key] === null ? "nobody" : `bo ${boText(row, key)}`;
 }

@@ -42,14 +42,15 @@ function alwaysNone(names) {
   return names.length === 0 ? "" : ` Always 0: ${listed(names)}.`;
 }
 
-// `when`: what a sample was taken at.
+// `when`: what samples were taken at, beside both ends.
 function samplesText(timeline, when) {
   const bins = timeline.to_ns.length;
   return timeline.samples_per_bin === 1
-      ? `Sampled ${grouped(timeline.samples)} times, at each ${when} and at ` +
-        `both ends: every sample is shown.`
-      : `${grouped(timeline.samples)} samples, one at each ${when}, in ` +
-        `${grouped(bins)} bins of ${grouped(timeline.samples_per_bin)}: a ` +
+      ? `Sampled ${counted(timeline.samples, "time")}, at both ends and ` +
+        `${when}: every sample is shown.`
+      : `${grouped(timeline.samples)} samples, taken at both ends and ` +
+        `${when}, are in ${counted(bins, "bin")} of ` +
+        `${grouped(timeline.samples_per_bin)}: a ` +
         `line has the last of each bin, its shade the least and the ` +
         `largest; sums lose nothing but where in a bin they grew.`;
 }
@@ -63,13 +64,13 @@ function capacityLine(series, style) {
   }];
 }
 
-// history: as in docs/reports.md. `source`: where in the data it stands. words:
-// {bos, when}: what numbers of bos are, and what samples were taken at.
+// history: as in docs/reports.md. `source`: where in the data it stands. `when`:
+// what samples were taken at, beside both ends.
 class HistoryView {
-  constructor(history, source, words) {
+  constructor(history, source, when) {
     this.history = history;
     this.source = source;
-    this.words = words;
+    this.when = when;
     this.time = `${history.clock} time`;
     this.timeline = history.timeline;
     this.group = new ZoomGroup(source);
@@ -114,8 +115,9 @@ class HistoryView {
     return card("Residency by memory type", `bytes over ${this.time}`,
         `What is in use of each memory type, beside all bos alive; together ` +
         `it may be more, as what bos that are gone leave behind is taken ` +
-        `back when somebody needs it. ` +
-        `${fullest.join("; ")}.${alwaysNone(silent)}`,
+        `back when somebody needs it.` +
+        (fullest.length === 0 ? "" : ` ${fullest.join("; ")}.`) +
+        alwaysNone(silent),
         plot(this.overTime("Bytes in each memory type over time", "bytes",
                            [...lines, ...all])));
   }
@@ -169,6 +171,9 @@ class HistoryView {
     const {stalls, timeline} = this.history;
     const of = (name) => timeline.series.find(
         (series) => series.group === "stall" && series.name === name);
+    if (stalls.submissions === 0) {
+      return card("Stalls", "", "The GPU never waited for a submission's bos.");
+    }
     const sum = of("sum");
     const each = of("each");
     const worst = () => table([
@@ -189,39 +194,55 @@ class HistoryView {
     return card("Stalls", this.time,
         `How long the GPU had nothing to do while a submission waited for ` +
         `its bos or for other queues: ${timeText(stalls.stall_ns)} in all, ` +
-        `in ${counted(stalls.submissions, "submission")}` +
-        (stalls.rows.length === 0 ? "." :
-         `; the longest took ${timeText(stalls.rows[0].stall_ns)}.`),
+        `in ${counted(stalls.submissions, "submission")}; the longest took ` +
+        `${timeText(stalls.rows[0].stall_ns)}.`,
         chosenPlot("what to show", [["each", "of single submissions"],
                                     ["sum", "sum so far"]], make),
-        tableDetails(`Table: the ${stalls.rows.length} longest`, worst));
+        tableDetails(stalls.rows.length < stalls.submissions
+            ? `Table: the ${stalls.rows.length} longest`
+            : "Table: all that stalled", worst));
+  }
+
+  // The pairs with most bytes; what is not among them stands at the foot.
+  pairs() {
+    const {rows, left_out: left, pairs} = this.history.evictions;
+    const make = () => table([
+      {key: "victim", title: "evicted bo", text: boText},
+      {key: "for_bo", title: "for bo", text: boText},
+      {key: "bytes", title: "bytes", unit: "bytes"},
+      {key: "evictions", title: "times", unit: "count"},
+      {key: "limit", title: "what was short"},
+      {key: "from", title: "from"},
+      {key: "to", title: "to"},
+    ], rows, `${this.source}.evictions.rows`, left.pairs === 0 ? null : {
+      victim: "others", for_bo: "others", limit: "–", from: "–", to: "–",
+      evictions: left.evictions, bytes: left.bytes,
+    });
+    return tableDetails(left.pairs === 0
+        ? "Table: all pairs" : `Table: the ${counted(rows.length, "pair")} ` +
+          `with most bytes, of ${grouped(pairs)}`, make);
   }
 
   map() {
     const {evictions} = this.history;
-    const {rows, left_out: left} = evictions;
-    if (rows.length === 0) return [];
-    const first = rows[0];
-    const makeTable = () => table([
-      {key: "victim", title: "evicted bo"},
-      {key: "for_bo", title: "for bo"},
-      {key: "limit", title: "what was short"},
-      {key: "from", title: "from"},
-      {key: "to", title: "to"},
-      {key: "evictions", title: "times", unit: "count"},
-      {key: "bytes", title: "bytes", unit: "bytes"},
-    ], rows, `${this.source}.evictions.rows`);
-    return card("Who pushed out whom", `bytes, by ${this.words.bos}`,
-        `Columns are bos that needed room, rows those that went for it. Most ` +
-        `bytes: bo ${boName(first.victim)} left ${first.from} for bo ` +
-        `${boName(first.for_bo)}, ${counted(first.evictions, "time")}, ` +
-        `${bytesText(first.bytes)}. ` +
-        (left.pairs === 0 ? "" :
-         `The table has the largest ${rows.length} of ` +
-         `${grouped(evictions.pairs)} pairs; ${grouped(left.evictions)} of ` +
-         `${grouped(evictions.evictions)} evictions are not in it. `) +
-        `The map has at most the ${kMostNames} busiest of each.`,
-        evictionMap(rows, makeTable));
+    if (evictions.rows.length === 0) return [];
+    const first = evictions.rows[0];
+    const source = `${this.source}.evictions`;
+    return card("Who pushed out whom", "bytes, of all evictions",
+        `Columns are bos that needed room, rows those that went for it: by ` +
+        `size, or neighbours in the order in which they were created. All ` +
+        `${counted(evictions.evictions, "eviction")}, of ` +
+        `${bytesText(evictions.bytes)}, are in it. Most bytes of a pair: ` +
+        `${boName(first, "victim")} left ${first.from} for ` +
+        `${boName(first, "for_bo")}, ${counted(first.evictions, "time")}, ` +
+        `${bytesText(first.bytes)}.`,
+        chosenPlot("bos by what", [["size", "by size"],
+                                   ["order", "by order of creation"]],
+                   (choice) => choice === "size"
+            ? evictionMap(bySize(evictions.by_size, `${source}.by_size`))
+            : evictionMap(byOrder(evictions.by_order,
+                                  `${source}.by_order.rows`))),
+        this.pairs());
   }
 
   spaces() {
@@ -256,7 +277,7 @@ class HistoryView {
 
   render() {
     return [
-      el("p", {class: "soft"}, samplesText(this.timeline, this.words.when) +
+      el("p", {class: "soft"}, samplesText(this.timeline, this.when) +
          " Drag over a plot to zoom, two fingers on a phone; plots over time " +
          "zoom together."),
       this.memory(), this.dma(), this.moved(), this.evictions(), this.stalls(),

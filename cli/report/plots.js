@@ -63,19 +63,29 @@ function logTicks(unit, most) {
   return ticks;
 }
 
+const kAxisFont = "12px system-ui, sans-serif";
+
+// How wide the widest of them is on an axis.
+function widest(texts) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.font = kAxisFont;
+  return Math.max(...texts.map((text) => context.measureText(text).width));
+}
+
 function axis(spec, size) {
   return {
     stroke: color("soft"),
     grid: {show: !spec.noGrid, stroke: color("grid"), width: 1},
     ...(spec.label ? {label: spec.label, labelSize: 20, labelGap: 0,
-                      labelFont: "12px system-ui, sans-serif"} : {}),
+                      labelFont: kAxisFont} : {}),
     ticks: {stroke: color("line"), width: 1, size: 5},
-    font: "12px system-ui, sans-serif",
+    font: kAxisFont,
     size,
     ...(spec.space ? {space: spec.space} : {}),
     ...(spec.unit === "bytes" ? {incrs: kByteSteps} : {}),
-    values: (u, ticks) =>
-        spec.ticks ? ticks.map(spec.ticks) : axisText(spec.unit, ticks),
+    values: (u, ticks) => spec.ticks ? ticks.map(spec.ticks)
+        : spec.log ? logAxisText(spec.unit, ticks)
+        : axisText(spec.unit, ticks),
     ...(spec.splits ? {splits: spec.splits} : {}),
     ...(spec.log ? {splits: (u, i, min, max) => logTicks(spec.unit, max)} : {}),
   };
@@ -329,8 +339,10 @@ function plot(spec) {
 function chosenPlot(label, choices, make) {
   const box = el("div", {});
   const show = (choice) => {
-    const controls = [select(label, choices, choice, show)];
-    box.replaceChildren(...plot({...make(choice), controls}));
+    const spec = make(choice);
+    const controls = [select(label, choices, choice, show),
+                      ...(spec.controls || [])];
+    box.replaceChildren(...plot({...spec, controls}));
   };
   show(choices[0][0]);
   return box;

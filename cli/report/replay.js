@@ -41,17 +41,15 @@ class ReplayPage {
         : /bytes/.test(key) ? "bytes" : "count";
     const body = rows.map(([key, value]) => {
       const is = cell({key, unit: unit(key, value)}, {[key]: value});
-      is.classList.add("num");
+      is.className = typeof value === "number" ? "num" : "words";
       return el("tr", {}, el("td", {}, key), is, el(
           "td", {class: "num"},
-          typeof value === "number" && Number.isInteger(value)
-              ? grouped(value) : ""));
+          Number.isInteger(value) ? grouped(value) : ""));
     });
     return card("All figures", "", "What --json says of this run.",
-        el("div", {class: "scroll", tabindex: "0"},
-           el("table", {class: "data",
-                        "data-object": `runs.${this.at}.figures`},
-              el("tbody", {}, body))));
+        scrolling(el("table", {class: "data",
+                               "data-object": `runs.${this.at}.figures`},
+                     el("tbody", {}, body))));
   }
 
   render() {
@@ -70,8 +68,7 @@ class ReplayPage {
       failed ? [] : this.tiles(),
       this.run.history
           ? new HistoryView(this.run.history, `runs.${this.at}.history`,
-                            {bos: "bo of the trace", when: "submission"})
-                .render()
+                            "at each submission").render()
           : [],
       this.figures(),
     ].flat();

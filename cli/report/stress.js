@@ -3,9 +3,6 @@
 
 const kStressColumns = [
   {key: "scenario", title: "scenario"},
-  {key: "first_seed", title: "first seed", unit: "count"},
-  {key: "seeds", title: "seeds", unit: "count"},
-  {key: "operations", title: "operations", unit: "count"},
   {key: "gpu_evictions", title: "GPU evictions", unit: "count"},
   {key: "dma_evictions", title: "DMA evictions", unit: "count"},
   {key: "bytes_checked", title: "checked", unit: "bytes"},
@@ -13,6 +10,9 @@ const kStressColumns = [
   {key: "rule_violations", title: "rules broken", unit: "count"},
   {key: "failures", title: "failures", unit: "count"},
   {key: "hasty", title: "hasty", unit: "count"},
+  {key: "operations", title: "operations", unit: "count"},
+  {key: "first_seed", title: "first seed", unit: "count"},
+  {key: "seeds", title: "seeds", unit: "count"},
   {key: "wall_seconds", title: "took", unit: "seconds"},
 ];
 
@@ -133,10 +133,9 @@ class StressPage {
     this.chosen.replaceChildren(
         el("p", {class: "soft"}, `The last run of this scenario: ${run}.` +
            which + clock),
-        ...new HistoryView(history, `histories.${at}.history`, {
-          bos: "number of the bo",
-          when: "job, each eviction that was for none,",
-        }).render());
+        ...new HistoryView(
+            history, `histories.${at}.history`,
+            "at each job and at each eviction that was for none").render());
   }
 
   // The plots that a replay has, of one scenario.

@@ -75,6 +75,8 @@ class Page:
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width,
                   height=900, deviceScaleFactor=1, mobile=width < 600)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=width < 600,
+                  maxTouchPoints=2)
         self.call("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": scheme}])
         browser.events.clear()
@@ -103,6 +105,17 @@ class Page:
 
     def mouse(self, kind, x, y, **more):
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def touch(self, steps):
+        """Fingers set down where the first step has them, moved, and lifted."""
+        for at, fingers in enumerate(steps):
+            self.call("Input.dispatchTouchEvent",
+                      type="touchMove" if at else "touchStart",
+                      touchPoints=[{"x": x, "y": y, "id": finger} for
+                                   finger, (x, y) in enumerate(fingers)])
+            self.settle()
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.settle()
 
     def complaints(self, url):
         """Errors on the console, and requests for anything but the file."""

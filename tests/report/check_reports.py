@@ -5,10 +5,11 @@ tests/report/check_reports.py FOLDER REPORT.html FIGURES.json ...
 
 Each report has the file that --json wrote in the same run. At two widths, light
 and dark: every plot is drawn, nothing is wider than the page, no error, no
-request; tables say what the JSON says, and plots what their tables say; pointing,
-zooming, hiding and sorting work. On a stress run's page each scenario is picked in
-turn, and what its plots end at is what the table of scenarios says. Screenshots go
-to FOLDER.
+request; tables say what the JSON says, and plots what their tables say; labels of
+an axis are true, differ and have room; no sentence has a hole; pointing, zooming,
+hiding and sorting work. On a phone two fingers zoom a plot, one scrolls the page, and
+each table shows numbers. On a stress run's page each scenario is picked in turn, and
+what its plots end at is what the table of scenarios says. Screenshots go to FOLDER.
 """
 import json
 import pathlib
@@ -21,7 +22,9 @@ LOOKS = [(width, scheme) for width in (1280, 390)
          for scheme in ("light", "dark")]
 
 # Pixels of each plot that are neither empty nor of the grid; of those that were not
-# asked for yet, as Chromium complains of canvases that are read again and again.
+# asked for yet, as Chromium complains of canvases that are read again and again. Of
+# how many of 40 upright strips there is nothing at all; and which colours of a map
+# there are.
 DRAWN = """[...document.querySelectorAll('.plot:not([data-read])')].map(host => {
   host.dataset.read = "";
   const u = host.uplot;
@@ -32,11 +35,21 @@ DRAWN = """[...document.querySelectorAll('.plot:not([data-read])')].map(host => 
   const far = (at) => [1, 3, 5].reduce((sum, i, channel) => sum + Math.abs(
       parseInt(grid.slice(i, i + 2), 16) - data[at + channel]), 0) > 40;
   let drawn = 0;
+  const strips = new Set();
+  const colours = new Set();
   for (let at = 0; at < data.length; at += 4) {
     if (data[at + 3] > 200 && far(at)) ++drawn;
+    if (data[at + 3] > 0) strips.add(Math.floor(at / 4 % width / width * 40));
+    colours.add((data[at] << 16) + (data[at + 1] << 8) + data[at + 2]);
   }
+  const has = (name) => colours.has(parseInt(
+      getComputedStyle(document.documentElement).getPropertyValue(name)
+          .trim().slice(1), 16));
   return {label: host.ariaLabel, drawn, width: u.width,
-          room: host.clientWidth};
+          room: host.clientWidth, blank: 40 - strips.size,
+          scale: [...host.previousElementSibling.querySelectorAll('.scale')]
+              .flatMap(one => [...one.childNodes].map(node => node.textContent)),
+          heats: [has('--heat-low'), has('--heat-high')]};
 })"""
 
 WIDER = """[...document.querySelectorAll('body *')].filter(element =>
@@ -46,12 +59,69 @@ WIDER = """[...document.querySelectorAll('body *')].filter(element =>
   .concat(document.documentElement.scrollWidth > innerWidth
       ? ['the page'] : [])"""
 
+# What holds more than it has room for, and is not made to scroll.
+CRAMPED = """[...document.querySelectorAll('main *')].filter(element =>
+    element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1 &&
+    !element.closest('.scroll, .plot, svg, select'))
+  .map(element => `${element.tagName}.${element.className}: ` +
+                  element.textContent.slice(0, 40))"""
+
+# Labels of axes: where, how wide, and how much room the axis has.
+AXES = """(() => {
+  const context = document.createElement('canvas').getContext('2d');
+  return [...document.querySelectorAll('.plot')].flatMap(host => {
+    const u = host.uplot;
+    return u.axes.map((axis, i) => {
+      context.font = axis.font[0];
+      const labels = (axis._values || []).map((text, at) => ({
+        text: String(text ?? ''), value: axis._splits[at],
+        width: context.measureText(String(text ?? '')).width,
+        at: u.valToPos(axis._splits[at], i === 0 ? 'x' : 'y') +
+            (i === 0 ? u.bbox.left : u.bbox.top) / devicePixelRatio,
+      })).filter(({text}) => text !== '');
+      const scale = u.scales[i === 0 ? 'x' : 'y'];
+      return {label: host.ariaLabel, upright: i === 1, labels,
+              span: scale.max - scale.min, width: u.width,
+              room: axis._size - 10};
+    });
+  });
+})()"""
+
+TEXTS = """[...document.querySelectorAll('main p, main summary, main h1, main h2')]
+  .map(element => element.textContent)"""
+# Where a word is missing, or one that only a program says.
+HOLE = re.compile(r"[.,;:]\s+[.,;:]|,,|undefined|NaN|null|\[object|bo nobody"
+                  r"|the 0 |  |\b1 (times|bins|samples)")
+
+# Of each table with numbers: whether one of its first row is in sight, how wide the
+# column that stays is, and whether a reader is told of columns out of sight.
+IN_SIGHT = """[...document.querySelectorAll('.scroll')].filter(
+    box => box.querySelector('tbody td[data-value]')).map(box => {
+  box.scrollLeft = 0;
+  const {left, right} = box.getBoundingClientRect();
+  const row = box.querySelector('tbody td[data-value]').parentNode;
+  const name = row.cells[0].getBoundingClientRect();
+  return {
+    text: row.textContent.slice(0, 60),
+    name: (name.right - left) / (right - left),
+    seen: [...row.querySelectorAll('td.num')].some(td => {
+      const is = td.getBoundingClientRect();
+      return is.right <= right && is.left >= (td === row.cells[0] ? left
+                                                                  : name.right) - 1;
+    }),
+    wide: box.scrollWidth > box.clientWidth + 1,
+    told: box.previousElementSibling.offsetHeight > 0,
+  };
+})"""
+
 OPEN = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
 
 TABLES = """[...document.querySelectorAll('table.data')].map(table => ({
   source: table.dataset.source || null,
   object: table.dataset.object || null,
-  cells: [...table.querySelectorAll('td[data-key]')].map(td => [
+  foot: Object.fromEntries([...table.querySelectorAll('tfoot td[data-value]')].map(
+    td => [td.dataset.key, Number(td.dataset.value)])),
+  cells: [...table.querySelectorAll('tbody td[data-key]')].map(td => [
     td.parentNode.dataset.index, td.dataset.key,
     td.dataset.value === undefined ? null : Number(td.dataset.value),
     td.textContent]),
@@ -80,9 +150,13 @@ EVICTED = """[...document.querySelectorAll('.plot')].filter(
 
 # What the page says of a run that failed; empty where it says nothing.
 FAILED = "document.getElementById('failed')?.textContent ?? ''"
+# Of the first plot: where it is, and how much of x is in sight.
+BOX = """(b => [b.left, b.top, b.width, b.height])(
+    document.querySelector('.plot .u-over').getBoundingClientRect())"""
+SPAN = "(s => s.max - s.min)(document.querySelector('.plot').uplot.scales.x)"
 
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "us": 1e3, "ms": 1e6, "s": 1e9,
-         "%": 0.01}
+         "%": 0.01, "ns": 1, "k": 1e3, "M": 1e6}
 
 
 def says(text, value, key):
@@ -101,6 +175,16 @@ def at_path(value, path):
     for key in path.split(".") if path else []:
         value = value[int(key)] if isinstance(value, list) else value[key]
     return value
+
+
+def bo_text(row, key, group=1):
+    """What a table calls a row's bo, or group of as many bos."""
+    own, in_trace = row[key], row.get(f"{key}_in_trace")
+    if own is None:
+        return "nobody"
+    if group > 1:
+        return f"{own}–{own + group - 1}"
+    return str(own) if in_trace in (None, own) else f"{own} (trace {in_trace})"
 
 
 class Check:
@@ -153,6 +237,13 @@ class Check:
             for index, key, value, text in table["cells"]:
                 if table["object"]:
                     expected = at_path(at_path(data, table["object"]), key)
+                elif key in ("victim", "for_bo"):
+                    group = 1
+                    if ".by_order." in table["source"]:
+                        group = at_path(data, table["source"][:-len(".rows")])[
+                            "bos_per_group"]
+                    expected = bo_text(
+                        at_path(data, table["source"])[int(index)], key, group)
                 elif table["source"]:
                     expected = at_path(data, table["source"])[int(index)][key]
                 else:
@@ -162,6 +253,11 @@ class Check:
                 sourced += 1
                 self.cell(expected, key, value, text,
                           table["object"] or f"{table['source']}.{index}")
+            if table["foot"]:
+                left = at_path(data, table["source"][:-len(".rows")])["left_out"]
+                self.expect(table["foot"] == {key: left[key]
+                                              for key in ("evictions", "bytes")},
+                            f"others are {table['foot']}, must be {left}")
         self.expect(sourced > 10, "tables show what is in the JSON")
         if "runs" in data:
             error = data["runs"][0]["figures"].get("error", "")
@@ -188,6 +284,76 @@ class Check:
                         f"{plot['drawn']} pixels drawn")
             self.expect(plot["width"] == plot["room"],
                         f"{where}: {plot['label']}: does not fit")
+            if plot["label"].startswith("Address space"):
+                self.expect(plot["blank"] == 0, f"{where}: {plot['label']}: "
+                            f"nothing in {plot['blank']} of 40 strips")
+            if plot["label"].startswith("Who"):
+                ends = plot["scale"]
+                self.expect(plot["heats"] == [len(ends) > 1, True],
+                            f"{where}: colours of the map of {ends}")
+        self.axes(page, where)
+        for text in page.evaluate(TEXTS):
+            self.expect(not HOLE.search(text), f"{where}: has a hole: {text}")
+        cramped = page.evaluate(CRAMPED)
+        self.expect(not cramped, f"{where}: wider than its box: {cramped[:5]}")
+
+    def axes(self, page, where):
+        for axis in page.evaluate(AXES):
+            where_ = f"{where}: {axis['label']}, {'y' if axis['upright'] else 'x'}"
+            labels = sorted(axis["labels"], key=lambda label: label["at"])
+            texts = [label["text"] for label in labels]
+            self.expect(len(set(texts)) == len(texts),
+                        f"{where_}: labels are alike: {texts}")
+            for one, next_ in zip(labels, labels[1:]):
+                least = 12 if axis["upright"] else (one["width"] + next_["width"]) / 2
+                self.expect(next_["at"] - one["at"] >= least,
+                            f"{where_}: {one['text']} is over {next_['text']}")
+            for label in labels:
+                if axis["upright"]:
+                    fits = label["width"] <= axis["room"]
+                else:
+                    fits = (label["width"] / 2 <= label["at"] <=
+                            axis["width"] - label["width"] / 2)
+                self.expect(fits, f"{where_}: {label['text']} has no room")
+                if axis["upright"] and not axis["label"].startswith("Who"):
+                    self.expect(self.true(label, axis["span"]),
+                                f"{where_}: {label['text']} is {label['value']}")
+
+    @staticmethod
+    def true(label, span):
+        number, _, unit = label["text"].partition(" ")
+        value = float(number) * (UNITS[unit] if unit else 1)
+        off = abs(value - label["value"])
+        # Of a logarithmic one the ticks below say nothing of those above.
+        return off <= abs(label["value"]) * 0.01 and off <= span * 0.01
+
+    def phone(self, page):
+        """Numbers in sight, and fingers on the first plot."""
+        for table in page.evaluate(IN_SIGHT):
+            self.expect(table["seen"], f"no number in sight: {table['text']}")
+            self.expect(table["name"] <= 0.5, f"the first column takes "
+                        f"{table['name']:.0%}: {table['text']}")
+            self.expect(table["told"] == table["wide"],
+                        f"a table that is {'' if table['wide'] else 'not '}too "
+                        f"wide {'says so' if table['told'] else 'does not say so'}")
+        page.evaluate("document.querySelector('.plot').scrollIntoView("
+                      "{block: 'center'})")
+        page.settle()
+        left, top, width, height = page.evaluate(BOX)
+        middle = top + height / 2
+        whole = page.evaluate(SPAN)
+        page.touch([[(left + width * (0.5 - part), middle),
+                     (left + width * (0.5 + part), middle)]
+                    for part in (0.1, 0.2, 0.3, 0.4)])
+        zoomed = page.evaluate(SPAN)
+        self.expect(0 < zoomed < whole * 0.5,
+                    f"two fingers zoom: {zoomed} {whole}")
+        before = page.evaluate("scrollY")
+        page.touch([[(left + width / 2, middle - step)]
+                    for step in range(0, 100, 10)])
+        self.expect(page.evaluate("scrollY") > before + 40,
+                    "one finger on a plot scrolls the page")
+        self.expect(page.evaluate(SPAN) == zoomed, "and does not zoom")
 
     def scenarios(self, page):
         """Each is picked from the list, and one more by its name in the table."""
@@ -223,18 +389,13 @@ class Check:
         page.evaluate("document.querySelector('.plot').scrollIntoView("
                       "{block: 'center'})")
         page.settle()
-        box = page.evaluate("(b => [b.left, b.top, b.width, b.height])("
-                            "document.querySelector('.plot .u-over')"
-                            ".getBoundingClientRect())")
-        left, top, width, height = box
+        left, top, width, height = page.evaluate(BOX)
         page.mouse("mouseMoved", left + width * 0.5, top + height * 0.5)
         page.settle()
         self.expect(page.evaluate(
             "(t => !t.hidden && /\\d/.test(t.textContent))"
             "(document.querySelector('.plot .tip'))"), "pointing shows values")
-        span = ("(s => s.max - s.min)"
-                "(document.querySelector('.plot').uplot.scales.x)")
-        whole = page.evaluate(span)
+        whole = page.evaluate(SPAN)
         page.mouse("mousePressed", left + width * 0.3, top + height * 0.5,
                    button="left", clickCount=1)
         page.mouse("mouseMoved", left + width * 0.6, top + height * 0.5,
@@ -242,12 +403,12 @@ class Check:
         page.mouse("mouseReleased", left + width * 0.6, top + height * 0.5,
                    button="left", clickCount=1)
         page.settle()
-        zoomed = page.evaluate(span)
+        zoomed = page.evaluate(SPAN)
         self.expect(zoomed < whole * 0.5, f"dragging zooms: {zoomed} {whole}")
         page.evaluate("document.querySelector('[title=\"show all of it\"]')"
                       ".click()")
         page.settle()
-        self.expect(abs(page.evaluate(span) - whole) < whole * 1e-6,
+        self.expect(abs(page.evaluate(SPAN) - whole) < whole * 1e-6,
                     "'all' shows all again")
         hidden = page.evaluate(
             "(key => { key.click(); const u = key.closest('section')"
@@ -288,6 +449,8 @@ class Check:
             page.settle()
         wider = page.evaluate(WIDER)
         self.expect(not wider, f"{where}: wider than the page: {wider[:5]}")
+        if width < 600:
+            self.phone(page)
         for complaint in page.complaints(self.url):
             self.expect(False, f"{where}: {complaint}")
         page.close()

@@ -34,6 +34,11 @@ hostile="$work/<!--</script><img src=x onerror=alert(1)>.botrace"
 mkdir -p "$(dirname "$hostile")"
 printf '#botrace 1\nc 1 1048576 t\nw 1 0 4096\ng 0 1*\nf\nd 1\n' >"$hostile"
 
+# Bos with other numbers than the run gives them, and nothing submitted.
+printf '#botrace 1\nc 70 1048576 t\nc 5 524288 t\nc 2 786432 t\ng 0 70 5\ng 0 2\nf\n' \
+  >"$work/sparse.botrace"
+printf '#botrace 1\nc 7 1048576 t\nf\n' >"$work/idle.botrace"
+
 report replay replay --quiet --unbacked --placement ttm-like --vram "6 MiB" \
   "$traces/neverball.botrace.zst"
 report bounced replay --quiet --vram "8 MiB" \
@@ -41,9 +46,14 @@ report bounced replay --quiet --vram "8 MiB" \
 report hostile replay --quiet "$hostile" "$traces/glmark2.botrace"
 code=2 report failed replay --quiet --unbacked --placement vram --vram "6 MiB" \
   "$traces/neverball.botrace.zst"
+report sparse replay --quiet --placement ttm-like --vram "2 MiB" \
+  "$work/sparse.botrace" "$work/idle.botrace"
+report idle replay --quiet "$work/idle.botrace"
+report lazy replay --quiet --unbacked --placement tt \
+  --machine "$root/examples/machines/iommu-lazy.toml"
 report compare compare --quiet --policies lru,fifo,adaptive,s3fifo,mru \
   --placement ttm-like,fixed "$traces/glmark2.botrace"
 report cache compare --quiet --cache-only "$traces/glmark2.botrace"
-report stress stress 'xe_evict/evict-small*' 'twostep/*'
+report stress stress 'xe_evict/evict-small*' 'twostep/*' verify-ccs
 report alone stress evict-small
 python3 -B "$here/check_reports.py" "$shots" "${reports[@]}"
