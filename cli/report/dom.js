@@ -51,6 +51,7 @@ function cell(column, row) {
     td.append(run ? el("button", {type: "button", class: "pick", onclick: run},
                        String(value)) : String(value));
     if (column.long) td.className = "long";
+    if (column.pick) td.className = "name";
   }
   return td;
 }

@@ -230,9 +230,10 @@ class HistoryView {
     const source = `${this.source}.evictions`;
     return card("Who pushed out whom", "bytes, of all evictions",
         `Columns are bos that needed room, rows those that went for it: by ` +
-        `size, or neighbours in the order in which they were created. All ` +
-        `${counted(evictions.evictions, "eviction")}, of ` +
-        `${bytesText(evictions.bytes)}, are in it. Most bytes of a pair: ` +
+        `size, rounded down to a power of two, or neighbours in the order in ` +
+        `which they were created. All are in it: ` +
+        `${counted(evictions.evictions, "eviction")}, ` +
+        `${bytesText(evictions.bytes)}. Most bytes of a pair: ` +
         `${boName(first, "victim")} left ${first.from} for ` +
         `${boName(first, "for_bo")}, ${counted(first.evictions, "time")}, ` +
         `${bytesText(first.bytes)}.`,

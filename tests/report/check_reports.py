@@ -155,6 +155,12 @@ BOX = """(b => [b.left, b.top, b.width, b.height])(
     document.querySelector('.plot .u-over').getBoundingClientRect())"""
 SPAN = "(s => s.max - s.min)(document.querySelector('.plot').uplot.scales.x)"
 
+# Maps of evictions: from sizes of bos to the order of their creation.
+BY_ORDER = """(lists => lists.forEach(list => {
+  list.value = 'order';
+  list.dispatchEvent(new Event('change'));
+}))([...document.querySelectorAll('[aria-label="bos by what"]')])"""
+
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "us": 1e3, "ms": 1e6, "s": 1e9,
          "%": 0.01, "ns": 1, "k": 1e3, "M": 1e6}
 
@@ -444,9 +450,13 @@ class Check:
             self.hands_on(page)
             if "histories" in self.data(page):
                 self.scenarios(page)
-        else:
-            page.evaluate(OPEN)
-            page.settle()
+        page.evaluate(BY_ORDER)
+        page.settle()
+        self.drawn(page, f"{where}, by order")
+        if (width, scheme) == LOOKS[0]:
+            self.tables(page)
+        page.evaluate(OPEN)
+        page.settle()
         wider = page.evaluate(WIDER)
         self.expect(not wider, f"{where}: wider than the page: {wider[:5]}")
         if width < 600:
