@@ -4,8 +4,8 @@
 // Chooses whom to evict. Victims come back reserved, so that nobody else can
 // take them; bos that are reserved by anyone, this thread included, are passed
 // over, but for those that the caller has waited for. Works under leaf locks
-// only: what is done to the victims is done by the caller, outside them. Private
-// to the library.
+// only: what is done to the victims is done by the caller, outside them.
+// Private to the library.
 
 #include <optional>
 #include <utility>

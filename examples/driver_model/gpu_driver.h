@@ -146,9 +146,7 @@ class Session {
 
  private:
   Session(GpuDriver& driver, ClientRef client)
-      : driver_(driver),
-        client_(std::move(client)),
-        handles_(client_) {}
+      : driver_(driver), client_(std::move(client)), handles_(client_) {}
 
   GpuDriver& driver_;
   const ClientRef client_;
