@@ -36,8 +36,10 @@ absl::Status ParseHow(absl::string_view how, FaultPart* part) {
   absl::string_view rest = how;
   if (absl::ConsumeSuffix(&rest, "%")) {
     double percent = 0;
-    if (!absl::SimpleAtod(rest, &percent) || !(percent > 0 && percent <= 100)) {
-      return absl::InvalidArgumentError("not a percentage above 0, up to 100");
+    if (!absl::SimpleAtod(rest, &percent) || !(percent > 0 && percent < 100)) {
+      // What always fails leaves nobody a way out: threads would make way for
+      // ever.
+      return absl::InvalidArgumentError("not a percentage above 0, below 100");
     }
     part->how = FaultPart::How::kRate;
     part->rate = percent / 100;

@@ -178,16 +178,13 @@ TEST(Faults, LeaveABoWhereItWasWithTheBindingThatItHad) {
             0u);
 }
 
-TEST(Faults, WhatAlwaysFailsIsGivenUp) {
-  for (const char* spec : {"frame:100%", "copy:100%", "backoff:100%"}) {
-    const FaultOutcome outcome =
-        PlayUnderFaults(Named("xe_evict/evict-small"), Small(0),
-                        *ParseFaults(spec), [](const std::string&) {});
-    EXPECT_FALSE(outcome.sum.clean()) << spec;
-    EXPECT_THAT(outcome.sum.first_failure,
-                testing::HasSubstr("given up: failed 1000 times for faults"))
-        << spec;
-  }
+TEST(Faults, WhatNearlyAlwaysFailsIsGivenUp) {
+  const FaultOutcome outcome =
+      PlayUnderFaults(Named("xe_evict/evict-small"), Small(0),
+                      *ParseFaults("frame:99%"), [](const std::string&) {});
+  EXPECT_FALSE(outcome.sum.clean());
+  EXPECT_THAT(outcome.sum.first_failure,
+              testing::HasSubstr("given up: failed 1000 times for faults"));
 }
 
 TEST(Faults, EveryEndsWithARunThatIsUnharmed) {
@@ -248,7 +245,7 @@ TEST(FaultSpec, SaysWhatIsWrong) {
       {"frame:every/0", "K above 0"},
       {"frame:every2", "K above 0"},
       {"frame:0%", "not a percentage above 0"},
-      {"frame:101%", "not a percentage above 0"},
+      {"frame:100%", "not a percentage above 0, below 100"},
       {"frame:nan%", "not a percentage above 0"},
       {"frame:1,iova", "'iova'"},
   };

@@ -226,7 +226,7 @@ TEST(PlayGuardDeathTest, WhatTakesLongIsNamedAgainAndAgainAndEnded) {
   EXPECT_EXIT(hang(), testing::KilledBySignal(SIGABRT),
               "minutes: ./twostep stress test/long\n(.|\n)*"
               "minutes: ./twostep stress test/long\n(.|\n)*"
-              "ended the process; again with: ./twostep stress test/long\n");
+              "again with: ./twostep stress test/long\n");
 }
 
 TEST(StressCommand, WhoTakesNoneOfTheFaultsIsLeftOutWithAWord) {
