@@ -2,8 +2,8 @@
 #define BO_BO_SLAB_H_
 
 // Where bos live: in blocks of many, so that making one is cheap, all can be
-// walked for an audit, and none needs a hook for that. Thread-safe. Private to the
-// library.
+// walked for an audit, and none needs a hook for that. Thread-safe. Private to
+// the library.
 
 #include <cstddef>
 #include <memory>

@@ -179,9 +179,9 @@ TEST(Faults, LeaveABoWhereItWasWithTheBindingThatItHad) {
 }
 
 TEST(Faults, WhatNearlyAlwaysFailsIsGivenUp) {
-  const FaultOutcome outcome =
-      PlayUnderFaults(Named("xe_evict/evict-small"), Small(0),
-                      *ParseFaults("frame:99.9999%"), [](const std::string&) {});
+  const FaultOutcome outcome = PlayUnderFaults(
+      Named("xe_evict/evict-small"), Small(0), *ParseFaults("frame:99.9999%"),
+      [](const std::string&) {});
   EXPECT_FALSE(outcome.sum.clean());
   EXPECT_THAT(outcome.sum.first_failure,
               testing::HasSubstr("given up: failed 1000 times for faults"));
