@@ -27,7 +27,7 @@ class FaultJudge {
   // again: to be told of one, and none the next time, is counted as hasty. A
   // call that has failed kMostTries times is given up with an error that says
   // so.
-  static constexpr int kMostTries = 1000;
+  static constexpr int kMostTries = 100;
   absl::Status Absorb(bool waits, absl::FunctionRef<absl::Status()> call);
   // Whether it is what faults come to later: a job that was given up, a device
   // that has gone.

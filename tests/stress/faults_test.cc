@@ -184,7 +184,7 @@ TEST(Faults, WhatNearlyAlwaysFailsIsGivenUp) {
       [](const std::string&) {});
   EXPECT_FALSE(outcome.sum.clean());
   EXPECT_THAT(outcome.sum.first_failure,
-              testing::HasSubstr("given up: failed 1000 times for faults"));
+              testing::HasSubstr("given up: failed 100 times for faults"));
 }
 
 TEST(Faults, EveryEndsWithARunThatIsUnharmed) {
