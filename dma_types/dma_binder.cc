@@ -69,7 +69,7 @@ BindOutcome DmaBinder::Bind(Pages& pages, DmaPort& port, Contents contents,
     return outcome;
   }
   binding->port = &port;
-  auto check = CheckOf(*this, machine_.dma_debug(), pages, *binding);
+  auto check = CheckOf(*this, debug, pages, *binding);
   if (check.has_value()) check->Bound(scope);
   if (hands_over(port)) {
     if (contents == Contents::kKeep) {
@@ -96,7 +96,7 @@ BindOutcome DmaBinder::Unbind(Pages& pages, DmaBinding& binding,
   TWOSTEP_CHECK(binding.port != nullptr);
   DmaDebug* const debug = machine_.dma_debug();
   const DmaDebug::Scope scope(debug, UserOf(name_, binding));
-  auto check = CheckOf(*this, machine_.dma_debug(), pages, binding);
+  auto check = CheckOf(*this, debug, pages, binding);
   // Before anybody else may get the frames.
   RemoveAliases(pages, &binding);
   if (contents == Contents::kKeep && binding.cpu_owned_pages != 0) {

@@ -29,6 +29,15 @@ std::string WhoIs(const DmaUser& user) {
              : absl::StrCat(name, bo, " of ", user.port->name());
 }
 
+// A call of that user's that concerns nothing that is mapped.
+DmaMisuse OfNoMapping(DmaMisuse::Kind kind, const DmaUser& user,
+                      std::string message) {
+  return DmaMisuse{.kind = kind,
+                   .bo = user.bo,
+                   .device = user.port == nullptr ? "" : user.port->name(),
+                   .message = std::move(message)};
+}
+
 const char* Words(DmaDirection direction) {
   switch (direction) {
     case DmaDirection::kBoth:
@@ -114,25 +123,26 @@ void DmaDebug::Report(DmaMisuse misuse) {
   std::abort();
 }
 
-DmaDebug::Scope::Scope(DmaDebug* debug, const DmaUser& user)
-    : active_(debug != nullptr) {
-  if (!active_) return;
+void DmaDebug::Scope::Enter(const DmaUser& user) {
   user_ = user;
   outer_ = std::exchange(ThisScope(), this);
   if (outer_ == nullptr) return;
-  if (user_.bo == 0) user_.bo = outer_->user_.bo;
-  if (!outer_->user_.alias) return;
-  user_.alias = true;
-  user_.binding = outer_->user_.binding;
+  if (user_->bo == 0) user_->bo = outer_->user_->bo;
+  if (!outer_->user_->alias) return;
+  user_->alias = true;
+  user_->binding = outer_->user_->binding;
 }
 
-DmaDebug::Scope::~Scope() {
-  if (!active_) return;
+void DmaDebug::Scope::Leave() {
   ThisScope() = outer_;
   if (outer_ == nullptr) return;
   // Who asked for the whole is told as well.
-  outer_->user_.map_refused |= user_.map_refused;
-  outer_->user_.misused |= user_.misused;
+  outer_->user_->map_refused |= user_->map_refused;
+  outer_->user_->misused |= user_->misused;
+}
+
+DmaUser DmaDebug::UserOf(const Scope* scope) {
+  return scope == nullptr ? DmaUser{} : *scope->user_;
 }
 
 bool DmaDebug::IsMemory(FrameNumber frame) const {
@@ -172,24 +182,18 @@ const DmaDebug::Place* DmaDebug::At(const DmaDomain& domain,
 std::optional<DmaMisuse> DmaDebug::FindWrongFrame(
     const DmaDomain& domain, bool direct, std::span<const FrameNumber> frames,
     bool* refuse) {
-  const Scope* const scope = ThisScope();
-  const DmaUser user = scope == nullptr ? DmaUser{} : scope->user_;
-  const auto by_user = [&](Kind kind, size_t page, std::string what) {
-    return DmaMisuse{kind,
-                     user.bo,
-                     static_cast<PageCount>(page),
-                     user.port == nullptr ? "" : user.port->name(),
-                     std::string(user.name),
-                     std::move(what)};
-  };
+  const DmaUser user = UserOf(ThisScope());
   for (size_t i = 0; i < frames.size(); ++i) {
     if (!IsMemory(frames[i])) {
       *refuse = direct;
-      return by_user(
-          Kind::kMapOfNoFrame, i,
+      DmaMisuse misuse = OfNoMapping(
+          Kind::kMapOfNoFrame, user,
           absl::StrCat("page ", i, " is at ", Hex(frames[i]),
                        ", which is no memory of the machine; mapped by ",
                        WhoIs(user), " in ", domain.name()));
+      misuse.page = static_cast<PageCount>(i);
+      misuse.mapped_by = std::string(user.name);
+      return misuse;
     }
     if (user.alias) continue;
     const auto held = frames_.find(frames[i]);
@@ -224,7 +228,7 @@ bool DmaDebug::MayMap(const DmaDomain& domain, bool direct,
     misuse = FindWrongFrame(domain, direct, frames, &refuse);
   }
   if (misuse.has_value()) {
-    if (ThisScope() != nullptr) ThisScope()->user_.misused = true;
+    if (ThisScope() != nullptr) ThisScope()->user_->misused = true;
     Report(*std::move(misuse));
   }
   return !refuse;
@@ -239,8 +243,7 @@ void DmaDebug::Mapped(const DmaDomain& domain, const SpaceBlock* iova,
   one.direct = iova == nullptr;
   if (iova != nullptr) one.iova = *iova;
   one.frames.assign(frames.begin(), frames.end());
-  const Scope* const scope = ThisScope();
-  if (scope != nullptr) one.user = scope->user_;
+  one.user = UserOf(ThisScope());
   one.name = std::string(one.user.name);
   if (one.user.port != nullptr) one.device = one.user.port->name();
   // What belongs to a binding goes with that: bos that are bound to a device
@@ -267,7 +270,7 @@ void DmaDebug::Mapped(const DmaDomain& domain, const SpaceBlock* iova,
 
 void DmaDebug::MapRefused() {
   Scope* const scope = ThisScope();
-  if (scope != nullptr) scope->user_.map_refused = true;
+  if (scope != nullptr) scope->user_->map_refused = true;
 }
 
 // --- Unmapping ---
@@ -277,7 +280,7 @@ DmaMapping* DmaDebug::MineOf(FrameNumber frame) {
   const auto held = frames_.find(frame);
   if (scope == nullptr || held == frames_.end()) return nullptr;
   for (DmaMapping* mapping : held->second) {
-    if (mapping->user.binding == scope->user_.binding) return mapping;
+    if (mapping->user.binding == scope->user_->binding) return mapping;
   }
   return nullptr;
 }
@@ -316,7 +319,7 @@ std::optional<DmaMapping> DmaDebug::Unmapped(
     const DmaDomain& domain, const SpaceBlock& iova, PageCount pages,
     std::span<const FrameNumber> frames) {
   const Scope* const scope = ThisScope();
-  const DmaUser user = scope == nullptr ? DmaUser{} : scope->user_;
+  const DmaUser user = UserOf(scope);
   const std::string call =
       absl::StrCat(WhoIs(user), " unmaps ", pages, " pages at ",
                    Hex(iova.start), " of ", domain.name());
@@ -329,9 +332,7 @@ std::optional<DmaMapping> DmaDebug::Unmapped(
     DmaMapping* mapping = place == nullptr ? nullptr : place->mapping;
     if (mapping == nullptr && !frames.empty()) mapping = MineOf(frames[0]);
     const auto none = [&](Kind kind, const char* why) {
-      misuse = DmaMisuse{kind, user.bo,
-                         0,    user.port == nullptr ? "" : user.port->name(),
-                         "",   absl::StrCat(call, ", ", why)};
+      misuse = OfNoMapping(kind, user, absl::StrCat(call, ", ", why));
     };
     if (mapping == nullptr && iova.node == 0) {
       none(Kind::kUnmapOfNoAddress, "which is no address that Map gave");
@@ -366,7 +367,7 @@ std::optional<DmaMapping> DmaDebug::UnmappedDirect(
     const DmaDomain& domain, std::span<const FrameNumber> frames) {
   if (frames.empty()) return std::nullopt;
   const Scope* const scope = ThisScope();
-  const DmaUser user = scope == nullptr ? DmaUser{} : scope->user_;
+  const DmaUser user = UserOf(scope);
   const std::string call =
       absl::StrCat(WhoIs(user), " unmaps ", frames.size(), " frames from ",
                    Hex(frames[0]), " on in ", domain.name());
@@ -375,9 +376,7 @@ std::optional<DmaMapping> DmaDebug::UnmappedDirect(
   {
     SpinLockHolder hold(lock_);
     const auto none = [&](Kind kind, const char* why) {
-      misuse = DmaMisuse{kind, user.bo,
-                         0,    user.port == nullptr ? "" : user.port->name(),
-                         "",   absl::StrCat(call, ", ", why)};
+      misuse = OfNoMapping(kind, user, absl::StrCat(call, ", ", why));
     };
     const bool memory = IsMemory(frames[0]);
     const Place* const place =
@@ -502,7 +501,7 @@ uint64_t DmaDebug::BoOf(const void* binding) const {
   SpinLockHolder hold(lock_);
   const auto holder = holders_.find(binding);
   if (holder != holders_.end()) return holder->second.bo;
-  return ThisScope() == nullptr ? 0 : ThisScope()->user_.bo;
+  return UserOf(ThisScope()).bo;
 }
 
 uint64_t DmaDebug::PagesOf(const void* binding) const {

@@ -87,17 +87,24 @@ class DmaDebug {
   // makes it do nothing.
   class Scope {
    public:
-    Scope(DmaDebug* debug, const DmaUser& user);
-    ~Scope();
+    Scope(DmaDebug* debug, const DmaUser& user) {
+      if (debug != nullptr) Enter(user);
+    }
+    ~Scope() {
+      if (user_.has_value()) Leave();
+    }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
-    bool map_refused() const { return user_.map_refused; }
-    bool misused() const { return user_.misused; }
+    // REQUIRES: the machine is checked.
+    bool map_refused() const { return user_->map_refused; }
+    bool misused() const { return user_->misused; }
 
    private:
     friend class DmaDebug;
-    const bool active_;
-    DmaUser user_;
+    void Enter(const DmaUser& user);
+    void Leave();
+
+    std::optional<DmaUser> user_;
     Scope* outer_ = nullptr;
   };
 
@@ -150,6 +157,7 @@ class DmaDebug {
     uint64_t bo = 0;
   };
 
+  static DmaUser UserOf(const Scope* scope);  // null: nobody has said
   uint64_t PageOf(const DmaMapping& mapping, PageCount page) const;
   DmaMisuse About(Kind kind, const DmaMapping& mapping, PageCount page,
                   const std::string& what) const;
