@@ -16,7 +16,9 @@ BufferObject::BufferObject(Host& host, ClientRef client, uint64_t id,
       pages_(pages),
       host_(host),
       id_(id),
-      client_(std::move(client)) {}
+      client_(std::move(client)) {
+  NotePlace();
+}
 
 BufferObject::~BufferObject() = default;
 
@@ -112,14 +114,8 @@ EvictionOrder::Place BufferObject::PlaceIn(EvictionOrder& order,
   return place;
 }
 
-EvictionOrder::Place BufferObject::MemoryPlace() const {
-  if (client_ == nullptr && bulk_ == nullptr) return {};
-  return PlaceIn(memory_order(),
-                 manager_->fixed() ? Resource::kDevice : Resource::kHost);
-}
-
 EvictionOrder::Place BufferObject::DmaPlace(DmaBinder& binder) const {
-  if (client_ == nullptr && bulk_ == nullptr) return {};
+  if (!placed_) return {};
   return PlaceIn(binder.order(), Resource::kDma);
 }
 

@@ -135,9 +135,15 @@ class alignas(64) BufferObject {
 
   bool TryAddReference();  // false: the last is gone, it leaves by itself
   absl::Status ReserveStatus(ReservationLock::Outcome outcome) const;
+  // With neither, its place is that of all others in every order.
+  void NotePlace() { placed_ = client_ != nullptr || bulk_ != nullptr; }
   // Where it stands, or would stand, in an order.
   EvictionOrder::Place PlaceIn(EvictionOrder& order, Resource resource) const;
-  EvictionOrder::Place MemoryPlace() const;
+  EvictionOrder::Place MemoryPlace() const {
+    if (!placed_) return {};
+    return PlaceIn(memory_order(),
+                   manager_->fixed() ? Resource::kDevice : Resource::kHost);
+  }
   EvictionOrder::Place DmaPlace(DmaBinder& binder) const;
   bool Charged(Resource resource) const {
     return (flags_ >> (kChargedShift + static_cast<int>(resource)) & 1) != 0;
@@ -148,7 +154,7 @@ class alignas(64) BufferObject {
   // REQUIRES: it stands in no order of a manager.
   void SetManager(MemoryManager& manager, uint8_t order = 0) {
     manager_ = &manager;
-    order_ = order;
+    order_ = order & 0x7f;
   }
   EvictionOrder& memory_order() const { return manager_->order(order_); }
   // Into the eviction orders of where it is now, if it is not pinned or in them
@@ -165,7 +171,8 @@ class alignas(64) BufferObject {
   ReservationLock lock_;
   uint16_t pins_ = 0;
   uint8_t flags_ = 0;
-  uint8_t order_ = 0;    // of its manager's
+  uint8_t order_ : 7 = 0;  // of its manager's
+  bool placed_ : 1 = false;
   PageCount start_ = 0;  // the first page, in the manager's space
   uint32_t node_ = 0;    // the manager's name for the block
   const uint32_t slot_;  // in the slab

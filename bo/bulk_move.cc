@@ -7,6 +7,7 @@ void BulkMove::Add(BufferObject& bo) {
   TWOSTEP_CHECK(bo.bulk_ == nullptr && bo.client_ == client_);
   bo.LeaveOrders(Departure::kAside);
   bo.bulk_ = this;
+  bo.NotePlace();
   bo.JoinOrders();
 }
 
@@ -15,6 +16,7 @@ void BulkMove::Remove(BufferObject& bo) {
   TWOSTEP_CHECK(bo.bulk_ == this);
   bo.LeaveOrders(Departure::kAside);
   bo.bulk_ = nullptr;
+  bo.NotePlace();
   bo.JoinOrders();
 }
 

@@ -317,8 +317,12 @@ Placement Device::PlacementOf(const BufferObject& bo) const {
   return placement;
 }
 
-bool Device::SatisfiesNowhere(const BufferObject& bo,
-                              const Placement& placement) const {
+bool Device::SatisfiesHere(const BufferObject& bo, const Placement& placement,
+                           const MemoryManager& manager) const {
+  if (manager.kind() != MemoryManager::Kind::kNowhere) {
+    return (manager.fixed() || bo.binder_ == binder(placement.dma)) &&
+           StandsWithin(bo, placement);
+  }
   // (NONE, SYSTEM) is an anonymous bo; any other DMA type keeps it bound.
   if (placement.dma == DmaType::kNone) return bo.binder_ == nullptr;
   return bo.binder_ != nullptr && bo.binder_ == binder(placement.dma) &&
@@ -367,6 +371,11 @@ absl::Status Device::CheckPlacements(const BufferObject& bo,
 
 absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
                                   ValidateContext* context) {
+  if (state() != DeviceState::kRunning) return StateError();
+  if (Stays(bo, placements)) {
+    context->hit = true;
+    return TakePagesFromCpu(bo);
+  }
   context->hit = false;
   absl::Status known = CheckPlacements(bo, placements);
   if (!known.ok()) return known;

@@ -95,16 +95,10 @@ class Device {
   absl::Status Validate(BufferObject& bo, PlacementList placements,
                         ValidateContext* context) {
     bo.AssertHeld();
-    if (state() != DeviceState::kRunning) return StateError();
-    for (const Placement& placement : placements) {
-      // A fallback is left for a better place as soon as there is room, a last
-      // resort even where others have to make it.
-      if (placement.use < Placement::Use::kFallback &&
-          Satisfies(bo, placement)) {
-        context->hit = true;
-        return bo.flags_ & BufferObject::kCpuOwnsPages ? TakePagesFromCpu(bo)
-                                                       : absl::OkStatus();
-      }
+    if ((bo.flags_ & BufferObject::kCpuOwnsPages) == 0 &&
+        state() == DeviceState::kRunning && Stays(bo, placements)) {
+      context->hit = true;
+      return absl::OkStatus();
     }
     return ValidateSlow(bo, placements, context);
   }
@@ -112,15 +106,15 @@ class Device {
   Placement PlacementOf(const BufferObject& bo) const;
   // Whether `bo` is where `placement` asks.
   bool Satisfies(const BufferObject& bo, const Placement& placement) const {
-    const MemoryManager* manager = this->manager(placement.memory);
+    const MemoryManager* const manager = this->manager(placement.memory);
     if (bo.manager_ != manager || manager == nullptr) return false;
-    if (manager->kind() == MemoryManager::Kind::kNowhere) {
-      return SatisfiesNowhere(bo, placement);
-    }
     const bool anywhere = placement.first_page == 0 &&
                           placement.end_page == 0 && !placement.contiguous;
-    return (manager->fixed() || bo.binder_ == binder(placement.dma)) &&
-           (anywhere || StandsWithin(bo, placement));
+    if (anywhere && manager->fixed()) return true;
+    if (anywhere && manager->kind() == MemoryManager::Kind::kAperture) {
+      return bo.binder_ == binder(placement.dma);
+    }
+    return SatisfiesHere(bo, placement, *manager);
   }
 
   // --- Coming and going; other threads may use the device meanwhile, and get
@@ -172,8 +166,20 @@ class Device {
   absl::Status CheckPlacements(const BufferObject& bo,
                                PlacementList placements) const;
   absl::Status TakePagesFromCpu(BufferObject& bo);
-  bool SatisfiesNowhere(const BufferObject& bo,
-                        const Placement& placement) const;
+  // Whether it is in one of them, and need not go to another.
+  bool Stays(const BufferObject& bo, PlacementList placements) const {
+    for (const Placement& placement : placements) {
+      // A fallback is left for a better place as soon as there is room, a last
+      // resort even where others have to make it.
+      if (placement.use < Placement::Use::kFallback &&
+          Satisfies(bo, placement)) {
+        return true;
+      }
+    }
+    return false;
+  }
+  bool SatisfiesHere(const BufferObject& bo, const Placement& placement,
+                     const MemoryManager& manager) const;
   static bool StandsWithin(const BufferObject& bo, const Placement& placement);
   // Waits for storage left behind here until there is none.
   void ReapOwnGhosts();

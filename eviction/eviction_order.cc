@@ -103,57 +103,49 @@ void EvictionOrder::Insert(EvictionHook& entry, const Place& place) {
   if (place.account != nullptr) budgeted_.Rank(section);
 }
 
-void EvictionOrder::Touch(EvictionHook& entry, const Place& place) {
-  const bool plain = place.account == nullptr && place.group == nullptr;
-  if (plain && LogTouch(&entry)) return;
+void EvictionOrder::TouchAtOnce(EvictionHook& entry, const Place& place) {
   SpinLockHolder hold(lock_);
   TellTouches();
   TouchNow(entry, place);
 }
 
-bool EvictionOrder::LogTouch(EvictionHook* entry) {
+bool EvictionOrder::LogFirstUse(const internal::ReservationHolder& thread,
+                                EvictionHook* entry) {
   if (!logs_touches_) return false;
-  const internal::ReservationHolder& thread = *internal::ThisHolder();
   Atomic<TouchLog*>& mine = touch_logs_[thread.number % kTouchLogs];
-  TouchLog* log = mine.load(std::memory_order_acquire);
-  if (log == nullptr) {
-    SpinLockHolder hold(lock_);
-    log = mine.load(std::memory_order_relaxed);
-    if (log == nullptr) {
-      made_logs_.push_back(std::make_unique<TouchLog>(thread));
-      log = made_logs_.back().get();
-      mine.store(log, std::memory_order_release);
-    }
-  }
-  if (!log->BelongsTo(thread)) return false;
-  // The policy is told now and then, when nobody else has the lock if that can
-  // be; of this thread's uses alone: others' entries stay in their caches.
-  constexpr uint32_t kTellAfter = TouchLog::kMostUses / 4;
-  const uint32_t uses = log->Add(entry);
-  if (uses % kTellAfter != 0) return true;
-  if (uses < TouchLog::kMostUses) {
-    if (!lock_.try_lock()) return true;
-  } else {
-    lock_.lock();
-  }
-  Tell(*log);
-  lock_.unlock();
+  // Another thread's, whose number is as good as this one's.
+  if (mine.load(std::memory_order_relaxed) != nullptr) return false;
+  SpinLockHolder hold(lock_);
+  TouchLog* log = mine.load(std::memory_order_relaxed);
+  if (log != nullptr) return false;
+  made_logs_.push_back(std::make_unique<TouchLog>(thread));
+  log = made_logs_.back().get();
+  mine.store(log, std::memory_order_release);
+  log->Add(entry);
   return true;
 }
 
-void EvictionOrder::TellTouches() {
-  for (const auto& log : made_logs_) {
-    if (!log->empty()) Tell(*log);
+// When nobody else has the lock if that can be; of this thread's uses alone:
+// others' entries stay in their caches.
+void EvictionOrder::TellSome(TouchLog* log) {
+  if (log->MustTell()) {
+    lock_.lock();
+  } else if (!lock_.try_lock()) {
+    return;
   }
+  Tell(*log);
+  lock_.unlock();
 }
 
 void EvictionOrder::Tell(TouchLog& log) {
   telling_ = true;
   log.Take([this](EvictionHook* entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    if (entry != nullptr) {
-      TouchNow(*entry, {});
-    } else {
+    if (entry == nullptr) {
       NoteNow(EvictionBoundary::kSubmission);
+    } else if (entry->settled()) {
+      shared_.policy->Touch(*entry);
+    } else {
+      TouchNow(*entry, {});
     }
   });
   telling_ = false;
@@ -231,7 +223,7 @@ void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
 }
 
 void EvictionOrder::Note(EvictionBoundary boundary) {
-  if (boundary == EvictionBoundary::kSubmission && LogTouch(nullptr)) return;
+  if (boundary == EvictionBoundary::kSubmission && LogUse(nullptr)) return;
   SpinLockHolder hold(lock_);
   TellTouches();
   NoteNow(boundary);

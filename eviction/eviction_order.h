@@ -81,7 +81,10 @@ class EvictionOrder {
   void Serve(const EvictionOwner& owner, PolicyFactory factory = nullptr);
 
   void Insert(EvictionHook& entry, const Place& place = {});
-  void Touch(EvictionHook& entry, const Place& place = {});
+  void Touch(EvictionHook& entry, const Place& place = {}) {
+    const bool plain = place.account == nullptr && place.group == nullptr;
+    if (!plain || !LogUse(&entry)) TouchAtOnce(entry, place);
+  }
   void Remove(EvictionHook& entry, Departure why, const Place& place = {});
   // As if all members had been used, the one used last at the end. Takes the
   // same time for any number of members.
@@ -112,9 +115,27 @@ class EvictionOrder {
   // Threads beyond these take the lock for each use.
   static constexpr size_t kTouchLogs = 16;
 
-  // False: it is to be told at once. Null: the end of a submission.
-  bool LogTouch(EvictionHook* entry);
-  void TellTouches() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  // False: it is to be told at once. Null: the end of a submission. Only of
+  // policies that allow it are there logs.
+  bool LogUse(EvictionHook* entry) {
+    const internal::ReservationHolder& thread = *internal::ThisHolder();
+    TouchLog* const log = touch_logs_[thread.number % kTouchLogs].load(
+        std::memory_order_acquire);
+    if (log == nullptr || !log->BelongsTo(thread)) {
+      return LogFirstUse(thread, entry);
+    }
+    if (log->Add(entry)) TellSome(log);
+    return true;
+  }
+  bool LogFirstUse(const internal::ReservationHolder& thread,
+                   EvictionHook* entry);
+  void TellSome(TouchLog* log);
+  void TouchAtOnce(EvictionHook& entry, const Place& place);
+  void TellTouches() ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    for (const auto& log : made_logs_) {
+      if (!log->empty()) Tell(*log);
+    }
+  }
   void Tell(TouchLog& log) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   static void Use(EvictionPolicy& policy, EvictionHook& entry);
   void TouchNow(EvictionHook& entry, const Place& place)

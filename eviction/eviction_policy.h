@@ -38,6 +38,8 @@ class EvictionHook
   void set_arrived(bool arrived) {
     word_ = (word_ & ~kArrived) | (arrived ? kArrived : 0);
   }
+  // Neither aside nor new.
+  bool settled() const { return (word_ & (kAside | kArrived)) == 0; }
 
  private:
   static constexpr uint64_t kState = (uint64_t{1} << kStateBits) - 1;

@@ -3,9 +3,9 @@
 
 // Uses that one thread has made of the entries of an order, and ends of its
 // submissions, that the policy has not been told of: a use costs two stores and
-// no lock, and threads that use entries of the same order do not meet. Add is
-// for that thread, Take for who holds the lock of the order. Private to the
-// library.
+// no lock, and threads that use entries of the same order do not meet. Add and
+// MustTell are for that thread, Take for who holds the lock of the order. Private to
+// the library.
 
 #include <array>
 #include <cstdint>
@@ -19,6 +19,8 @@ namespace twostep {
 class TouchLog {
  public:
   static constexpr uint32_t kMostUses = 128;
+  // The policy is to be told after every so many.
+  static constexpr uint32_t kTellAfter = kMostUses / 4;
 
   explicit TouchLog(const internal::ReservationHolder& thread)
       : thread_(&thread) {}
@@ -28,13 +30,19 @@ class TouchLog {
   bool BelongsTo(const internal::ReservationHolder& thread) const {
     return thread_ == &thread;
   }
-  // A use of `entry`; null: the end of a submission. Returns how many there are
-  // then. REQUIRES: fewer than kMostUses.
-  uint32_t Add(EvictionHook* entry) {
+  // A use of `entry`; null: the end of a submission. True: the policy is to be
+  // told now, if that can be; at any rate if MustTell.
+  bool Add(EvictionHook* entry) {
     const uint32_t end = end_.load(std::memory_order_relaxed);
     entries_[end % kMostUses] = entry;
     end_.store(end + 1, std::memory_order_release);
-    return end + 1 - first_.load(std::memory_order_acquire);
+    return (end + 1) % kTellAfter == 0;
+  }
+  // Once Add has said so: whether there is no room for kTellAfter more.
+  bool MustTell() const {
+    return end_.load(std::memory_order_relaxed) -
+               first_.load(std::memory_order_acquire) >
+           kMostUses - kTellAfter;
   }
   bool empty() const {
     return first_.load(std::memory_order_relaxed) ==
