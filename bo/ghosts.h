@@ -85,6 +85,7 @@ class Ghosts {
 
   // How many have left, in the hands of who gives them up.
   uint64_t left() const { return left_.load(std::memory_order_acquire); }
+  bool none() const { return !any_.load(std::memory_order_acquire); }
   template <typename Visit>
   void ForEach(Visit visit) const {
     MutexLock lock(mutex_);

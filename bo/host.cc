@@ -194,8 +194,7 @@ void Host::Retire(BufferObject& bo) {
   FinishRetiring();
 }
 
-void Host::FinishRetiring() {
-  if (!any_retiring_.load()) return;
+void Host::DestroyRetired() {
   absl::InlinedVector<BufferObject*, 8> free;
   {
     MutexLock lock(mutex_);
@@ -258,6 +257,7 @@ void Host::DiscardStorage(BufferObject& bo) {
 }
 
 bool Host::ReapIdleGhosts(uint64_t* frames) {
+  if (NothingLeftBehind()) return false;
   const InTransit transit(this);
   FinishRetiring();
   return ghosts_.ReapIdle(frames);

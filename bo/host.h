@@ -126,7 +126,10 @@ class Host {
   void Retire(BufferObject& bo);
   void Destroy(BufferObject& bo);  // REQUIRES: reserved by this thread
   void GiveUp(BufferObject& bo);   // all that it holds and is charged for
-  void FinishRetiring();
+  void FinishRetiring() {
+    if (any_retiring_.load()) DestroyRetired();
+  }
+  void DestroyRetired();
   // Until everything that others were in the middle of has ended, and bos whose
   // last reference is gone have given up their storage.
   void AwaitOthers();
@@ -136,6 +139,10 @@ class Host {
   // As Ghosts' calls; what others have taken from there is on its way to be
   // free.
   bool ReapIdleGhosts(uint64_t* frames = nullptr);
+  // As of a moment ago.
+  bool NothingLeftBehind() const {
+    return !any_retiring_.load() && ghosts_.none();
+  }
   absl::Status ReapGhostsOf(const WaitLimit& limit, const void* part);
 
   // What step 1 fills in. A few that were given back are kept, so that binding

@@ -290,7 +290,7 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
     const Result made = MakeRoom(&room, [&] {
       const Result reaped = ReapGhosts(&manager);
       if (reaped != Result::kShort) return reaped;
-      if (!std::exchange(expected, true)) {
+      if (!std::exchange(expected, true) && manager.order().Expects()) {
         manager.order().Expect(
             BoHooks::MemoryFacts(bo, manager),
             bo.PlaceIn(manager.order(),
@@ -303,6 +303,7 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
 }
 
 Mover::Result Mover::ReapGhosts(const void* part) {
+  if (host_.NothingLeftBehind()) return Result::kShort;
   const absl::Status reaped = host_.ReapGhostsOf(wait_, part);
   if (reaped.code() == absl::StatusCode::kNotFound) return Result::kShort;
   const Result waited = Waited(reaped);

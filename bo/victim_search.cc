@@ -123,7 +123,7 @@ VictimSearch::Victims VictimSearch::ScanForHole(
     RangeAllocator& space, const SpaceRequest& request,
     absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
     absl::Span<BufferObject* const> spared, bool sparing, bool* found) {
-  Victims candidates;
+  Victims victims;
   HoleScan scan(space, request);
   Takings takings(*this);
   *found = false;
@@ -140,21 +140,22 @@ VictimSearch::Victims VictimSearch::ScanForHole(
         GiveBack(bo);
         return Verdict::kNext;
       }
-      candidates.push_back(&bo);
+      victims.push_back(&bo);
       *found = scan.Free(node);
       return *found ? Verdict::kStop : Verdict::kNext;
     });
     if (*found) break;
   }
-  Victims victims;
-  for (BufferObject* bo : candidates) {
-    if (*found && scan.Needs(node_of(*bo))) {
-      victims.push_back(bo);
-    } else {
-      ++skipped_.unhelpful;
-      GiveBack(*bo);
-    }
-  }
+  victims.erase(std::remove_if(victims.begin(), victims.end(),
+                               [&](BufferObject* bo) {
+                                 if (*found && scan.Needs(node_of(*bo))) {
+                                   return false;
+                                 }
+                                 ++skipped_.unhelpful;
+                                 GiveBack(*bo);
+                                 return true;
+                               }),
+                victims.end());
   return victims;
 }
 

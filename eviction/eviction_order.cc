@@ -190,10 +190,7 @@ void EvictionOrder::Remove(EvictionHook& entry, Departure why,
     if (known) Put(section, entry, place.group);
   }
   if (known) Take(section, entry, place.group, why);
-  if (why != Departure::kAside) {
-    entry.set_state(0);
-    entry.set_arrived(false);
-  }
+  if (why != Departure::kAside) entry.Forget();
   if (place.group != nullptr) --place.group->size_;
   --section.size;
   --size_;
@@ -219,7 +216,9 @@ void EvictionOrder::TouchGroup(EvictionGroup& group, const Place& place) {
 void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
   SpinLockHolder hold(lock_);
   TellTouches();
-  SectionOf(place).policy->Expect(entry);
+  EvictionPolicy& policy = *SectionOf(place).policy;
+  policy.Expect(entry);
+  expects_.store(policy.expects(), std::memory_order_relaxed);
 }
 
 void EvictionOrder::Note(EvictionBoundary boundary) {

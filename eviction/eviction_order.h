@@ -90,7 +90,9 @@ class EvictionOrder {
   // same time for any number of members.
   void TouchGroup(EvictionGroup& group, const Place& place);
 
-  // As the policy's verbs of these names.
+  // As the policy's verbs of these names. Expect only does something while
+  // Expects() says so.
+  bool Expects() const { return expects_.load(std::memory_order_relaxed); }
   void Expect(const EvictionFacts& entry, const Place& place = {});
   void Note(EvictionBoundary boundary);
   size_t size() const;
@@ -119,8 +121,8 @@ class EvictionOrder {
   // policies that allow it are there logs.
   bool LogUse(EvictionHook* entry) {
     const internal::ReservationHolder& thread = *internal::ThisHolder();
-    TouchLog* const log = touch_logs_[thread.number % kTouchLogs].load(
-        std::memory_order_acquire);
+    TouchLog* const log =
+        touch_logs_[thread.number % kTouchLogs].load(std::memory_order_acquire);
     if (log == nullptr || !log->BelongsTo(thread)) {
       return LogFirstUse(thread, entry);
     }
@@ -162,6 +164,7 @@ class EvictionOrder {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   const bool logs_touches_;
+  Atomic<bool> expects_{true};
   // Made as threads come by, each by its own thread's number.
   std::array<Atomic<TouchLog*>, kTouchLogs> touch_logs_{};
   // Written by everybody, unlike what is above.

@@ -8,7 +8,6 @@ EvictionFacts EvictionOwner::Alike(const void*, const EvictionHook& entry) {
 
 bool EvictionPolicy::TouchesBlindly() const { return false; }
 
-void EvictionPolicy::Expect(const EvictionFacts&) {}
 void EvictionPolicy::Note(EvictionBoundary) {}
 bool EvictionPolicy::Admits(uint64_t) const { return true; }
 bool EvictionPolicy::Overfull() const { return false; }

@@ -38,6 +38,8 @@ class EvictionHook
   void set_arrived(bool arrived) {
     word_ = (word_ & ~kArrived) | (arrived ? kArrived : 0);
   }
+  // Of one that leaves for good.
+  void Forget() { word_ &= kAside | kGroup; }
   // Neither aside nor new.
   bool settled() const { return (word_ & (kAside | kArrived)) == 0; }
 
@@ -127,7 +129,10 @@ class EvictionPolicy {
   // --- Hints: a policy works without them, and need not listen ---
   // An entry that is not in is wanted, and will be inserted once there is room.
   // Said before others are evicted for it, once or more; it may fail to come.
-  virtual void Expect(const EvictionFacts& entry);
+  // Where it is not overridden it is not said again: an override does not call
+  // this one.
+  virtual void Expect(const EvictionFacts&) { expects_ = false; }
+  bool expects() const { return expects_; }
   virtual void Note(EvictionBoundary boundary);
   // Whether to take in an entry of this size at all. Asked by those who can do
   // without it, like a cache; a memory type cannot.
@@ -149,6 +154,7 @@ class EvictionPolicy {
   virtual void Prepare();
 
   EvictionOwner owner_;
+  bool expects_ = true;
 };
 
 }  // namespace twostep

@@ -4,8 +4,8 @@
 // Uses that one thread has made of the entries of an order, and ends of its
 // submissions, that the policy has not been told of: a use costs two stores and
 // no lock, and threads that use entries of the same order do not meet. Add and
-// MustTell are for that thread, Take for who holds the lock of the order. Private to
-// the library.
+// MustTell are for that thread, Take for who holds the lock of the order.
+// Private to the library.
 
 #include <array>
 #include <cstdint>

@@ -18,6 +18,16 @@ HoleScan::~HoleScan() {
 
 bool HoleScan::Free(uint32_t node) {
   freed_.push_back(node);
+  if (freed_.size() == 1) {
+    const RangeAllocator::Surroundings around = space_.Around(node);
+    if (internal::PlaceInHole(around.hole_start, around.hole_end, request_,
+                              &hole_start_)) {
+      hole_end_ = hole_start_ + request_.size;
+      return true;
+    }
+    space_.SetFarEnd(node, node);
+    return false;
+  }
   const uint32_t before = space_.BlockBefore(node);
   const uint32_t after = space_.BlockAfter(node);
   uint32_t first = node;
@@ -34,12 +44,7 @@ bool HoleScan::Free(uint32_t node) {
   const uint64_t end = space_.Around(last).hole_end;
   uint64_t place;
   if (!internal::PlaceInHole(start, end, request_, &place)) return false;
-  if (freed_.size() == 1) {
-    hole_start_ = place;
-    hole_end_ = place + request_.size;
-  } else {
-    Choose(start, end);
-  }
+  Choose(start, end);
   return true;
 }
 

@@ -257,9 +257,10 @@ RangeAllocator::Spot RangeAllocator::Find(const SpaceRequest& request) const {
 
 Shortage::Kind RangeAllocator::WhyNot(const SpaceRequest& request) const {
   uint64_t start;
-  if (!internal::PlaceInHole(start_, end_, request, &start)) {
-    return Shortage::Kind::kNeverFits;
-  }
+  const bool fits = IsPlain(request)
+                        ? request.size <= capacity()
+                        : internal::PlaceInHole(start_, end_, request, &start);
+  if (!fits) return Shortage::Kind::kNeverFits;
   return request.size > free_ ? Shortage::Kind::kFull
                               : Shortage::Kind::kFragmented;
 }
@@ -309,13 +310,13 @@ Shortage::Kind RangeAllocator::Allocate(const SpaceRequest& request,
                                         SpaceBlock* block) {
   TWOSTEP_CHECK(internal::IsWellFormed(request));
   if (request.size > free_ || refused_.Covers(request)) {
-    return WhyNot(Clamped(request));
+    return WhyNot(request);
   }
   const Spot spot =
       IsPlain(request) ? FindPlain(request) : FindPlaced(Clamped(request));
   if (spot.hole == kBorder) {
     refused_.Add(request);
-    return WhyNot(Clamped(request));
+    return WhyNot(request);
   }
   block->start = spot.start;
   block->node = Carve(spot, request.size);
