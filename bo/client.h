@@ -102,7 +102,7 @@ class Client {
 
 using ClientRef = boost::intrusive_ptr<Client>;
 
-// What everybody has, now. Pages.
+// What everybody has; see Host::Report for when. Pages.
 struct UsageReport {
   struct Line {
     std::string client;  // empty: bos without a client

@@ -93,7 +93,8 @@ absl::Status WaitForCpu(BufferObject& bo, Access access,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<CpuMapping>> CpuMapping::Create(BoRef bo) {
+absl::StatusOr<std::unique_ptr<CpuMapping>> CpuMapping::Create(
+    BoRef bo, const WaitLimit& limit) {
   const bool backed = bo->host().machine().memory().backed();
   auto mapping = std::unique_ptr<CpuMapping>(new CpuMapping(std::move(bo)));
   if (backed) {
@@ -102,7 +103,13 @@ absl::StatusOr<std::unique_ptr<CpuMapping>> CpuMapping::Create(BoRef bo) {
     mapping->mapping_ = *std::move(pages);
   }
   BufferObject& mapped = *mapping->bo_;
-  mapped.lock_.Lock();
+  const auto reserved =
+      mapped.lock_.LockWithin(limit, ReservationLock::Meeting::kWait);
+  if (reserved != ReservationLock::Outcome::kTaken) {
+    TWOSTEP_CHECK(reserved != ReservationLock::Outcome::kMine);
+    return ReservationError(reserved, mapped.DebugName());
+  }
+  mapping->listed_ = true;
   mapping->next_ = std::exchange(BoViews::Of(mapped).mappings, mapping.get());
   mapped.lock_.Unlock();
   return mapping;
@@ -112,13 +119,12 @@ CpuMapping::CpuMapping(BoRef bo)
     : bo_(std::move(bo)), present_((bo_->page_count() + 63) / 64) {}
 
 CpuMapping::~CpuMapping() {
+  // One that Create gave up: nobody has seen it.
+  if (!listed_) return;
   bo_->lock_.Lock();
-  // One that Create gave up is in no list, and may have been the first.
-  if (bo_->views_ != nullptr) {
-    CpuMapping** link = &bo_->views_->mappings;
-    while (*link != nullptr && *link != this) link = &(*link)->next_;
-    if (*link == this) *link = next_;
-  }
+  CpuMapping** link = &bo_->views_->mappings;
+  while (*link != this) link = &(*link)->next_;
+  *link = next_;
   bo_->lock_.Unlock();
 }
 

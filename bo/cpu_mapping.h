@@ -39,8 +39,11 @@ class CpuMapping : public UserMapping::FaultHandler {
  public:
   // All pages absent. Holds a reference to the bo. On an unbacked machine there
   // is nothing to point at: data() is null, and Touch stands in for an access.
-  // kResourceExhausted when the process has no room.
-  static absl::StatusOr<std::unique_ptr<CpuMapping>> Create(BoRef bo);
+  // kResourceExhausted when the process has no room; kUnavailable,
+  // kDeadlineExceeded, kCancelled where `limit` ends the wait for the bo's
+  // reservation. Going waits for that as long as it takes.
+  static absl::StatusOr<std::unique_ptr<CpuMapping>> Create(
+      BoRef bo, const WaitLimit& limit = {});
   ~CpuMapping() override;
 
   // Reads and writes of a page that is absent wait until the device is done
@@ -96,6 +99,7 @@ class CpuMapping : public UserMapping::FaultHandler {
   // One bit a page; guarded by the bo's reservation.
   std::vector<uint64_t> present_;
   CpuMapping* next_ = nullptr;
+  bool listed_ = false;  // among those of its bo
 };
 
 // While it lives the bo is pinned where it is. If the device that it is on goes

@@ -212,7 +212,9 @@ absl::Status Device::Suspend(const WaitLimit& limit) {
     // The memory still has its bytes, but for what was written to the copies
     // through kernel mappings.
     Evacuation evacuation(*this);
-    if (!evacuation.Restore(&saved_).ok()) evacuation.Forget(&saved_);
+    if (!evacuation.Restore(WaitLimit{}, &saved_).ok()) {
+      evacuation.Forget(&saved_);
+    }
     state_.store(DeviceState::kRunning);
     return saved;
   }
@@ -223,14 +225,14 @@ absl::Status Device::Suspend(const WaitLimit& limit) {
   return absl::OkStatus();
 }
 
-absl::Status Device::Resume() {
+absl::Status Device::Resume(const WaitLimit& limit) {
   MutexLock lock(life_mutex_);
   if (state() != DeviceState::kSuspended) {
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " is not suspended"));
   }
   copies_.store(true);
-  absl::Status restored = Evacuation(*this).Restore(&saved_);
+  absl::Status restored = Evacuation(*this).Restore(limit, &saved_);
   if (!restored.ok()) {
     copies_.store(false);
     return restored;
@@ -371,12 +373,14 @@ absl::Status Device::CheckPlacements(const BufferObject& bo,
 
 absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
                                   ValidateContext* context) {
+  context->hit = false;
+  context->obstacles.clear();
+  context->pending = Fence{};
   if (state() != DeviceState::kRunning) return StateError();
   if (Stays(bo, placements)) {
     context->hit = true;
     return TakePagesFromCpu(bo);
   }
-  context->hit = false;
   absl::Status known = CheckPlacements(bo, placements);
   if (!known.ok()) return known;
   absl::Status status;
@@ -388,6 +392,8 @@ absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
     Telling::Outcome(host_, &bo, status);
     context->hit = mover.stayed();
     context->contention = mover.TakeContention();
+    context->obstacles = mover.TakeObstacles();
+    context->pending = PendingFence(status);
   }
   host_.KeepWatermark();
   return status;

@@ -11,8 +11,7 @@
 //   ... submit work, bo->fences().Add(fence, FenceUse::kWrite) ...
 //   bo->Unreserve();
 //
-// Thread-safe, with each bo guarded by its reservation; types are registered
-// before the device is used.
+// Thread-safe; bos by their reservations, types are registered before its use.
 
 #include <array>
 #include <memory>
@@ -84,8 +83,7 @@ class Device {
   //   kAborted            an older ticket has what it would take: unreserve
   //                       all, wait for context->contention, begin again (Exec
   //                       does)
-  //   kUnavailable        also when the device is suspended, or lost
-  //                       (ErrorKind::kDeviceLost)
+  //   kUnavailable        also when it is suspended, or lost (kDeviceLost)
   //   anything else       what DeviceHooks::Copy returned
   // After an error the bo has its contents and is where it was; but for one
   // that had to pass through a hop, which may be there, and one that came from
@@ -134,9 +132,10 @@ class Device {
   //   kFailedPrecondition  not running
   absl::Status Suspend(const WaitLimit& limit = {});
   // Gives pinned bos their bytes back where they were; the others come when
-  // they are validated. What DeviceHooks::Copy returned: still suspended, call
+  // they are validated. A copy that has begun is waited for. As `limit` says of
+  // reservations, or what DeviceHooks::Copy returned: still suspended, call
   // again. kFailedPrecondition when not suspended.
-  absl::Status Resume();
+  absl::Status Resume(const WaitLimit& limit = {});
 
   // Gives up step 2 and the DMA addresses of a bo, and keeps its contents and
   // the frames that they are in, also those of a DMA type's own memory: what

@@ -101,16 +101,21 @@ absl::Status MakeError(ErrorKind kind, absl::string_view message) {
 
 absl::Status WaitError(const absl::Status& status) {
   if (KindOf(status) != ErrorKind::kNone) return status;
+  ErrorKind kind = ErrorKind::kNone;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
-      return MakeError(ErrorKind::kBusy, status.message());
+      kind = ErrorKind::kBusy;
+      break;
     case absl::StatusCode::kDeadlineExceeded:
-      return MakeError(ErrorKind::kTimeUp, status.message());
+      kind = ErrorKind::kTimeUp;
+      break;
     case absl::StatusCode::kCancelled:
-      return MakeError(ErrorKind::kInterrupted, status.message());
+      kind = ErrorKind::kInterrupted;
+      break;
     default:
       return status;
   }
+  return WithPendingFence(MakeError(kind, status.message()), status);
 }
 
 absl::Status ReservationError(ReservationLock::Outcome outcome,

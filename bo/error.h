@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "twostep/machine/reservation_lock.h"
 #include "twostep/machine/space.h"
+#include "twostep/machine/timeline.h"
 
 namespace twostep {
 
@@ -46,6 +47,18 @@ absl::Status ReservationError(ReservationLock::Outcome outcome,
 
 // What stood in the way of one placement.
 struct Obstacle {
+  enum class Cause : uint8_t {
+    kFull,          // others have it, and cannot be evicted
+    kNeverFits,     // whoever leaves
+    kSegmentLimit,  // longer than what the device takes in one piece
+    kFragmented,    // the largest hole is shortage.largest_hole
+    kPinned,        // it would fit without what is pinned
+    kBusy,          // until fence `pending`, and waiting was forbidden
+    kContended,     // other threads have it reserved; waiting was forbidden
+    kOverLimit,     // of its client: others may have room
+    kRefused,       // the type takes no such bo, or is out of use: see `detail`
+  };
+  Cause cause = Cause::kFull;
   std::string place;  // "dynamic + tt"
   std::string what;   // the resource that is short: "vram", "iova space"
   Shortage shortage;  // in pages
@@ -53,6 +66,9 @@ struct Obstacle {
   uint64_t pinned_pages = 0;
   uint64_t held_pages = 0;  // in use and not pinned, yet not to be had
   std::string detail;       // anything else worth saying
+  // The first that would have had to be waited for; null: none. Good as long as
+  // the machine.
+  Fence pending;
 };
 
 // The error for a bo that none of its placements would take: kBusy when one

@@ -219,11 +219,16 @@ bool Evacuation::IsInItsPlace(const BufferObject& bo) const {
   return bo.device_ == &device_ && bo.manager_->fixed();
 }
 
-absl::Status Evacuation::Restore(std::vector<SavedContents>* saved) {
+absl::Status Evacuation::Restore(const WaitLimit& limit,
+                                 std::vector<SavedContents>* saved) {
   while (!saved->empty()) {
     BufferObject& bo = *saved->back().bo;
     BufferObject& copy = *saved->back().copy;
-    bo.lock_.Lock();
+    const auto reserved =
+        bo.lock_.LockWithin(limit, ReservationLock::Meeting::kWait);
+    if (reserved != ReservationLock::Outcome::kTaken) {
+      return ReservationError(reserved, bo.DebugName());
+    }
     copy.Reserve();
     absl::Status restored;
     KernelMapping::LetGo(bo, copy);

@@ -41,8 +41,10 @@ class Evacuation {
   // kResourceExhausted when there are no frames for that, or a client is at its
   // limit; an end of the wait: some have left then.
   absl::Status Save(const WaitLimit& limit, std::vector<SavedContents>* saved);
-  // Copies them back, and empties `saved`; after an error it has what is left.
-  absl::Status Restore(std::vector<SavedContents>* saved);
+  // Copies them back, and empties `saved`; after an error, which may be an end
+  // of the wait for a reservation, it has what is left.
+  absl::Status Restore(const WaitLimit& limit,
+                       std::vector<SavedContents>* saved);
   // Empties `saved`: what is in the device's memory counts.
   void Forget(std::vector<SavedContents>* saved);
   // Gives them to their bos at home, for a device that does not come back.
@@ -66,7 +68,8 @@ class Evacuation {
                        std::vector<SavedContents>* saved,
                        Contention* contention);
   bool IsInItsPlace(const BufferObject& bo) const;
-  // Copies from, or to, the place of `fixed`, and waits for it.
+  // Copies from, or to, the place of `fixed`, and waits for it, however long
+  // that takes: nobody may have either before it has ended.
   absl::Status CopyFixed(BufferObject& fixed, BufferObject& frames,
                          Access access_to_fixed);
 

@@ -142,7 +142,10 @@ UsageReport Host::Report() {
   report.lines.emplace_back();
   absl::flat_hash_map<const Client*, size_t> places{{nullptr, 0}};
   const auto line_of = [&](const Client* client) -> UsageReport::Line& {
-    return report.lines[places.find(client)->second];
+    // It may have come meanwhile; whoever has it keeps it alive.
+    const auto [place, added] = places.emplace(client, report.lines.size());
+    if (added) report.lines.emplace_back().client = client->name();
+    return report.lines[place->second];
   };
   {
     MutexLock lock(mutex_);
@@ -159,7 +162,10 @@ UsageReport Host::Report() {
       line.pending_pages[1] += pages;
     }
   });
-  slab_.ForEach([&](const BufferObject& bo) {
+  slab_.ForEachReferenced([&](const BoRef& ref) {
+    BufferObject& bo = *ref;
+    const bool mine = bo.lock_.HeldByMe();
+    if (!mine) bo.lock_.Lock();
     UsageReport::Line& usage = line_of(bo.client().get());
     ++usage.bos;
     if (bo.pages().home() == Pages::Home::kSwapped) {
@@ -169,6 +175,7 @@ UsageReport Host::Report() {
       if (!bo.Holds(static_cast<Resource>(i))) continue;
       usage.pages[i] += bo.page_count();
     }
+    if (!mine) bo.lock_.Unlock();
   });
   for (const UsageReport::Line& line : report.lines) {
     for (int i = 0; i < kResources; ++i) {

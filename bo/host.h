@@ -52,7 +52,10 @@ class Host {
   // kInvalidArgument: a budget protects more than it allows, or there are more
   // handles than HandleLimits::kMostHandles.
   absl::StatusOr<ClientRef> CreateClient(const ClientOptions& options);
-  // REQUIRES: nobody uses the bos meanwhile.
+  // Waits for each bo's reservation, unless this thread has it. With others at
+  // work each line is the sum of moments, one for each bo: what moves meanwhile
+  // may be missed, or be in two places. Lines always add up to the totals.
+  // REQUIRES: this thread has nothing reserved that another waits for.
   UsageReport Report();
 
   // Of a built-in DMA type.

@@ -22,6 +22,28 @@ SpaceRequest RequestFor(const Placement& placement, PageCount pages) {
       .contiguous = placement.contiguous};
 }
 
+// What there is to be done about it, from all that is known of it.
+void Classify(Obstacle* obstacle, const absl::Status& busy) {
+  using Cause = Obstacle::Cause;
+  const Shortage& shortage = obstacle->shortage;
+  if (shortage.kind == Shortage::Kind::kNeverFits) {
+    obstacle->cause = Cause::kNeverFits;
+  } else if (shortage.kind == Shortage::Kind::kTooLong) {
+    obstacle->cause = Cause::kSegmentLimit;
+  } else if (shortage.kind == Shortage::Kind::kNotInUse) {
+    obstacle->cause = Cause::kRefused;
+  } else if (!busy.ok()) {
+    obstacle->pending = PendingFence(busy);
+    obstacle->cause = obstacle->pending.timeline != nullptr ? Cause::kBusy
+                                                            : Cause::kContended;
+  } else if (shortage.kind == Shortage::Kind::kFragmented) {
+    obstacle->cause = Cause::kFragmented;
+  } else if (obstacle->pinned_pages != 0 &&
+             shortage.free + obstacle->held_pages < obstacle->wanted_pages) {
+    obstacle->cause = Cause::kPinned;
+  }
+}
+
 }  // namespace
 
 Mover::~Mover() {
@@ -63,8 +85,10 @@ absl::Status Mover::ToStatus(BufferObject& bo, Result result) {
                                     "bo's can be swapped out, ",
                                     host_.machine().swap().Describe()));
     case Result::kBusy:
-      return MakeError(ErrorKind::kBusy,
-                       absl::StrCat(bo.DebugName(), ": ", met_busy_.message()));
+      return WithPendingFence(
+          MakeError(ErrorKind::kBusy,
+                    absl::StrCat(bo.DebugName(), ": ", met_busy_.message())),
+          met_busy_);
     case Result::kFailed:
     case Result::kLost:
       return failure_;
@@ -101,6 +125,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
     BindOutcome dma;
     std::optional<AtLimit> at_limit;
     Evicting evicting;
+    absl::Status busy;
   };
   absl::InlinedVector<Refusal, 4> refusals;
   for (const Evicting evicting : {Evicting::kNo, Evicting::kYes}) {
@@ -127,19 +152,24 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
       if (evicting == Evicting::kYes ||
           placement.use == Placement::Use::kDesired) {
         refusals.push_back(
-            Refusal{&placement, dma_outcome_, at_limit_, evicting});
+            Refusal{&placement, dma_outcome_, at_limit_, evicting,
+                    result == Result::kBusy ? met_busy_ : absl::OkStatus()});
       }
     }
   }
   if (!failure_.ok()) return failure_;
-  std::vector<Obstacle> obstacles;
   for (const Refusal& refusal : refusals) {
     dma_outcome_ = refusal.dma;
     at_limit_ = refusal.at_limit;
-    obstacles.push_back(
-        Describe(bo, device, *refusal.placement, refusal.evicting));
+    obstacles_.push_back(Describe(bo, device, *refusal.placement,
+                                  refusal.evicting, refusal.busy));
   }
-  return NoPlacement(bo.DebugName(), obstacles, met_busy_.message());
+  return FitsNowhere(bo);
+}
+
+absl::Status Mover::FitsNowhere(const BufferObject& bo) const {
+  return WithPendingFence(
+      NoPlacement(bo.DebugName(), obstacles_, met_busy_.message()), met_busy_);
 }
 
 // Nobody is evicted for a bo that is in an acceptable place already.
@@ -157,7 +187,8 @@ bool Mover::StaysInFallback(BufferObject& bo, Device& device,
 }
 
 Obstacle Mover::Describe(const BufferObject& bo, Device& device,
-                         const Placement& placement, Evicting evicting) const {
+                         const Placement& placement, Evicting evicting,
+                         const absl::Status& busy) const {
   const MemoryManager& manager = *device.manager(placement.memory);
   const PageCount pages = bo.page_count();
   Obstacle obstacle;
@@ -176,6 +207,10 @@ Obstacle Mover::Describe(const BufferObject& bo, Device& device,
     obstacle.shortage = Shortage{
         pages > limit ? Shortage::Kind::kNeverFits : Shortage::Kind::kFull,
         free, free};
+    Classify(&obstacle, busy);
+    if (obstacle.cause == Obstacle::Cause::kFull) {
+      obstacle.cause = Obstacle::Cause::kOverLimit;
+    }
     return obstacle;
   }
   obstacle.shortage = manager.Describe(RequestFor(placement, pages));
@@ -185,6 +220,11 @@ Obstacle Mover::Describe(const BufferObject& bo, Device& device,
     obstacle.held_pages = manager.used_pages() - obstacle.pinned_pages;
   } else {
     DescribeDma(bo, device, placement, &obstacle);
+  }
+  Classify(&obstacle, busy);
+  if (dma_outcome_.scarce == BindOutcome::Scarce::kRefused &&
+      obstacle.cause == Obstacle::Cause::kFull) {
+    obstacle.cause = Obstacle::Cause::kRefused;
   }
   if (evicting == Evicting::kNo) {
     obstacle.held_pages = 0;

@@ -17,6 +17,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
@@ -59,7 +60,9 @@ class Mover {
   absl::Status LeaveDevice(BufferObject& bo);
   // Swaps idle bos out in the order of their eviction, and drops worthless
   // ones, until at least `pages` frames are free that were not, or `max_bos`
-  // were looked at. How many frames came free. REQUIRES: made with kNoWait.
+  // were looked at; then those of them that are busy are set aside, and the
+  // next call looks at others. How many frames came free. REQUIRES: made with
+  // kNoWait.
   uint64_t GiveUpFrames(uint64_t pages, uint32_t max_bos);
   // Calls `take`, which takes coherent memory and IOVAs for who is no bo, until
   // it succeeds, making room in between as for a bo.
@@ -71,6 +74,8 @@ class Mover {
   uint64_t bytes_moved() const { return bytes_moved_; }
   // Validate left the bo in the fallback where it was.
   bool stayed() const { return stayed_; }
+  // What stood in the way of each placement. REQUIRES: it was NoPlacement.
+  std::vector<Obstacle> TakeObstacles() { return std::move(obstacles_); }
   // What the call lost. REQUIRES: it returned kAborted.
   Contention TakeContention() { return std::move(contention_); }
 
@@ -98,6 +103,7 @@ class Mover {
   static constexpr int kMaxDepth = 4;
   static constexpr int kMostSettles = 100;
   static constexpr size_t kMostBusy = 64;  // met by who may not wait
+  static constexpr int kMostIdleSearches = 8;
 
   bool StaysInFallback(BufferObject& bo, Device& device,
                        PlacementList placements, Placement::Use worst);
@@ -178,8 +184,18 @@ class Mover {
   VictimSearch::Victims FindForDma(VictimSearch* search, DmaBinder& binder,
                                    BindOutcome::Scarce scarce, PageCount pages,
                                    DmaPort& port, bool* found);
-  // The victims, all reserved: those that cannot go stay so.
-  Result EvictAll(const VictimSearch::Victims& victims,
+  // Of those that would be waited for while others are kept out of the room:
+  // what `find` comes to without them, if that is idle and no more bos, after a
+  // few tries; else `victims`. All that is not returned is given back.
+  VictimSearch::Victims PreferIdle(
+      VictimSearch::Victims victims,
+      absl::FunctionRef<VictimSearch::Victims(bool* found)> find);
+  void GiveBack(const VictimSearch::Victims& victims);
+  // The victims that `search` came to, all reserved: those that cannot go stay
+  // so. Those that are protected by now, as others have taken from their
+  // clients meanwhile, are given back.
+  Result EvictAll(const VictimSearch& search,
+                  const VictimSearch::Victims& victims,
                   absl::FunctionRef<Result(BufferObject&)> evict);
   // For a search that found nobody: waits for the bo that it passed over, if
   // any, and keeps it reserved if `fits` says that it might still be a victim.
@@ -232,8 +248,11 @@ class Mover {
   Result Reserved(ReservationLock::Outcome outcome, const BoRef& bo,
                   ReservationLock* gate);
   absl::Status ToStatus(BufferObject& bo, Result result);
+  // `busy`: what was not waited for; OK if that is not what it failed for.
   Obstacle Describe(const BufferObject& bo, Device& device,
-                    const Placement& placement, Evicting evicting) const;
+                    const Placement& placement, Evicting evicting,
+                    const absl::Status& busy) const;
+  absl::Status FitsNowhere(const BufferObject& bo) const;
   void DescribeDma(const BufferObject& bo, Device& device,
                    const Placement& placement, Obstacle* obstacle) const;
   static void Notify(BufferObject& bo, BoEvent event);
@@ -253,6 +272,7 @@ class Mover {
   // Of a caller that has none, once it waits for a reservation.
   std::optional<Ticket> late_ticket_;
   Contention contention_;
+  std::vector<Obstacle> obstacles_;
   uint64_t bytes_moved_ = 0;
   int depth_ = 0;
   bool stayed_ = false;

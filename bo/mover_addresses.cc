@@ -134,7 +134,7 @@ Mover::Result Mover::PurgePort(DmaBinder& binder, BindOutcome::Scarce scarce,
                !bo.pinned();
       });
     }
-    const Result purged = EvictAll(victims, [&](BufferObject& victim) {
+    const Result purged = EvictAll(search, victims, [&](BufferObject& victim) {
       return EvictDma(victim, Departure::kEvicted);
     });
     if (purged != Result::kDone) return purged;

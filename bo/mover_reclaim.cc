@@ -9,21 +9,34 @@ namespace twostep {
 uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
   TWOSTEP_CHECK(wait_.mode == WaitLimit::Mode::kNoWait);
   const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
+  // What earlier calls have set aside comes last.
+  auto asides = EvictionOrder::Asides::kLeaveOut;
   uint64_t given = 0;
-  for (uint32_t examined = 0; given < pages && examined < max_bos; ++examined) {
+  uint32_t examined = 0;
+  for (; given < pages && examined < max_bos; ++examined) {
     VictimSearch search(orders, VictimSearch::Order::kMemory,
                         AskerFor(Resource::kHost), Resource::kHost, awaited_);
-    const VictimSearch::Victims victims =
-        search.First([](const BufferObject& bo) {
-          return bo.pages_.home() == Pages::Home::kMemory;
-        });
+    const auto find = [&] {
+      return search.First(
+          [](const BufferObject& bo) {
+            return bo.pages_.home() == Pages::Home::kMemory;
+          },
+          asides);
+    };
+    VictimSearch::Victims victims = find();
+    if (victims.empty() && asides == EvictionOrder::Asides::kLeaveOut) {
+      asides = EvictionOrder::Asides::kShow;
+      victims = find();
+    }
     if (victims.empty()) break;
     Telling::Searched(host_, search, EventLimit::kReclaim, nullptr,
                       unmovable_.size(), 0);
     BufferObject& victim = *victims[0];
     Telling::Victim(victim);
+    const EvictionAccount::Taking taking(search.TakesFrom(victim),
+                                         victim.page_count());
     // What is busy would leave its frames behind until its fences signal.
-    Result result = WaitIdle(victim);
+    Result result = taking.held() ? WaitIdle(victim) : Result::kShort;
     if (result == Result::kDone) {
       ++depth_;
       result = victim.worthless() ? EvictGpu(victim) : SwapOut(victim);
@@ -33,6 +46,11 @@ uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
     // Those that cannot go stay reserved: the next search passes them over.
     Settle(victim, result);
     if (result == Result::kLost) break;
+  }
+  if (given >= pages || examined < max_bos) return given;
+  for (BufferObject* bo : unmovable_) {
+    if ((bo->flags_ & BufferObject::kInMemoryOrder) == 0) continue;
+    bo->memory_order().SetAside(bo->memory_hook_, bo->MemoryPlace());
   }
   return given;
 }

@@ -136,23 +136,6 @@ Mover::Result Mover::AwaitVictim(
   return result;
 }
 
-Mover::Result Mover::EvictAll(const VictimSearch::Victims& victims,
-                              absl::FunctionRef<Result(BufferObject&)> evict) {
-  Result result = Result::kDone;
-  for (BufferObject* victim : victims) {
-    Telling::Victim(*victim);
-    const Result evicted = result == Result::kDone ? evict(*victim) : result;
-    // All is given back when an older one was met: nothing is worth keeping.
-    // When the caller's wait has ended, so has the search.
-    if (evicted == Result::kLost ||
-        (evicted == Result::kFailed && wait_.Ended() != WaitLimit::End::kNot)) {
-      result = evicted;
-    }
-    Settle(*victim, evicted);
-  }
-  return result;
-}
-
 // --- Limits ---
 
 Mover::Result Mover::Charge(BufferObject& bo,
@@ -240,7 +223,7 @@ Mover::Result Mover::EvictOne(VictimSearch::Orders orders, const Client& client,
                     dma ? EventLimit::kClientDma : EventLimit::kClientDevice,
                     &client, unmovable_.size(), 0);
   if (!victims.empty()) {
-    return EvictAll(victims, [&](BufferObject& victim) {
+    return EvictAll(search, victims, [&](BufferObject& victim) {
       return dma ? EvictDma(victim, Departure::kEvicted) : EvictGpu(victim);
     });
   }
@@ -337,18 +320,23 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
       manager.fixed() ? std::optional<Resource>(Resource::kDevice)
                       : std::nullopt,
       awaited_);
-  VictimSearch::Victims victims;
-  bool found = false;
-  const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
-    victims = search.ForHole(
-        space, request, [](const BufferObject& bo) { return bo.node_; },
-        &found);
-  });
-  if (!by_position) {
+  const auto find = [&](bool* found) {
+    VictimSearch::Victims victims;
+    const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
+      victims = search.ForHole(
+          space, request, [](const BufferObject& bo) { return bo.node_; },
+          found);
+    });
+    if (by_position) return victims;
     victims = search.First(
         [&](const BufferObject& bo) { return StandsIn(manager, bo, request); });
-    found = !victims.empty();
-  }
+    *found = !victims.empty();
+    return victims;
+  };
+  bool found = false;
+  VictimSearch::Victims victims = find(&found);
+  // Copies from fixed memory are queued: nobody waits for them here.
+  if (found && !manager.fixed()) victims = PreferIdle(std::move(victims), find);
   Telling::Searched(host_, search, EventLimit::kMemoryType, &manager,
                     unmovable_.size(), manager.pinned_pages_now());
   if (!found) {
@@ -356,7 +344,7 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
       return bo.manager_ == &manager && !bo.pinned();
     });
   }
-  return EvictAll(victims, [&](BufferObject& victim) {
+  return EvictAll(search, victims, [&](BufferObject& victim) {
     const Result result = EvictGpu(victim);
     // One that came back to where it was is not to be evicted once more.
     return result == Result::kDone && victim.manager_ == &manager
@@ -591,15 +579,18 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
   }
   VictimSearch search(OrdersFor(binder, scarce), VictimSearch::Order::kDma,
                       AskerFor(Resource::kDma), Resource::kDma, awaited_);
+  const auto find = [&](bool* found) {
+    return FindForDma(&search, binder, scarce, pages, port, found);
+  };
   bool found = false;
-  const VictimSearch::Victims victims =
-      FindForDma(&search, binder, scarce, pages, port, &found);
+  VictimSearch::Victims victims = find(&found);
+  if (found) victims = PreferIdle(std::move(victims), find);
   Telling::Searched(host_, search,
                     scarce == BindOutcome::Scarce::kIova ? EventLimit::kIova
                                                          : EventLimit::kDmaType,
                     &binder, unmovable_.size(), binder.pinned_pages_now());
   if (found) {
-    return EvictAll(victims, [&](BufferObject& victim) {
+    return EvictAll(search, victims, [&](BufferObject& victim) {
       return EvictDma(victim, Departure::kEvicted);
     });
   }
@@ -686,6 +677,15 @@ Mover::Result Mover::SwapOutOne(const Client* limited) {
         limited, unmovable_.size(), 0);
     BufferObject& victim = *victims[0];
     Telling::Victim(victim);
+    const EvictionAccount::Taking taking(search.TakesFrom(victim),
+                                         victim.page_count());
+    if (!taking.held()) {
+      // Others have taken from its client meanwhile: see EvictAll.
+      Telling::Settled(victim, /*gone=*/false);
+      GiveBack(victims);
+      left_.reset();
+      break;
+    }
     result = victim.worthless() ? EvictGpu(victim) : SwapOut(victim);
     Settle(victim, result);
     // One that cannot go is no reason not to try the next.

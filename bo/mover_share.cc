@@ -21,7 +21,6 @@ absl::Status Mover::BindShared(BufferObject& bo, const SharedBind& bind) {
                      ": that does not suit ", bind.importer.name()));
   }
   asker_ = bo.client_.get();
-  std::vector<Obstacle> obstacles;
   for (const DmaType type : bind.types) {
     dma_outcome_ = BindOutcome{};
     at_limit_.reset();
@@ -33,12 +32,13 @@ absl::Status Mover::BindShared(BufferObject& bo, const SharedBind& bind) {
     }
     if (result == Result::kDone) return TakePagesFromCpu(bo);
     if (result == Result::kLost) return failure_;
-    obstacles.push_back(
-        Describe(bo, *short_of, Placement{.dma = type}, Evicting::kYes));
+    obstacles_.push_back(
+        Describe(bo, *short_of, Placement{.dma = type}, Evicting::kYes,
+                 result == Result::kBusy ? met_busy_ : absl::OkStatus()));
     if (bind.bound) break;
   }
   if (!failure_.ok()) return failure_;
-  return NoPlacement(bo.DebugName(), obstacles, met_busy_.message());
+  return FitsNowhere(bo);
 }
 
 // Unless kDone, the bo is where it was, or as MoveBetweenDevices leaves it. One

@@ -53,7 +53,8 @@ absl::Status Mover::AcquireForUnit(DmaPort& port, PageCount pages,
     if (made == Result::kDone) continue;
     if (made == Result::kFailed || made == Result::kLost) return failure_;
     if (made == Result::kBusy) {
-      return MakeError(ErrorKind::kBusy, met_busy_.message());
+      return WithPendingFence(MakeError(ErrorKind::kBusy, met_busy_.message()),
+                              met_busy_);
     }
     return MakeError(ErrorKind::kCannotFit,
                      absl::StrCat(what, " has no ", pages * (kPageSize / kKiB),

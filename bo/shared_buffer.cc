@@ -30,10 +30,11 @@ absl::Status Check(const ShareConstraints& constraints) {
 }  // namespace
 
 absl::StatusOr<SharedBuffer> SharedBuffer::Export(
-    BoRef bo, Device& exporter, const ShareConstraints& constraints) {
-  absl::Status sound = Check(constraints);
-  if (!sound.ok()) return sound;
-  bo->Reserve();
+    BoRef bo, Device& exporter, const ShareConstraints& constraints,
+    const WaitLimit& limit) {
+  absl::Status status = Check(constraints);
+  if (status.ok()) status = bo->ReserveAgain(limit);
+  if (!status.ok()) return status;
   std::unique_ptr<Sharing>& sharing = BoViews::Of(*bo).sharing;
   std::string exported_by;
   if (sharing == nullptr) {
@@ -54,19 +55,21 @@ absl::StatusOr<SharedBuffer> SharedBuffer::Export(
 }
 
 absl::StatusOr<std::unique_ptr<SharedAttachment>> SharedBuffer::Attach(
-    Device& importer, AttachOptions options) const {
-  absl::Status sound = Check(options.constraints);
-  if (!sound.ok()) return sound;
+    Device& importer, AttachOptions options, const WaitLimit& limit) const {
+  absl::Status status = Check(options.constraints);
+  if (status.ok()) status = bo_->ReserveAgain(limit);
+  if (!status.ok()) return status;
   auto attachment = std::unique_ptr<SharedAttachment>(
       new SharedAttachment(bo_, importer, std::move(options)));
-  bo_->Reserve();
   BoViews::SharingOf(*bo_)->Attach(*attachment);
   bo_->UnreserveUnused();
   return attachment;
 }
 
-absl::StatusOr<SuitableDmaTypes> SharedBuffer::Suitable() const {
-  bo_->Reserve();
+absl::StatusOr<SuitableDmaTypes> SharedBuffer::Suitable(
+    const WaitLimit& limit) const {
+  absl::Status status = bo_->ReserveAgain(limit);
+  if (!status.ok()) return status;
   auto types = BoViews::SharingOf(*bo_)->Suitable();
   bo_->UnreserveUnused();
   return types;
@@ -76,18 +79,20 @@ absl::Status SharedBuffer::BeginCpuAccess(PageRange range, CpuUse use,
                                           const WaitLimit& limit) const {
   TWOSTEP_CHECK(range.first <= bo_->page_count() &&
                 range.count <= bo_->page_count() - range.first);
-  absl::Status status = bo_->Reserve(limit);
+  absl::Status status = bo_->ReserveAgain(limit);
   if (!status.ok()) return status;
   status = BoViews::SharingOf(*bo_)->BeginCpuAccess(range, use, limit);
   bo_->UnreserveUnused();
   return status;
 }
 
-absl::Status SharedBuffer::EndCpuAccess(PageRange range) const {
+absl::Status SharedBuffer::EndCpuAccess(PageRange range,
+                                        const WaitLimit& limit) const {
   TWOSTEP_CHECK(range.first <= bo_->page_count() &&
                 range.count <= bo_->page_count() - range.first);
-  bo_->Reserve();
-  absl::Status status = BoViews::SharingOf(*bo_)->EndCpuAccess(range);
+  absl::Status status = bo_->ReserveAgain(limit);
+  if (!status.ok()) return status;
+  status = BoViews::SharingOf(*bo_)->EndCpuAccess(range);
   bo_->UnreserveUnused();
   return status;
 }

@@ -60,7 +60,8 @@ struct AttachOptions {
 class SharedAttachment {
  public:
   // Unmaps and detaches; what was bound for nobody else is undone, after the
-  // work that is on the bo. REQUIRES: this thread has nothing reserved.
+  // work that is on the bo, however long that takes: an Unmap and a wait with a
+  // limit may come first. REQUIRES: this thread has nothing reserved.
   ~SharedAttachment();
   SharedAttachment(const SharedAttachment&) = delete;
   SharedAttachment& operator=(const SharedAttachment&) = delete;
@@ -106,31 +107,34 @@ class SharedBuffer {
  public:
   // A bo has one exporter: exporting again is for the same device, or after it
   // is gone. kFailedPrecondition otherwise, kInvalidArgument naming a field of
-  // `constraints` that makes no sense. REQUIRES: this thread has nothing
-  // reserved.
+  // `constraints` that makes no sense, kUnavailable, kDeadlineExceeded,
+  // kCancelled as `limit` says. REQUIRES: this thread has nothing reserved.
   static absl::StatusOr<SharedBuffer> Export(
-      BoRef bo, Device& exporter, const ShareConstraints& constraints = {});
+      BoRef bo, Device& exporter, const ShareConstraints& constraints = {},
+      const WaitLimit& limit = {});
 
   BufferObject& bo() const { return *bo_; }
 
-  // --- REQUIRES: this thread has nothing reserved ---
+  // --- REQUIRES: this thread has nothing reserved. Each waits for the bo:
+  // kUnavailable, kDeadlineExceeded, kCancelled as `limit` says, having changed
+  // nothing. ---
   // Always possible; whether it can be mapped depends on who else is attached.
   // kInvalidArgument as above.
   absl::StatusOr<std::unique_ptr<SharedAttachment>> Attach(
-      Device& importer, AttachOptions options) const;
+      Device& importer, AttachOptions options,
+      const WaitLimit& limit = {}) const;
   // The DMA types that suit all who are attached, best first: what an exporter
   // validates with so that the others keep their addresses. kOutOfRange as
   // SharedAttachment::Map.
-  absl::StatusOr<SuitableDmaTypes> Suitable() const;
+  absl::StatusOr<SuitableDmaTypes> Suitable(const WaitLimit& limit = {}) const;
   // The CPU is going to use pages: waits for the device work that matters, and
   // takes those of them into the CPU's hands that are not there yet. Without it
-  // each page is taken as it is first touched. kUnavailable, kDeadlineExceeded,
-  // kCancelled as `limit` says.
+  // each page is taken as it is first touched.
   absl::Status BeginCpuAccess(PageRange range, CpuUse use,
                               const WaitLimit& limit = {}) const;
   // It has: gives those that the CPU has back to the devices, so that no Map or
   // Validate has to. kFailedPrecondition while a kernel mapping has them.
-  absl::Status EndCpuAccess(PageRange range) const;
+  absl::Status EndCpuAccess(PageRange range, const WaitLimit& limit = {}) const;
 
  private:
   explicit SharedBuffer(BoRef bo) : bo_(std::move(bo)) {}

@@ -237,6 +237,8 @@ absl::Status Sharing::Map(SharedAttachment& attachment,
     Telling::Outcome(bo_.host(), &bo_, status);
     context->bytes_moved += mover.bytes_moved();
     context->contention = mover.TakeContention();
+    context->obstacles = mover.TakeObstacles();
+    context->pending = PendingFence(status);
   }
   bo_.host().KeepWatermark();
   // Also when it came no further than that.

@@ -2,10 +2,12 @@
 #define BO_VALIDATE_CONTEXT_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "twostep/bo/contention.h"
+#include "twostep/bo/error.h"
 #include "twostep/machine/wait_limit.h"
 
 namespace twostep {
@@ -25,6 +27,12 @@ struct ValidateContext {
   uint64_t bytes_moved = 0;
   // Out, after kAborted: what an older one has.
   Contention contention;
+  // Out, of a bo that none of its placements would take: what stood in the way
+  // of each that was tried to the end, in their order; after other errors none.
+  std::vector<Obstacle> obstacles;
+  // Out, after an error of a wait that was forbidden or ended early: for which
+  // fence, where it was one. Good as long as the machine.
+  Fence pending;
 };
 
 // Calls `use` with `bo` reserved, again as long as it loses to an older one: a

@@ -18,18 +18,15 @@ class VictimSearch::Takings {
   // Counts `bo` as taken. False, and it is not: its client would be left with
   // less than its min.
   bool Take(const BufferObject& bo) {
-    if (!search_.given_.has_value() || bo.client() == nullptr) return true;
-    const EvictionAccount& account = bo.client()->account(*search_.given_);
-    const uint64_t min_pages = account.budget().min_pages;
-    if (min_pages == 0 || &account == search_.asker_.account) return true;
+    const EvictionAccount* const account = search_.TakesFrom(bo);
+    if (account == nullptr) return true;
     auto known =
         std::find_if(taken_.begin(), taken_.end(),
-                     [&](const auto& one) { return one.first == &account; });
-    if (known == taken_.end()) {
-      known = taken_.insert(taken_.end(), {&account, 0});
-    }
+                     [&](const auto& one) { return one.first == account; });
+    if (known == taken_.end())
+      known = taken_.insert(taken_.end(), {account, 0});
     const uint64_t pages = known->second + bo.page_count();
-    if (account.used_pages() < min_pages + pages) return false;
+    if (!account->CanLose(pages)) return false;
     known->second = pages;
     return true;
   }
@@ -99,21 +96,31 @@ size_t VictimSearch::ProtectedNow() const {
   return bos;
 }
 
+const EvictionAccount* VictimSearch::TakesFrom(const BufferObject& bo) const {
+  if (!given_.has_value() || bo.client() == nullptr) return nullptr;
+  const EvictionAccount& account = bo.client()->account(*given_);
+  return account.budget().min_pages == 0 || &account == asker_.account
+             ? nullptr
+             : &account;
+}
+
 VictimSearch::Victims VictimSearch::First(
-    absl::FunctionRef<bool(const BufferObject&)> accept) {
+    absl::FunctionRef<bool(const BufferObject&)> accept,
+    EvictionOrder::Asides asides) {
   Victims victims;
+  const auto look = [&](EvictionHook& hook) {
+    BufferObject& bo = BoOf(hook);
+    if (!TryTake(bo)) return Verdict::kAside;
+    if (!accept(bo) || !Takings(*this).Take(bo)) {
+      ++skipped_.unhelpful;
+      GiveBack(bo);
+      return Verdict::kNext;
+    }
+    victims.push_back(&bo);
+    return Verdict::kStop;
+  };
   for (EvictionOrder* order : orders_) {
-    left_ += order->Visit(asker_, [&](EvictionHook& hook) {
-      BufferObject& bo = BoOf(hook);
-      if (!TryTake(bo)) return Verdict::kAside;
-      if (!accept(bo) || !Takings(*this).Take(bo)) {
-        ++skipped_.unhelpful;
-        GiveBack(bo);
-        return Verdict::kNext;
-      }
-      victims.push_back(&bo);
-      return Verdict::kStop;
-    });
+    left_ += order->Visit(asker_, look, asides);
     if (!victims.empty()) break;
   }
   return victims;

@@ -43,8 +43,10 @@ class VictimSearch {
 
   // The first in the orders that can be had and that `accept` likes, if any.
   // `accept` sees the bo reserved.
-  Victims First(absl::FunctionRef<bool(const BufferObject&)> accept =
-                    [](const BufferObject&) { return true; });
+  Victims First(
+      absl::FunctionRef<bool(const BufferObject&)> accept =
+          [](const BufferObject&) { return true; },
+      EvictionOrder::Asides asides = EvictionOrder::Asides::kShow);
   // Those, taken in turn, whose leaving makes a hole for `request`, and no
   // other. Where clients would have too little left, holes without some of
   // their bos are looked for, a bounded number of times. `found`: whether there
@@ -54,6 +56,8 @@ class VictimSearch {
   Victims ForHole(RangeAllocator& space, const SpaceRequest& request,
                   absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
                   bool* found);
+  // From which evicting `bo` takes what is protected; null: from none.
+  const EvictionAccount* TakesFrom(const BufferObject& bo) const;
   // The first that was passed over because another thread has it; null when
   // there was none. It might be a victim once that thread is done with it.
   const BoRef& passed_over() const { return passed_over_; }

@@ -43,9 +43,47 @@ class EvictionAccount {
     used_pages_.fetch_sub(pages, std::memory_order_relaxed);
   }
 
+  // Whether it would have its min without `pages`, and without what others are
+  // taking now.
+  bool CanLose(uint64_t pages) const {
+    return used_pages() >= budget_.min_pages + taking_pages_.load() + pages;
+  }
+
+  // While it lives others count these pages as taken from the account already.
+  class Taking {
+   public:
+    // Not held where the account would be left with less than its min, with all
+    // that others are taking from it. Null: nothing is protected.
+    Taking(const EvictionAccount* account, uint64_t pages)
+        : account_(account), pages_(pages) {
+      if (account == nullptr) return;
+      const uint64_t least = account->budget_.min_pages + pages;
+      uint64_t taking = account->taking_pages_.load();
+      do {
+        held_ = account->used_pages_.load() >= least + taking;
+      } while (held_ && !account->taking_pages_.compare_exchange_weak(
+                            taking, taking + pages));
+    }
+    ~Taking() {
+      if (account_ != nullptr && held_) {
+        account_->taking_pages_.fetch_sub(pages_);
+      }
+    }
+    Taking(const Taking&) = delete;
+    Taking& operator=(const Taking&) = delete;
+
+    bool held() const { return held_; }
+
+   private:
+    const EvictionAccount* const account_;
+    const uint64_t pages_;
+    bool held_ = true;
+  };
+
  private:
   const Budget budget_;
   Atomic<uint64_t> used_pages_{0};
+  mutable Atomic<uint64_t> taking_pages_{0};
 };
 
 }  // namespace twostep

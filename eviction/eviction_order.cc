@@ -54,12 +54,14 @@ EvictionFacts EvictionOrder::FactsOf(const void* order,
 
 EvictionOrder::Section& EvictionOrder::SectionOf(
     const EvictionAccountPtr& account) {
-  Section* const known = budgeted_.Find(account.get());
-  if (known != nullptr) return *known;
-  Section& section = budgeted_.Make(account);
-  section.policy = factory_();
-  section.policy->Serve(OwnerForPolicies());
-  return section;
+  Section* section = budgeted_.Find(account.get());
+  if (section == nullptr) {
+    section = &budgeted_.Make(account);
+    section->policy = factory_();
+    section->policy->Serve(OwnerForPolicies());
+  }
+  if (!std::exchange(section->changed, true)) changed_.push_back(section);
+  return *section;
 }
 
 void EvictionOrder::Put(Section& section, EvictionHook& entry,
@@ -230,8 +232,29 @@ void EvictionOrder::Note(EvictionBoundary boundary) {
 
 void EvictionOrder::NoteNow(EvictionBoundary boundary) {
   shared_.policy->Note(boundary);
-  budgeted_.ForEach(
-      [boundary](Section& section) { section.policy->Note(boundary); });
+  if (boundary != EvictionBoundary::kSubmission) {
+    budgeted_.ForEach(
+        [boundary](Section& section) { section.policy->Note(boundary); });
+    return;
+  }
+  for (Section* section : changed_) {
+    section->policy->Note(boundary);
+    section->changed = false;
+  }
+  changed_.clear();
+}
+
+void EvictionOrder::SetAside(EvictionHook& entry, const Place& place) {
+  SpinLockHolder hold(lock_);
+  TellTouches();
+  Section& section = SectionOf(place);
+  if (entry.aside()) {
+    section.aside.MoveToBack(entry);
+    return;
+  }
+  Take(section, entry, place.group, Departure::kAside);
+  entry.set_aside(true);
+  section.aside.PushBack(entry);
 }
 
 size_t EvictionOrder::size() const {
@@ -253,23 +276,27 @@ size_t EvictionOrder::ProtectedFrom(const Asker& asker) const {
 }
 
 uint64_t EvictionOrder::Visit(const Asker& asker,
-                              absl::FunctionRef<Verdict(EvictionHook&)> visit) {
+                              absl::FunctionRef<Verdict(EvictionHook&)> visit,
+                              Asides asides) {
   SpinLockHolder hold(lock_);
   TellTouches();
-  if (!asker.own_only && VisitSection(shared_, visit) == Verdict::kStop) {
+  if (!asker.own_only &&
+      VisitSection(shared_, visit, asides) == Verdict::kStop) {
     return left_;
   }
   if (!budgeted_.empty()) {
-    budgeted_.Visit(asker,
-                    [&](Section& section) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-                      return VisitSection(section, visit) != Verdict::kStop;
-                    });
+    budgeted_.Visit(
+        asker, [&](Section& section) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+          return VisitSection(section, visit, asides) != Verdict::kStop;
+        });
   }
   return left_;
 }
 
 EvictionOrder::Verdict EvictionOrder::VisitSection(
-    Section& section, absl::FunctionRef<Verdict(EvictionHook&)> visit) {
+    Section& section, absl::FunctionRef<Verdict(EvictionHook&)> visit,
+    Asides asides) {
+  if (asides == Asides::kLeaveOut) return VisitPolicy(section, visit);
   // Some that were reserved when last seen: they were the first to go.
   absl::InlinedVector<EvictionHook*, kAsideFirst> seen;
   Verdict verdict = Verdict::kNext;

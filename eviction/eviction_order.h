@@ -73,6 +73,9 @@ class EvictionOrder {
     kStop,
   };
 
+  // Whether a search is shown what earlier ones have set aside.
+  enum class Asides : uint8_t { kShow, kLeaveOut };
+
   explicit EvictionOrder(std::unique_ptr<EvictionPolicy> policy);
   ~EvictionOrder();
 
@@ -91,10 +94,16 @@ class EvictionOrder {
   void TouchGroup(EvictionGroup& group, const Place& place);
 
   // As the policy's verbs of these names. Expect only does something while
-  // Expects() says so.
+  // Expects() says so. Of budgeted clients the policies of those hear of a
+  // submission's end that have had something to do since the last one: its
+  // price does not grow with their number.
   bool Expects() const { return expects_.load(std::memory_order_relaxed); }
   void Expect(const EvictionFacts& entry, const Place& place = {});
   void Note(EvictionBoundary boundary);
+  // Sets `entry`, which a search found of no use for now, aside, behind all
+  // that are, until it is used. REQUIRES: it is in, and its owner has it
+  // locked.
+  void SetAside(EvictionHook& entry, const Place& place = {});
   size_t size() const;
   // How many a search for `asker` passes over, as their clients have no more
   // than is protected.
@@ -107,7 +116,8 @@ class EvictionOrder {
   // last. `visit` runs under the lock: it may try locks, not wait, and must not
   // change the order. Returns how many entries had left the order by then.
   uint64_t Visit(const Asker& asker,
-                 absl::FunctionRef<Verdict(EvictionHook&)> visit);
+                 absl::FunctionRef<Verdict(EvictionHook&)> visit,
+                 Asides asides = Asides::kShow);
 
  private:
   using Section = EvictionSection;
@@ -157,8 +167,8 @@ class EvictionOrder {
   void Take(Section& section, EvictionHook& entry, EvictionGroup* group,
             Departure why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Verdict VisitSection(Section& section,
-                       absl::FunctionRef<Verdict(EvictionHook&)> visit)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+                       absl::FunctionRef<Verdict(EvictionHook&)> visit,
+                       Asides asides) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   Verdict VisitPolicy(Section& section,
                       absl::FunctionRef<Verdict(EvictionHook&)> visit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
@@ -174,6 +184,8 @@ class EvictionOrder {
   PolicyFactory factory_ ABSL_GUARDED_BY(lock_);
   Section shared_ ABSL_GUARDED_BY(lock_);
   EvictionSections budgeted_ ABSL_GUARDED_BY(lock_);
+  // Of those, the ones that are marked so.
+  std::vector<Section*> changed_ ABSL_GUARDED_BY(lock_);
   // Others may have what was used: only their identity may be asked for.
   bool telling_ ABSL_GUARDED_BY(lock_) = false;
   size_t size_ ABSL_GUARDED_BY(lock_) = 0;  // of all sections

@@ -44,6 +44,8 @@ struct EvictionSection
   std::unique_ptr<EvictionPolicy> policy;
   EntryQueue aside;
   size_t size = 0;  // all entries, members and those aside
+  // Something has come, been used or gone since the last submission ended.
+  bool changed = false;
 
  private:
   friend class EvictionSections;

@@ -47,6 +47,9 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
   if (!failure.ok()) work = nullptr;
   // Neither work nor time: done.
   if (execution_ == Execution::kTimeOnly && !timed && failure.ok()) {
+    for (const Fence& fence : dependencies) {
+      if (fence.timeline != nullptr) fence.timeline->AskFor(fence.point);
+    }
     return Fence{};
   }
   // Before the lock: it asks other timelines.

@@ -156,13 +156,15 @@ absl::Status Machine::SetUpFrameMap(ExchangePool* shared) {
   return absl::OkStatus();
 }
 
-Timeline& Machine::NewTimeline(std::string name) {
+Timeline& Machine::NewTimeline(std::string name,
+                               Timeline::EnableSignaling enable_signaling) {
   MutexLock lock(mutex_);
   // Counted from 1 on, as far as that goes.
   const size_t number = timelines_.size() + 1;
   return timelines_.emplace_back(
       std::move(name), clock_,
-      static_cast<uint16_t>(number > UINT16_MAX ? 0 : number));
+      static_cast<uint16_t>(number > UINT16_MAX ? 0 : number),
+      std::move(enable_signaling));
 }
 
 Timeline* Machine::timeline(uint16_t number) {

@@ -73,8 +73,10 @@ class Machine {
   CmaArea& cma() const { return *cma_; }
   SwapStore& swap() const { return *swap_; }
 
-  // A timeline that lives as long as the machine.
-  Timeline& NewTimeline(std::string name);
+  // A timeline that lives as long as the machine; one that signals on demand,
+  // where it is given how to ask for that.
+  Timeline& NewTimeline(std::string name,
+                        Timeline::EnableSignaling enable_signaling = nullptr);
   // Of that number; null where there is none.
   Timeline* timeline(uint16_t number);
 

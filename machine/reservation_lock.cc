@@ -221,8 +221,14 @@ Ticket::~Ticket() {
   }
 }
 
-InTransit::InTransit(const void* where) : holder_(internal::ThisHolder()) {
-  if (holder_->transits++ != 0) return;
+InTransit::InTransit(const void* where)
+    : holder_(internal::ThisHolder()), where_(where) {
+  if (holder_->transits++ != 0) {
+    if (holder_->transit_where.load(std::memory_order_relaxed) != where) {
+      holder_->transit_where.store(nullptr, std::memory_order_release);
+    }
+    return;
+  }
   holder_->transit_where.store(where, std::memory_order_relaxed);
   holder_->transit.store(holder_->transit.load(std::memory_order_relaxed) + 1,
                          std::memory_order_release);
@@ -234,18 +240,24 @@ InTransit::~InTransit() {
                          std::memory_order_release);
 }
 
+bool InTransit::MayBeHere(const ReservationHolder& other) const {
+  const void* const where = other.transit_where.load(std::memory_order_acquire);
+  return where == where_ || where == nullptr;
+}
+
 // Whether waiting for `other` might be waiting for ourselves. Of two that would
 // wait for each other the younger makes way.
 bool InTransit::MustMakeWay(const ReservationHolder& other) const {
   const uint64_t mine = StampOf(*holder_);
-  // Others that wait for everybody wait for us as well.
-  const void* where = holder_->transit_where.load(std::memory_order_relaxed);
+  // Others that wait for everybody wait for us as well; in two places we may be
+  // waited for in either.
+  const bool in_several =
+      holder_->transit_where.load(std::memory_order_relaxed) == nullptr;
   for (const ReservationHolder* one =
            Registry().first.load(std::memory_order_acquire);
        one != nullptr; one = one->next) {
     if (one != holder_ && one->settling.load(std::memory_order_acquire) &&
-        one->transit_where.load(std::memory_order_relaxed) == where &&
-        StampOf(*one) < mine) {
+        (in_several || MayBeHere(*one)) && StampOf(*one) < mine) {
       return true;
     }
   }
@@ -264,17 +276,13 @@ bool InTransit::MustMakeWay(const ReservationHolder& other) const {
 
 ReservationLock::Outcome InTransit::WaitForOthers(const WaitLimit& limit) {
   using Outcome = ReservationLock::Outcome;
-  const void* where = holder_->transit_where.load(std::memory_order_relaxed);
   holder_->settling.store(true, std::memory_order_release);
   Outcome outcome = Outcome::kTaken;
   for (ReservationHolder* other =
            Registry().first.load(std::memory_order_acquire);
        other != nullptr && outcome == Outcome::kTaken; other = other->next) {
     const uint64_t seen = other->transit.load(std::memory_order_acquire);
-    if (other == holder_ || seen % 2 == 0 ||
-        other->transit_where.load(std::memory_order_relaxed) != where) {
-      continue;
-    }
+    if (other == holder_ || seen % 2 == 0 || !MayBeHere(*other)) continue;
     for (uint64_t waits = 0;
          outcome == Outcome::kTaken &&
          other->transit.load(std::memory_order_acquire) == seen;

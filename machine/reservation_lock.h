@@ -33,7 +33,7 @@ struct alignas(64) TWOSTEP_EXPORT ReservationHolder {
   const uint32_t number;
   // The age of its ticket, lower is older; 0: it has none.
   Atomic<uint64_t> stamp{0};
-  // Odd while it is InTransit, and where.
+  // Odd while it is InTransit, and where; null: in several places.
   Atomic<uint64_t> transit{0};
   Atomic<const void*> transit_where{nullptr};
   // It waits for all others to come out of transit.
@@ -163,8 +163,9 @@ class Ticket {
 
 // While it lives this thread may hold room that stands in no eviction order yet
 // or any more: what it has taken but not shown. Whoever finds nothing to evict
-// waits for these before it believes so. Nests, within one place; costs a few
-// stores.
+// waits for these before it believes so. Nests, also in another place: who is
+// in transit in two is waited for in either, until it is out of both. Costs a
+// few stores.
 class InTransit {
  public:
   // `where` names what the room belongs to: a host.
@@ -180,8 +181,11 @@ class InTransit {
 
  private:
   bool MustMakeWay(const internal::ReservationHolder& other) const;
+  // Whether `other`, being in transit, may be so here.
+  bool MayBeHere(const internal::ReservationHolder& other) const;
 
   internal::ReservationHolder* const holder_;
+  const void* const where_;
 };
 
 }  // namespace twostep

@@ -1,14 +1,53 @@
 #include "twostep/machine/timeline.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "twostep/machine/check.h"
 
 namespace twostep {
-Timeline::Timeline(std::string name, Clock& clock, uint16_t number)
-    : name_(std::move(name)), clock_(clock), number_(number) {}
+namespace {
+
+constexpr absl::string_view kFenceUrl = "type.twostep/pending-fence";
+
+}  // namespace
+
+Fence PendingFence(const absl::Status& status) {
+  const absl::optional<absl::Cord> payload = status.GetPayload(kFenceUrl);
+  Fence fence;
+  if (!payload.has_value() || payload->size() != sizeof(fence)) return fence;
+  const std::string bytes(*payload);
+  std::memcpy(&fence, bytes.data(), sizeof(fence));
+  return fence;
+}
+
+absl::Status WithPendingFence(absl::Status to, const absl::Status& from) {
+  const absl::optional<absl::Cord> payload = from.GetPayload(kFenceUrl);
+  if (payload.has_value()) to.SetPayload(kFenceUrl, *payload);
+  return to;
+}
+
+Timeline::Timeline(std::string name, Clock& clock, uint16_t number,
+                   EnableSignaling enable_signaling)
+    : name_(std::move(name)),
+      clock_(clock),
+      number_(number),
+      enable_signaling_(std::move(enable_signaling)) {
+  TWOSTEP_CHECK(!on_demand() || !clock.is_virtual());
+}
+
+void Timeline::AskDriver(uint64_t point) {
+  if (Signalled(point)) return;
+  uint64_t asked_for = asked_for_.load(std::memory_order_relaxed);
+  do {
+    if (asked_for >= point) return;
+  } while (!asked_for_.compare_exchange_weak(asked_for, point,
+                                             std::memory_order_acq_rel));
+  enable_signaling_(point);
+}
 
 Fence Timeline::Emit(uint64_t due_ns) {
   MutexLock lock(mutex_);
@@ -107,6 +146,7 @@ void Timeline::WaitExecutedLocked(uint64_t point) {
 }
 
 void Timeline::WaitExecuted(uint64_t point) {
+  AskFor(point);
   MutexLock lock(mutex_);
   WaitExecutedLocked(point);
 }
@@ -144,8 +184,13 @@ uint64_t Timeline::DueNs(uint64_t point) {
 }
 
 absl::Status Timeline::Pending(uint64_t point, absl::StatusCode code) const {
-  return absl::Status(code,
-                      absl::StrCat("busy until fence ", name_, ":", point));
+  absl::Status pending(code,
+                       absl::StrCat("busy until fence ", name_, ":", point));
+  const Fence fence{const_cast<Timeline*>(this), point};
+  pending.SetPayload(
+      kFenceUrl, absl::Cord(absl::string_view(
+                     reinterpret_cast<const char*>(&fence), sizeof(fence))));
+  return pending;
 }
 
 absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
@@ -159,6 +204,7 @@ absl::Status Timeline::Wait(uint64_t point, const WaitLimit& limit) {
     TWOSTEP_CHECK(Signalled(point));
     return Error(point);
   }
+  AskFor(point);
   Interrupt::Sleep sleep(limit.interrupt, mutex_, executed_changed_);
   MutexLock lock(mutex_);
   while (executed_ < point) {

@@ -10,11 +10,16 @@
 //   pending ------------------> executed --(virtual: and now >= t)--> signalled
 //      '--Fail()--> signalled, with an error; Complete() with one: in its turn
 //
+// A timeline may signal on demand only: of work that never ends by itself, like
+// a compute queue's, which has to be preempted. Whoever waits for a point of
+// it, or has queued work behind it that is to begin, asks its driver first.
+//
 // On a virtual clock a point signals when its time has come, whenever the real
 // work was done: decisions then depend on virtual time only, and a run repeats
 // exactly, while whoever sees the signal still waits for the real work.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,8 +46,18 @@ struct Fence {
 // Thread-safe.
 class Timeline {
  public:
-  // `number` is its machine's name for it; 0: it has none.
-  Timeline(std::string name, Clock& clock, uint16_t number = 0);
+  // Tells the driver that somebody waits for a point of work that does not end
+  // by itself: it is to stop the work and Complete() the point soon, at once or
+  // from another thread. Once for each point at most, and not for one before a
+  // point that was asked for. Runs on the thread that waits, perhaps on several
+  // at once, for as long as the machine lives; under reservations of the
+  // library, and no other lock of it. Must not reserve, validate or wait.
+  using EnableSignaling = std::function<void(uint64_t point)>;
+
+  // `number` is its machine's name for it; 0: it has none. REQUIRES: a real
+  // clock where it signals on demand: no time is due for its points.
+  Timeline(std::string name, Clock& clock, uint16_t number = 0,
+           EnableSignaling enable_signaling = nullptr);
   Timeline(const Timeline&) = delete;
   Timeline& operator=(const Timeline&) = delete;
 
@@ -65,6 +80,12 @@ class Timeline {
   // work stops first. REQUIRES: not OK.
   void Fail(const absl::Status& error);
 
+  bool on_demand() const { return enable_signaling_ != nullptr; }
+  // Has `point` signal soon, where that needs to be asked for. What waits
+  // longer than not at all does so by itself.
+  void AskFor(uint64_t point) {
+    if (on_demand()) AskDriver(point);
+  }
   bool Signalled(uint64_t point) {
     return signalled_.load(std::memory_order_acquire) >= point ||
            Advance(point);
@@ -88,6 +109,7 @@ class Timeline {
   absl::Status ErrorLocked(uint64_t point) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Advance(uint64_t point);
+  void AskDriver(uint64_t point);
   // Signals what is due; with kNoWait only as far as it has been executed.
   void AdvanceLocked(WaitLimit::Mode mode)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -97,6 +119,9 @@ class Timeline {
   const std::string name_;
   Clock& clock_;
   const uint16_t number_;
+  const EnableSignaling enable_signaling_;
+  // The last point that its driver was asked for.
+  Atomic<uint64_t> asked_for_{0};
   // All points up to this one have signalled.
   Atomic<uint64_t> signalled_{0};
   Mutex mutex_;
@@ -125,6 +150,12 @@ inline bool Fence::Signalled() const {
 inline absl::Status Fence::Error() const {
   return timeline == nullptr ? absl::OkStatus() : timeline->Error(point);
 }
+
+// The fence that was not waited for long enough, of an error of Timeline::Wait;
+// null for any other. Good as long as the machine.
+Fence PendingFence(const absl::Status& status);
+// `to`, telling of the same fence.
+absl::Status WithPendingFence(absl::Status to, const absl::Status& from);
 
 // Waits for `fence`; see Timeline::Wait.
 inline absl::Status WaitFor(const Fence& fence, const WaitLimit& limit) {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "twostep/stress/compute_context.h"
 #include "twostep/stress/families.h"
+#include "twostep/stress/small_world.h"
 #include "twostep/stress/threads.h"
 #include "twostep/stress/world.h"
 
@@ -35,7 +36,7 @@ constexpr int kKfdBos = 7;
 constexpr int kKfdRounds = 12;
 
 void PlayKfd(Queues queues, const StressOptions& options, Verdict* verdict) {
-  PreemptingHooks hooks(DmaType::kDynamic);
+  TwoTierDriver hooks(DmaType::kDynamic);
   WorldOptions world_options = WorldOptions::Of(options);
   const uint64_t vram = options.gpu.vram_bytes;
   // Only VRAM is short: see xe_evict.
@@ -52,7 +53,7 @@ void PlayKfd(Queues queues, const StressOptions& options, Verdict* verdict) {
   const int clients = options.ThreadsOr(kKfdClients);
   const auto compute = [&](int client) {
     std::mt19937_64 random(options.seed * 64 + static_cast<uint64_t>(client));
-    ComputeContext context(world, hooks, {&kInVram, 1});
+    ComputeContext context(world, {&kInVram, 1});
     std::vector<KnownBo*> bos;
     for (int i = 0; i < kKfdBos; ++i) {
       bos.push_back(world.Make(vram * 7 / 8 / kKfdBos /

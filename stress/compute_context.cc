@@ -5,52 +5,29 @@
 
 namespace twostep {
 
-PlacementList PreemptingHooks::EvictTo(const BufferObject& bo) {
-  ComputeContext* context = nullptr;
-  {
-    MutexLock lock(mutex_);
-    const auto found = contexts_.find(&bo);
-    if (found != contexts_.end()) context = found->second;
-  }
-  // It outlives the bo's membership, which ends with the bo reserved.
-  if (context != nullptr) context->Preempt();
-  return evict_to_;
-}
-
-void PreemptingHooks::SetContext(const BufferObject& bo,
-                                 ComputeContext* context) {
-  MutexLock lock(mutex_);
-  if (context == nullptr) {
-    contexts_.erase(&bo);
-  } else {
-    contexts_[&bo] = context;
-  }
-}
-
-ComputeContext::ComputeContext(World& world, PreemptingHooks& hooks,
-                               PlacementList places)
+ComputeContext::ComputeContext(World& world, PlacementList places)
     : world_(world),
-      hooks_(hooks),
       places_(places),
-      timeline_(world.machine().NewTimeline("context")),
+      asked_(std::make_shared<Asked>()),
+      timeline_(world.machine().NewTimeline("context",
+                                            [asked = asked_](uint64_t point) {
+                                              MutexLock lock(asked->mutex);
+                                              if (asked->context != nullptr)
+                                                asked->context->Preempt(point);
+                                            })),
       preemption_(world.machine().NewTimeline("preemption"),
-                  world.machine().clock(), DeviceQueue::Execution::kThread) {}
+                  world.machine().clock(), DeviceQueue::Execution::kThread) {
+  MutexLock lock(asked_->mutex);
+  asked_->context = this;
+}
 
 ComputeContext::~ComputeContext() {
   Stop();
-  for (KnownBo* bo : bos_) {
-    bo->bo->Reserve();
-    hooks_.SetContext(*bo->bo, nullptr);
-    bo->bo->UnreserveUnused();
-  }
+  MutexLock lock(asked_->mutex);
+  asked_->context = nullptr;
 }
 
-void ComputeContext::Add(KnownBo* bo) {
-  bo->bo->Reserve();
-  hooks_.SetContext(*bo->bo, this);
-  bo->bo->UnreserveUnused();
-  bos_.push_back(bo);
-}
+void ComputeContext::Add(KnownBo* bo) { bos_.push_back(bo); }
 
 absl::Status ComputeContext::Run(KnownBo* target, int queue) {
   if (TryRun(target, queue)) return absl::OkStatus();
@@ -61,19 +38,21 @@ absl::Status ComputeContext::Run(KnownBo* target, int queue) {
 absl::Status ComputeContext::Resume() {
   {
     MutexLock lock(mutex_);
-    if (running_ && started_with_ == bos_.size()) return absl::OkStatus();
+    if (running_ && started_at_.size() == bos_.size()) return absl::OkStatus();
   }
   Stop();
   return Start(nullptr, 0);
 }
 
-// While the context runs its bos are where they were when it started.
+// One that has left since the context started is on its way behind the
+// context's fence: its jobs find it where it was, and here they would not.
 bool ComputeContext::TryRun(KnownBo* target, int queue) {
-  const auto known = bos_.begin() + static_cast<std::ptrdiff_t>(started_with_);
-  if (std::find(bos_.begin(), known, target) == known) return false;
+  const auto index = static_cast<size_t>(
+      std::find(bos_.begin(), bos_.end(), target) - bos_.begin());
+  if (index >= started_at_.size()) return false;
   target->bo->Reserve();
   bool running = false;
-  {
+  if (PlaceOf(*target->bo) == started_at_[index]) {
     MutexLock lock(mutex_);
     running = running_;
     if (running) {
@@ -94,7 +73,8 @@ absl::Status ComputeContext::Start(KnownBo* target, int queue) {
     return exec.Run(&context);
   });
   if (!placed.ok()) return placed;
-  started_with_ = bos_.size();
+  started_at_.clear();
+  for (const KnownBo* bo : bos_) started_at_.push_back(PlaceOf(*bo->bo));
   Fence fence;
   {
     MutexLock lock(mutex_);
@@ -128,11 +108,11 @@ void ComputeContext::SubmitLocked(KnownBo* target, int queue,
   world_.NoteOperation();
 }
 
-void ComputeContext::Preempt() {
+void ComputeContext::Preempt(uint64_t point) {
   MutexLock lock(mutex_);
-  if (!running_) return;
+  // Asked for one that was preempted before.
+  if (!running_ || point < fence_.point) return;
   running_ = false;
-  preemptions_.fetch_add(1);
   absl::InlinedVector<Fence, 4> dependencies;
   moves_.AppendDependencies(FenceUse::kWrite, &dependencies);
   jobs_.AppendDependencies(FenceUse::kWrite, &dependencies);
@@ -142,12 +122,12 @@ void ComputeContext::Preempt() {
 }
 
 void ComputeContext::Stop() {
-  Preempt();
   Fence fence;
   {
     MutexLock lock(mutex_);
     fence = fence_;
   }
+  // Which asks for it.
   world_.Expect(WaitFor(fence, WaitLimit{}), "a context that is preempted");
   MutexLock lock(mutex_);
   moves_.Clear();

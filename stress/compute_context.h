@@ -3,8 +3,9 @@
 
 // Long-running work on a set of bos, as compute drivers have it: the bos do not
 // wait for jobs but for the context as a whole, which never ends by itself.
-// When one of them is to be evicted the context is preempted: what it has begun
-// it ends, and its one fence signals. To go on, all bos must be in place again.
+// When somebody waits for one of them, as to evict it, the context is
+// preempted: what it has begun it ends, and its one fence signals. To go on,
+// all bos must be in place again.
 //
 //   stopped --Run: all bos validated, a new fence on each--> running
 //      ^--Preempt(): from then on no more jobs; fence when the last has
@@ -12,10 +13,9 @@
 //
 // Wants a real clock: no time is due for a fence that signals when asked to.
 
-#include <string>
+#include <memory>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "twostep/machine/device_queue.h"
 #include "twostep/machine/fence_set.h"
@@ -23,29 +23,11 @@
 
 namespace twostep {
 
-class ComputeContext;
-
-// Preempts the context of a bo that is to leave VRAM, for TT or SYSTEM.
-class PreemptingHooks final : public DeviceHooks {
- public:
-  explicit PreemptingHooks(DmaType dma) : evict_to_{InTt(dma), kInSystem} {}
-  PlacementList EvictTo(const BufferObject& bo) override;
-
-  // From now on `bo` is `context`'s; null: nobody's.
-  void SetContext(const BufferObject& bo, ComputeContext* context);
-
- private:
-  const std::vector<Placement> evict_to_;
-  Mutex mutex_;
-  absl::flat_hash_map<const BufferObject*, ComputeContext*> contexts_
-      ABSL_GUARDED_BY(mutex_);
-};
-
-// Used by one thread, but for Preempt.
+// Used by one thread, but for what its fence brings about.
 class ComputeContext {
  public:
   // `places`: of all its bos. All that it is given must outlive it.
-  ComputeContext(World& world, PreemptingHooks& hooks, PlacementList places);
+  ComputeContext(World& world, PlacementList places);
   // Stops.
   ~ComputeContext();
   ComputeContext(const ComputeContext&) = delete;
@@ -59,24 +41,38 @@ class ComputeContext {
   absl::Status Resume();
   // Until the bos are idle.
   void Stop();
-  // Does not wait. From any thread, with bos reserved.
-  void Preempt();
-  uint64_t preemptions() const { return preemptions_.load(); }
 
  private:
+  // Whom the timeline, which outlives the context, tells that its fence is
+  // waited for.
+  struct Asked {
+    Mutex mutex;
+    ComputeContext* context ABSL_GUARDED_BY(mutex);  // null: gone
+  };
+  struct Place {
+    const MemoryManager* memory;
+    PageCount start;
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  static Place PlaceOf(const BufferObject& bo) {
+    return {&bo.manager(), bo.start_page()};
+  }
+
   absl::Status Start(KnownBo* target, int queue);
   bool TryRun(KnownBo* target, int queue);
+  // Of the context up to `point` of its timeline. Does not wait. From any
+  // thread, with bos reserved.
+  void Preempt(uint64_t point);
   // `told`: of which submission it is, if of any.
   void SubmitLocked(KnownBo* target, int queue, RunObserver::Job told)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   World& world_;
-  PreemptingHooks& hooks_;
   const PlacementList places_;
   std::vector<KnownBo*> bos_;
-  // How many of bos_ the running context has.
-  size_t started_with_ = 0;
-  Atomic<uint64_t> preemptions_{0};
+  // Where those of bos_ are that the running context has.
+  std::vector<Place> started_at_;
+  const std::shared_ptr<Asked> asked_;
   Timeline& timeline_;
   Mutex mutex_;
   bool running_ ABSL_GUARDED_BY(mutex_) = false;

@@ -29,19 +29,19 @@ constexpr PageCount kBoPages = kBoBytes >> kPageShift;
 class MortalDriver final : public TwoTierDriver {
  public:
   using TwoTierDriver::TwoTierDriver;
-  void SetWorld(World* world) {
-    world_ = world;
-    ring_ = &world->machine().NewTimeline("ring");
+  void SetUp(World& world, ModelGpu& gpu) {
+    gpu_ = &gpu;
+    ring_ = &world.machine().NewTimeline("ring");
   }
   Timeline& ring() { return *ring_; }
   void Lost(const absl::Status& error) override {
     // In this order: what waits for the ring does not begin any more.
-    world_->gpu().Fail(error);
+    gpu_->Fail(error);
     ring_->Fail(error);
   }
 
  private:
-  World* world_ = nullptr;
+  ModelGpu* gpu_ = nullptr;
   Timeline* ring_ = nullptr;
 };
 
@@ -79,14 +79,18 @@ class DeviceLife {
 
   void PlayHotUnplug();
   void PlaySuspendResume();
+  void PlayBothGo();
 
  private:
+  enum class Goes : uint8_t { kUnplugged, kAsleep };
+
   bool SetUp() {
     if (!world_.ok()) return false;
-    driver_.SetWorld(&world_);
+    driver_.SetUp(world_, world_.gpu());
     GpuConfig config = LifeOptions(StressOptions{.seed = seed_}, nullptr).gpu;
     config.name = "gpu1";
     other_ = world_.AddDevice(config, &other_driver_);
+    if (other_ != nullptr) other_driver_.SetUp(world_, *other_->gpu);
     // Half of what its bos need, of everything.
     constexpr Budget kHalf{.max_pages = kBos / 4 * kBoPages};
     auto client = world_.host().CreateClient(
@@ -129,15 +133,30 @@ class DeviceLife {
     }
     return world_.Submit(submission);
   }
-  // Until told to stop; `expected` is what the device that goes may say.
-  void Work(int thread, ErrorKind expected) {
+  Device& DeviceOf(bool other) {
+    return other ? *other_->device : world_.device();
+  }
+  // Whether that is what a device that goes may say, to a call that began when
+  // it had been away `before` times: that it is away, while it is.
+  bool MayBe(const absl::Status& status, bool other, uint64_t before) {
+    if (before % 2 == 0 && away_[other].load() == before) return false;
+    const ErrorKind kind = KindOf(status);
+    return kind == ErrorKind::kDeviceLost
+               ? goes_[other] == Goes::kUnplugged
+               : kind == ErrorKind::kBusy && goes_[other] == Goes::kAsleep &&
+                     status.message() == DeviceOf(other).name() +
+                                             " is suspended: resume it first";
+  }
+  // Until told to stop.
+  void Work(int thread) {
     std::mt19937_64 random(seed_ * 64 + static_cast<uint64_t>(thread));
     while (!stop_.load() && !world_.failed()) {
       const bool to_other = random() % 3 == 0;
+      const uint64_t before = away_[to_other].load();
       const absl::Status status = Submit(thread, to_other, random);
       if (status.ok()) {
         submits_ += 1;
-      } else if (to_other || KindOf(status) != expected) {
+      } else if (!MayBe(status, to_other, before)) {
         world_.Expect(status, "a submission");
       } else {
         refused_ += 1;
@@ -154,9 +173,9 @@ class DeviceLife {
   }
   // Lets threads work while `body` does what it is there for.
   template <typename Body>
-  void WhileAtWork(ErrorKind expected, Body body) {
+  void WhileAtWork(Body body) {
     OnThreads(threads_ + 1, [&](int t) {
-      if (t < threads_) return Work(t, expected);
+      if (t < threads_) return Work(t);
       body();
       stop_.store(true);
     });
@@ -182,7 +201,7 @@ class DeviceLife {
   const int threads_;
   std::mt19937_64 random_;
   MortalDriver driver_;
-  TwoTierDriver other_driver_;
+  MortalDriver other_driver_;
   World world_;
   GpuDevice* other_ = nullptr;
   KnownBoList shared_;
@@ -191,6 +210,10 @@ class DeviceLife {
   // The other device's jobs, with bos that both have.
   BoUse::Does others_do_ = BoUse::Does::kRead;
   Atomic<bool> stop_{false};
+  // Of either: what it does, and how often, odd from before it goes until it
+  // has come back. Never, as it is.
+  Goes goes_[2] = {Goes::kUnplugged, Goes::kUnplugged};
+  Atomic<uint64_t> away_[2] = {0, 0};
   Atomic<uint64_t> submits_{0};
   Atomic<uint64_t> refused_{0};
 };
@@ -205,13 +228,14 @@ void DeviceLife::PlayHotUnplug() {
   // Perhaps they are empty by then.
   others_do_ = BoUse::Does::kHold;
   Device& device = world_.device();
-  WhileAtWork(ErrorKind::kDeviceLost, [&] {
+  WhileAtWork([&] {
     AwaitMore(submits_, 5 + random_() % 40);
     Hang();
     // Some may come to wait for what hangs; until then they go on.
     for (uint64_t rounds = 0; rounds < 20 + random_() % 20; ++rounds) {
       YieldFor(rounds);
     }
+    away_[0] += 1;
     device.Unplug(how);
     AwaitMore(refused_, 6);
     AwaitMore(submits_, 6);
@@ -261,9 +285,11 @@ void DeviceLife::PlaySuspendResume() {
     at.push_back(bo->bo->start_page());
   }
   Device& device = world_.device();
-  WhileAtWork(ErrorKind::kBusy, [&] {
+  goes_[0] = Goes::kAsleep;
+  WhileAtWork([&] {
     for (int round = 0; round < 3 && !world_.failed(); ++round) {
       AwaitMore(submits_, 3 + random_() % 10);
+      away_[0] += 1;
       if (!world_.Expect(world_.Absorb([&] { return device.Suspend(); }),
                          "suspending")) {
         return;
@@ -277,6 +303,7 @@ void DeviceLife::PlaySuspendResume() {
                          "resuming")) {
         return;
       }
+      away_[0] += 1;
     }
     AwaitMore(submits_, 3);
   });
@@ -291,6 +318,58 @@ void DeviceLife::PlaySuspendResume() {
     bo.Unpin();
     bo.Unreserve();
   }
+}
+
+// Each goes through all bos, and meets the other one at it.
+void DeviceLife::PlayBothGo() {
+  if (!SetUp()) return;
+  const uint64_t how = random_() % 3;
+  goes_[0] = how == 0 ? Goes::kUnplugged : Goes::kAsleep;
+  goes_[1] = how == 2 ? Goes::kAsleep : Goes::kUnplugged;
+  world_.AllowLostJobs();
+  constexpr int kRounds = 3;
+  Atomic<int> met{0};
+  const auto go = [&](bool other) {
+    Device& device = DeviceOf(other);
+    for (int round = 0; round < kRounds && !world_.failed(); ++round) {
+      // Those that go once go with the other's first time.
+      if (round == 0) {
+        AwaitMore(submits_, 5);
+        met += 1;
+        for (uint64_t rounds = 0; met.load() < 2 && !world_.failed();
+             ++rounds) {
+          YieldFor(rounds);
+        }
+      }
+      away_[other] += 1;
+      if (goes_[other] == Goes::kUnplugged) {
+        device.Unplug(
+            {Unplugging::Contents::kBringHome, Unplugging::CopyEngine::kWorks});
+        return;
+      }
+      if (!world_.Expect(device.Suspend(), "suspending")) return;
+      if (!world_.Expect(device.Resume(), "resuming")) return;
+      away_[other] += 1;
+    }
+  };
+  WhileAtWork([&] { OnThreads(2, [&](int t) { go(t != 0); }); });
+  world_.WaitForJobs();
+  world_.CheckRules();
+  for (const bool other : {false, true}) {
+    if (goes_[other] == Goes::kAsleep) continue;
+    for (const MemoryType type : {MemoryType::kTt, MemoryType::kVram}) {
+      world_.Require(DeviceOf(other).manager(type)->used_pages() == 0,
+                     "something is left on a device that is gone");
+    }
+  }
+  for (const KnownBoList* bos : {&shared_, &own_, &others_}) {
+    for (KnownBo* bo : *bos) {
+      world_.Require(!bo->bo->purged(), "contents were lost that could be had");
+      world_.CheckAfterLoss(*bo, /*may_be_gone=*/false);
+      world_.Drop(bo);
+    }
+  }
+  world_.CheckRules();
 }
 
 }  // namespace
@@ -314,6 +393,12 @@ void AddDeviceLife(std::vector<Scenario>* scenarios) {
          DeviceLife(options, verdict).PlaySuspendResume();
        },
        kAllFaultsButLost});
+  scenarios->push_back(
+      {"twostep", "both-devices-go",
+       "two devices that share bos are unplugged, or sleep, at the same moment",
+       [](const StressOptions& options, Verdict* verdict) {
+         DeviceLife(options, verdict).PlayBothGo();
+       }});
 }
 
 }  // namespace twostep

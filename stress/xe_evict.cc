@@ -14,6 +14,7 @@
 #include "twostep/bo/bulk_move.h"
 #include "twostep/stress/compute_context.h"
 #include "twostep/stress/families.h"
+#include "twostep/stress/small_world.h"
 #include "twostep/stress/threads.h"
 #include "twostep/stress/world.h"
 
@@ -44,11 +45,10 @@ struct Row {
 // in place whenever the address space is used.
 class AddressSpace {
  public:
-  AddressSpace(World& world, PreemptingHooks& hooks, PlacementList places,
-               bool compute)
+  AddressSpace(World& world, PlacementList places, bool compute)
       : world_(world), places_(places) {
     if (compute) {
-      context_ = std::make_unique<ComputeContext>(world, hooks, places);
+      context_ = std::make_unique<ComputeContext>(world, places);
     }
   }
   ~AddressSpace() {
@@ -122,8 +122,7 @@ class XeEvict {
   uint64_t AllBytes() const {
     return bo_bytes_ * static_cast<uint64_t>(row_.execs / 2 * threads_);
   }
-  // Only VRAM is short: what a context's bos hold elsewhere is never evicted,
-  // as nobody would tell the context beforehand.
+  // Only VRAM is short, as in the suite.
   WorldOptions OptionsOf(const StressOptions& options) {
     WorldOptions world = WorldOptions::Of(options);
     const uint64_t enough = AllBytes() + options.gpu.vram_bytes;
@@ -160,7 +159,7 @@ class XeEvict {
     }
     std::deque<AddressSpace> spaces;
     for (int i = 0; i < (row_.multi_vm ? 2 : 1); ++i) {
-      spaces.emplace_back(world_, hooks_, places_, Compute(thread));
+      spaces.emplace_back(world_, places_, Compute(thread));
     }
     std::vector<KnownBo*> bos;
     for (int half = 0; half < 2; ++half) {
@@ -195,7 +194,7 @@ class XeEvict {
   const int threads_;
   const uint64_t bo_bytes_;
   std::vector<Placement> places_;
-  PreemptingHooks hooks_{DmaType::kDynamic};
+  TwoTierDriver hooks_{DmaType::kDynamic};
   Meeting halves_;
   World world_;
 };

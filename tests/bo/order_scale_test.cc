@@ -89,6 +89,37 @@ TEST_P(OrderScale, R15ReservedBosAreWalkedPastOnce) {
   }
 }
 
+// The same where they are other threads', who want them for longer.
+TEST_P(OrderScale, R15BosThatOthersHaveAreWalkedPastOnce) {
+  const std::vector<BoRef> bos = Fill(1024);
+  const uint64_t none_reserved = StepsOfOneEviction();
+  constexpr int kThreads = 4;
+  Atomic<int> holding{0};
+  Atomic<bool> stop{false};
+  std::vector<Thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 1 + t; i < 1000; i += kThreads) bos[i]->Reserve();
+      ++holding;
+      for (uint64_t rounds = 0; !stop; ++rounds) YieldFor(rounds);
+      for (int i = 1 + t; i < 1000; i += kThreads) bos[i]->UnreserveUnused();
+    });
+  }
+  for (uint64_t rounds = 0; holding < kThreads; ++rounds) YieldFor(rounds);
+  StepsOfOneEviction();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_LE(StepsOfOneEviction(), none_reserved);
+  }
+  stop = true;
+  threads.clear();
+  // Their turn has been all the while.
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_LE(StepsOfOneEviction(), none_reserved);
+  }
+  EXPECT_FALSE(rig_.In(bos[1], MemoryType::kVram));
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
 TEST_P(OrderScale, R15PinnedAndBusyBosDoNotCount) {
   const std::vector<BoRef> bos = Fill(1024);
   const uint64_t none = StepsOfOneEviction();

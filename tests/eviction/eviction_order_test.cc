@@ -306,6 +306,70 @@ TEST(EvictionOrder, R14_WhoIsFurthestAboveItsProtectionGoesFirst) {
   order->Remove(unbudgeted, Departure::kGone);
 }
 
+// The price of a submission does not grow with the number of clients.
+TEST(EvictionOrder, OfASubmissionThoseHearWhoHadSomethingToDo) {
+  std::vector<std::vector<int>> ends(3);
+  std::vector<int> touches(3);
+  size_t made = 0;
+  const auto order = OrderOf(std::make_unique<FifoPolicy>());
+  order->Serve({}, [&] {
+    auto policy = std::make_unique<Told>(/*blindly=*/false, touches[made]);
+    policy->SetEnds(&ends[made++]);
+    return policy;
+  });
+  Budgeted clients[] = {
+      {{.min_pages = 1}, 2}, {{.min_pages = 1}, 2}, {{.min_pages = 1}, 2}};
+  for (Budgeted& client : clients) {
+    order->Insert(client.hook, {.account = &client.account});
+  }
+  const auto submit = [&](std::initializer_list<size_t> used) {
+    for (const size_t i : used) {
+      order->Touch(clients[i].hook, {.account = &clients[i].account});
+    }
+    order->Note(EvictionBoundary::kSubmission);
+  };
+  submit({});  // all came in
+  EXPECT_THAT(ends,
+              ElementsAre(ElementsAre(0), ElementsAre(0), ElementsAre(0)));
+  submit({1});
+  submit({});
+  submit({1, 2});
+  EXPECT_THAT(ends, ElementsAre(ElementsAre(0), ElementsAre(0, 1, 2),
+                                ElementsAre(0, 1)));
+  for (Budgeted& client : clients) {
+    order->Remove(client.hook, Departure::kGone, {.account = &client.account});
+  }
+}
+
+TEST(EvictionOrder, WhatIsSetAsideIsShownLastOrNotUntilItIsUsed) {
+  const auto order = OrderOf(std::make_unique<LruPolicy>());
+  order->Serve({});
+  std::array<EvictionHook, 4> hooks;
+  for (EvictionHook& hook : hooks) order->Insert(hook);
+  for (const size_t i : {2, 0, 1}) order->SetAside(hooks[i]);
+  const auto others = [&] {
+    std::vector<EvictionHook*> shown;
+    order->Visit(
+        {},
+        [&](EvictionHook& hook) {
+          shown.push_back(&hook);
+          return EvictionOrder::Verdict::kNext;
+        },
+        EvictionOrder::Asides::kLeaveOut);
+    return shown;
+  };
+  EXPECT_THAT(others(), ElementsAre(&hooks[3]));
+  // Once more: behind all that are.
+  order->SetAside(hooks[2]);
+  // Two of them are looked at before all others, each time others.
+  EXPECT_THAT(Listed(*order),
+              ElementsAre(&hooks[0], &hooks[1], &hooks[3], &hooks[2]));
+  order->Touch(hooks[0]);
+  EXPECT_THAT(others(), ElementsAre(&hooks[3], &hooks[0]));
+  EXPECT_EQ(order->size(), 4);
+  RemoveAll(*order);
+}
+
 TEST(TouchLogs, APolicyThatAsksForFactsIsToldAtOnceAnotherBeforeAnythingElse) {
   for (const bool blindly : {false, true}) {
     int touches = 0;

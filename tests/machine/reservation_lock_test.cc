@@ -260,5 +260,45 @@ TEST(InTransit, OfTwoThatWaitForEachOtherTheYoungerMakesWay) {
   EXPECT_EQ(outcomes[1].load(), static_cast<int>(Outcome::kBackOff));
 }
 
+// As a callback of one host that calls into another one is.
+TEST(InTransit, WhoIsInTwoPlacesIsWaitedForInEitherUntilItIsOutOfBoth) {
+  int first = 0;
+  int second = 0;
+  int third = 0;
+  enum { kOutside, kInFirst, kInBoth, kBackInFirst, kOut };
+  Atomic<int> want{kOutside};
+  Atomic<int> is{kOutside};
+  const auto go_on = [&](int stage) {
+    is.store(stage);
+    Await([&] { return want.load() > stage; });
+  };
+  Thread other([&] {
+    {
+      InTransit outer(&first);
+      go_on(kInFirst);
+      {
+        InTransit inner(&second);
+        go_on(kInBoth);
+      }
+      go_on(kBackInFirst);
+    }
+    is.store(kOut);
+  });
+  const auto busy = [](const void* where) {
+    return InTransit(where).WaitForOthers({WaitLimit::Mode::kNoWait}) ==
+           Outcome::kBusy;
+  };
+  for (const int stage : {kInFirst, kInBoth, kBackInFirst, kOut}) {
+    want.store(stage);
+    Await([&] { return is.load() == stage; });
+    EXPECT_EQ(busy(&first), stage != kOut) << stage;
+    EXPECT_EQ(busy(&second), stage == kInBoth || stage == kBackInFirst);
+    if (stage == kInFirst || stage == kOut) {
+      EXPECT_FALSE(busy(&third));
+    }
+  }
+  want.store(kOut + 1);
+}
+
 }  // namespace
 }  // namespace twostep

@@ -477,5 +477,79 @@ TEST(DeviceQueue, AFailedOneAlsoEndsAJobThatWaitsForAnotherTimeline) {
   EXPECT_EQ(run, 0);
 }
 
+// --- On demand ---
+
+// Signals what it is asked for.
+struct OnDemand {
+  explicit OnDemand(Clock& clock)
+      : timeline("compute", clock, 0, [this](uint64_t point) {
+          asked.push_back(point);
+          timeline.Complete(point);
+        }) {}
+
+  std::vector<uint64_t> asked;
+  Timeline timeline;
+};
+
+TEST(OnDemandTimeline, AWaitAsksItsDriverOnce) {
+  Clock clock(Clock::Kind::kReal);
+  OnDemand compute(clock);
+  const Fence first = compute.timeline.Emit(0);
+  const Fence second = compute.timeline.Emit(0);
+  EXPECT_TRUE(WaitFor(second, kForever).ok());
+  EXPECT_EQ(compute.asked, std::vector<uint64_t>{2});
+  EXPECT_TRUE(WaitFor(first, kForever).ok());
+  EXPECT_TRUE(WaitFor(second, kForever).ok());
+  EXPECT_EQ(compute.asked.size(), 1);
+  const Fence third = compute.timeline.Emit(0);
+  FenceSet fences;
+  fences.Add(third, FenceUse::kRead);
+  EXPECT_TRUE(fences.Wait(FenceUse::kRead, kForever).ok());
+  EXPECT_EQ(compute.asked, (std::vector<uint64_t>{2, 3}));
+}
+
+TEST(OnDemandTimeline, NobodyAsksWhoDoesNotWait) {
+  Clock clock(Clock::Kind::kReal);
+  OnDemand compute(clock);
+  const Fence fence = compute.timeline.Emit(0);
+  EXPECT_FALSE(fence.Signalled());
+  const absl::Status pending = WaitFor(fence, kNoWait);
+  EXPECT_EQ(pending.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(compute.asked.empty());
+  EXPECT_EQ(PendingFence(pending), fence);
+  EXPECT_EQ(PendingFence(absl::OkStatus()), Fence{});
+}
+
+// Asked twice before it has got round to it, it is told once.
+TEST(OnDemandTimeline, AThreadThatWaitsForWhatWasAskedForOnlyWaits) {
+  Clock clock(Clock::Kind::kReal);
+  Atomic<int> asked{0};
+  Timeline timeline("compute", clock, 0, [&](uint64_t) { ++asked; });
+  const Fence fence = timeline.Emit(0);
+  std::vector<Thread> waiters;
+  for (int i = 0; i < 3; ++i) {
+    waiters.emplace_back([&] { EXPECT_TRUE(WaitFor(fence, kForever).ok()); });
+  }
+  for (uint64_t rounds = 0; asked == 0; ++rounds) YieldFor(rounds);
+  EXPECT_EQ(WaitFor(fence, WaitLimit::Within(1'000'000)).code(),
+            absl::StatusCode::kDeadlineExceeded);
+  timeline.Complete(fence.point);
+  waiters.clear();
+  EXPECT_EQ(asked, 1);
+}
+
+TEST(OnDemandTimeline, AJobThatDependsOnItAsksWhenItsTurnHasCome) {
+  for (const Execution execution : {Execution::kThread, Execution::kTimeOnly}) {
+    Clock clock(Clock::Kind::kReal);
+    OnDemand compute(clock);
+    Timeline ring("ring", clock);
+    const Fence dependency[] = {compute.timeline.Emit(0)};
+    DeviceQueue queue(ring, clock, execution);
+    const Fence job = queue.Submit(dependency, 0, [] {});
+    EXPECT_TRUE(WaitFor(job, kForever).ok());
+    EXPECT_EQ(compute.asked, std::vector<uint64_t>{1});
+  }
+}
+
 }  // namespace
 }  // namespace twostep

@@ -97,7 +97,7 @@ const MatrixRow kMatrix[] = {
     {"twostep", "{two-tier-pingpong,everything-at-once,fault-storm}", 3},
     {"twostep", "{map-fails-at-k,fail-every-point}", 2},
     {"twostep", "{share-and-die,flink-storm}", 2},
-    {"twostep", "{hot-unplug,suspend-resume}", 2},
+    {"twostep", "{hot-unplug,suspend-resume,both-devices-go}", 3},
 };
 
 // All that `names` stands for.

@@ -1,0 +1,78 @@
+// The part of Mover that deals with victims once a search has come to them:
+// which are worth waiting for, which may still be taken, what becomes of them.
+
+#include <algorithm>
+#include <utility>
+
+#include "twostep/bo/mover.h"
+#include "twostep/bo/telling.h"
+
+namespace twostep {
+
+void Mover::GiveBack(const VictimSearch::Victims& victims) {
+  for (BufferObject* victim : victims) {
+    const bool awaited =
+        std::any_of(awaited_.begin(), awaited_.end(),
+                    [&](const BoRef& bo) { return bo.get() == victim; });
+    if (!awaited) victim->lock_.Unlock();
+  }
+}
+
+VictimSearch::Victims Mover::PreferIdle(
+    VictimSearch::Victims victims,
+    absl::FunctionRef<VictimSearch::Victims(bool* found)> find) {
+  const auto idle = [](const VictimSearch::Victims& all) {
+    return std::all_of(all.begin(), all.end(), [](BufferObject* bo) {
+      return bo->fences_.Signalled();
+    });
+  };
+  if (wait_.mode == WaitLimit::Mode::kNoWait || idle(victims)) return victims;
+  // Reserved, so that the next search passes them over.
+  absl::InlinedVector<VictimSearch::Victims, kMostIdleSearches> busy;
+  VictimSearch::Victims others;
+  bool found = true;
+  while (busy.size() < kMostIdleSearches) {
+    others = find(&found);
+    if (!found) break;
+    if (others.size() <= victims.size() && idle(others)) {
+      victims.swap(others);
+      busy.push_back(std::move(others));
+      break;
+    }
+    busy.push_back(std::move(others));
+  }
+  for (const VictimSearch::Victims& all : busy) GiveBack(all);
+  return victims;
+}
+
+Mover::Result Mover::EvictAll(const VictimSearch& search,
+                              const VictimSearch::Victims& victims,
+                              absl::FunctionRef<Result(BufferObject&)> evict) {
+  Result result = Result::kDone;
+  bool protected_now = false;
+  for (BufferObject* victim : victims) {
+    Telling::Victim(*victim);
+    const EvictionAccount::Taking taking(search.TakesFrom(*victim),
+                                         victim->page_count());
+    if (!taking.held()) {
+      protected_now = true;
+      Telling::Settled(*victim, /*gone=*/false);
+      GiveBack({victim});
+      continue;
+    }
+    const Result evicted = result == Result::kDone ? evict(*victim) : result;
+    // All is given back when an older one was met: nothing is worth keeping.
+    // When the caller's wait has ended, so has the search.
+    if (evicted == Result::kLost ||
+        (evicted == Result::kFailed && wait_.Ended() != WaitLimit::End::kNot)) {
+      result = evicted;
+    }
+    Settle(*victim, evicted);
+  }
+  if (!protected_now || result != Result::kDone) return result;
+  // Once those others are done it is known what is left.
+  left_.reset();
+  return Result::kShort;
+}
+
+}  // namespace twostep
