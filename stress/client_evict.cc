@@ -115,7 +115,7 @@ class XeEvictCcs {
         vram_bytes_(options.gpu.vram_bytes),
         seed_(options.seed),
         clients_(row.parallel ? options.ThreadsOr(kCcsClients) : 1),
-        world_(WorldOptions::Of(options), verdict) {}
+        world_(OptionsOf(options), verdict) {}
 
   void Play() {
     if (!world_.ok()) return;
@@ -124,6 +124,11 @@ class XeEvictCcs {
   }
 
  private:
+  WorldOptions OptionsOf(const StressOptions& options) const {
+    WorldOptions world = WorldOptions::Of(options);
+    world.alone = clients_ == 1;
+    return world;
+  }
   ClientRef NewClient() {
     auto client = world_.host().CreateClient({.name = "fd"});
     world_.Expect(client.status(), "a client");

@@ -77,6 +77,7 @@ class GemEvict {
  private:
   WorldOptions OptionsOf(const StressOptions& options) const {
     WorldOptions world = WorldOptions::Of(options);
+    world.alone = row_.kind != Kind::kForked && row_.mode == Mode::kNormal;
     world.gpu.vram_bytes = 0;
     world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
     world.gpu.aperture_bytes = aperture_bytes_;

@@ -103,6 +103,7 @@ class LmemSwapping {
   WorldOptions OptionsOf(const StressOptions& options) const {
     WorldOptions world = WorldOptions::Of(options);
     world.queues = kEngines;
+    world.alone = clients_ == 1 && !row_.short_host;
     if (row_.short_host) {
       // Less than the bos and the hog want: some are swapped out.
       MachineConfig& machine = world.machine;

@@ -78,6 +78,9 @@ struct WorldOptions {
   RunObserver* observer = nullptr;
   // See StressOptions.
   Faults* faults = nullptr;
+  // One thread at a time uses the world, and nobody its host or machine beside:
+  // under faults all of it is then looked at after each failure.
+  bool alone = false;
 
   static WorldOptions Of(const StressOptions& options);
 };

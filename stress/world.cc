@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "twostep/bo/error.h"
 #include "twostep/machine/page_pattern.h"
+#include "twostep/stress/host_snapshot.h"
 
 namespace twostep {
 namespace {
@@ -41,7 +43,34 @@ uint64_t ChecksumOfZeros() {
   return checksum;
 }
 
+// Where the two steps have brought a bo.
+struct Stand {
+  const MemoryManager* memory;
+  const DmaBinder* dma;
+  PageCount start;
+  bool pinned;
+  bool purged;
+  friend bool operator==(const Stand&, const Stand&) = default;
+};
+
+std::vector<Stand> StandsOf(const std::vector<BoUse>& uses) {
+  std::vector<Stand> stands;
+  for (const BoUse& use : uses) {
+    BufferObject& bo = *use.bo->bo;
+    bo.Reserve();
+    stands.push_back({&bo.manager(), bo.binder(), bo.start_page(), bo.pinned(),
+                      bo.purged()});
+    bo.UnreserveUnused();
+  }
+  return stands;
+}
+
 }  // namespace
+
+struct World::Before {
+  std::vector<Stand> stands;
+  std::optional<HostSnapshot> host;  // where it has one thread
+};
 
 WorldOptions WorldOptions::Of(const StressOptions& options) {
   WorldOptions world;
@@ -163,8 +192,8 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
   const uint64_t asked_ns = machine_->clock().now_ns();
   Enter();
-  std::vector<Stand> before;
-  if (judge_.on()) before = StandsOf(submission.uses);
+  std::optional<Before> before;
+  if (judge_.on()) before = Look(on, submission.uses);
   Exec exec(*on.device);
   for (const BoUse& use : submission.uses) {
     exec.Add(
@@ -179,7 +208,7 @@ absl::Status World::SubmitOnce(const Submission& submission) {
     *submission.moved_bytes += context.bytes_moved;
   }
   if (!placed.ok()) {
-    if (judge_.on()) CheckStands(submission, before);
+    if (judge_.on()) CheckAfter(submission, *before);
     return placed;
   }
   if (submission.in_place) submission.in_place();
@@ -202,36 +231,44 @@ void World::Enter() {
   shared_.store(true);
 }
 
-std::vector<World::Stand> World::StandsOf(const std::vector<BoUse>& uses) {
-  std::vector<Stand> stands;
-  for (const BoUse& use : uses) {
-    BufferObject& bo = *use.bo->bo;
-    bo.Reserve();
-    stands.push_back({&bo.manager(), bo.binder()});
-    bo.UnreserveUnused();
+World::Before World::Look(GpuDevice& on, const std::vector<BoUse>& uses) {
+  Before before{StandsOf(uses), std::nullopt};
+  if (options_.alone) {
+    before.host.emplace(*machine_, *host_, *on.device,
+                        options_.host.eviction_policy == "lru");
   }
-  return stands;
+  return before;
 }
 
-void World::CheckStands(const Submission& submission,
-                        const std::vector<Stand>& before) {
+void World::CheckAfter(const Submission& submission, const Before& before) {
   // What a device leaves goes elsewhere, and other threads move things too.
   if (judge_.device_lost() || shared_.load()) return;
   GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
-  const std::vector<Stand> after = StandsOf(submission.uses);
-  for (size_t i = 0; i < after.size(); ++i) {
+  // What was taken back may only wait for its fence.
+  while (options_.alone && host_->ReapGhosts(WaitLimit{})) {
+  }
+  const Before after = Look(on, submission.uses);
+  bool any_placed = false;
+  for (size_t i = 0; i < after.stands.size(); ++i) {
     // One of several may have come to where it was asked to be before another
     // failed.
     const bool placed =
-        after.size() > 1 &&
+        after.stands.size() > 1 &&
         std::any_of(submission.places.begin(), submission.places.end(),
                     [&](const Placement& place) {
                       return on.device->manager(place.memory) ==
-                             after[i].memory;
+                             after.stands[i].memory;
                     });
-    Require(placed || after[i] == before[i],
+    any_placed |= placed;
+    Require(placed || after.stands[i] == before.stands[i],
             "a failed submission did not leave a bo where it was");
   }
+  if (!options_.alone) return;
+  CheckRules();
+  if (any_placed) return;
+  const std::string differs =
+      after.host->Differs(*before.host, submission.uses);
+  Require(differs.empty(), "a failed submission left: " + differs);
 }
 
 Fence World::SubmitJob(GpuDevice& on, int queue, const std::vector<BoUse>& uses,

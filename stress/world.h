@@ -140,12 +140,8 @@ class World {
   void Finish();
 
  private:
-  // Where the two steps have brought a bo.
-  struct Stand {
-    const MemoryManager* memory;
-    const DmaBinder* dma;
-    friend bool operator==(const Stand&, const Stand&) = default;
-  };
+  // What a submission finds that a failed one must leave.
+  struct Before;
 
   absl::Status SetUp();
   // That bos have not taken frames of the host's reserve.
@@ -153,11 +149,11 @@ class World {
   absl::Status SubmitOnce(const Submission& submission);
   // This thread uses the world, which matters under faults.
   void Enter();
-  std::vector<Stand> StandsOf(const std::vector<BoUse>& uses);
-  // That bos which a failed submission did not place are where they were, as
-  // far as one thread can know: where it alone uses the world.
-  void CheckStands(const Submission& submission,
-                   const std::vector<Stand>& before);
+  Before Look(GpuDevice& on, const std::vector<BoUse>& uses);
+  // That a failed submission has left what one thread can know of, where it
+  // alone uses the world: its bos, unless it placed them, stand as they did;
+  // where WorldOptions::alone, all others as well, and accounts and rules hold.
+  void CheckAfter(const Submission& submission, const Before& before);
   // The steps of a job on bos that are reserved, and in place, and its time.
   GpuJob JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns);
   bool KeepsWrites() const { return options_.keep_writes || judge_.on(); }

@@ -137,6 +137,7 @@ class XeEvict {
     // The last one binds.
     world.queues = row_.queues + 1;
     world.hooks = &hooks_;
+    world.alone = threads_ == 1 && row_.work == Work::kLegacy;
     if (row_.work != Work::kLegacy) world.clock = Clock::Kind::kReal;
     return world;
   }

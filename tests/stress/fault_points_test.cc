@@ -1,0 +1,255 @@
+// The n-th point of each kind fails, for every n until a run is unharmed, and
+// after each failure all is as it was, or as the rules say (R12): bos and their
+// bindings, the orders they stand in, the accounts, the bytes. Which is looked
+// at here, too: what a driver leaves behind is found.
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/bo/seeds.h"
+#include "twostep/cli/fault_spec.h"
+#include "twostep/stress/families.h"
+#include "twostep/stress/fault_runs.h"
+#include "twostep/stress/world.h"
+
+namespace twostep {
+namespace {
+
+using ::testing::HasSubstr;
+
+StressOptions Small(uint64_t seed) {
+  StressOptions options = StressOptions::Default(Backing::kBacked);
+  const uint64_t vram = kMiB;
+  options.seed = seed;
+  options.gpu.vram_bytes = vram;
+  options.gpu.aperture_bytes = 4 * vram;
+  options.machine.normal_bytes = 4 * vram;
+  options.machine.swap_bytes = 4 * vram;
+  options.machine.iommu.mode = IommuMode::kTranslated;
+  return options;
+}
+
+Scenario Named(const std::string& name) {
+  for (Scenario& scenario : AllScenarios()) {
+    if (scenario.full_name() == name) return std::move(scenario);
+  }
+  ADD_FAILURE() << name;
+  return {};
+}
+
+// --- Scenarios, each with kinds of which it has few points ---
+
+struct Visited {
+  const char* scenario;
+  uint64_t seed;
+  FaultKind kind;
+};
+
+class EveryPoint : public testing::TestWithParam<Visited> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, EveryPoint,
+    testing::Values(
+        Visited{"twostep/everything-at-once", 0, FaultKind::kFrame},
+        Visited{"gem_lmem_swapping/massive", 0, FaultKind::kFrame},
+        Visited{"twostep/share-and-die", 3, FaultKind::kIova},
+        Visited{"xe_evict/evict-large", 0, FaultKind::kIova},
+        Visited{"twostep/share-and-die", 4, FaultKind::kSlot},
+        Visited{"twostep/share-and-die", 1, FaultKind::kCma},
+        Visited{"twostep/suspend-resume", 0, FaultKind::kCoherent},
+        Visited{"twostep/share-and-die", 3, FaultKind::kTable},
+        Visited{"twostep/share-and-die", 3, FaultKind::kBackoff},
+        Visited{"xe_evict/evict-large", 0, FaultKind::kBackoff},
+        Visited{"twostep/everything-at-once", 0, FaultKind::kFence},
+        Visited{"twostep/everything-at-once", 0, FaultKind::kCopy},
+        Visited{"xe_evict/evict-large-multi-vm", 0, FaultKind::kCopy},
+        Visited{"twostep/everything-at-once", 0, FaultKind::kSwap},
+        Visited{"twostep/everything-at-once", 0, FaultKind::kLost},
+        Visited{"xe_evict/evict-large-multi-vm", 0, FaultKind::kLost}),
+    [](const testing::TestParamInfo<Visited>& info) {
+      std::string name = info.param.scenario;
+      for (char& c : name) c = isalnum(c) ? c : '_';
+      return name + "_" + NameOf(info.param.kind);
+    });
+
+// Under a sanitizer, which has fewer seeds, not quite every one.
+uint64_t Stride() { return std::max<uint64_t>(1, 50 / std::max(1u, Seeds())); }
+
+TEST_P(EveryPoint, IsVisitedUntilARunIsUnharmed) {
+  const auto [name, seed, kind] = GetParam();
+  std::string last;
+  const FaultOutcome outcome = PlayUnderFaults(
+      Named(name), Small(seed), {{.kind = kind, .stride = Stride()}},
+      [&](const std::string& words) { last = words; });
+  const Verdict& sum = outcome.sum;
+  EXPECT_EQ(sum.bytes_wrong, 0u) << last;
+  EXPECT_EQ(sum.first_failure, "") << last;
+  EXPECT_EQ(sum.hasty, 0u) << last;
+  for (const Violation& violation : sum.violations) {
+    ADD_FAILURE() << last << " " << violation.rule << ": " << violation.what;
+  }
+  const FaultCount& count = sum.faults[static_cast<int>(kind)];
+  EXPECT_GT(count.points, 0u);
+  EXPECT_GT(count.made, 0u);
+  // Beside those with a fault one that counts, and one that is unharmed.
+  EXPECT_EQ(outcome.runs, count.made + 2);
+}
+
+// --- One thread, of which all that a failure leaves is known ---
+
+// Bos of all sizes to all places in turn, one and two at a time, with work at
+// rest in between. Even seeds have an IOMMU, odd ones bounce.
+void PlayAllPlaces(const StressOptions& options, Verdict* verdict) {
+  WorldOptions world_options = WorldOptions::Of(options);
+  world_options.alone = true;
+  world_options.host.eviction_policy = "lru";
+  MachineConfig& machine = world_options.machine;
+  machine.iommu.mode =
+      options.seed % 2 == 0 ? IommuMode::kTranslated : IommuMode::kAbsent;
+  machine.iommu.iova_bytes = 40 * kPageSize;
+  machine.swiotlb = {.bytes = kMiB, .forced = options.seed % 2 != 0};
+  machine.coherent_bytes = 40 * kPageSize;
+  machine.cma_bytes = 48 * kPageSize;
+  machine.page_limit_bytes = 26 * kPageSize;
+  world_options.gpu.vram_bytes = 40 * kPageSize;
+  World world(world_options, verdict);
+  if (!world.ok()) return;
+  std::vector<KnownBo*> bos;
+  for (uint64_t i = 0; i < 6; ++i) {
+    bos.push_back(world.Make((4 + 2 * i) * kPageSize));
+    if (bos.back() == nullptr) return;
+  }
+  const Placement places[] = {kInVram, InTt(DmaType::kDynamic),
+                              InTt(DmaType::kCoherent), InTt(DmaType::kCma)};
+  for (size_t step = 0; step < 16 && !world.failed(); ++step) {
+    Submission submission{.uses = {{bos[step % 6]}},
+                          .places = {&places[step / 2 % 4], 1}};
+    if (step % 4 == 3) submission.uses.push_back({bos[(step + 2) % 6]});
+    const absl::Status status = world.Submit(submission);
+    if (!world.Expect(status, "what fits")) return;
+    world.WaitForJobs();
+    while (world.host().ReapGhosts({})) {
+    }
+  }
+}
+
+FaultOutcome PlayAlone(std::function<void(const StressOptions&, Verdict*)> play,
+                       uint64_t seed, const std::string& spec) {
+  return PlayUnderFaults({"test", "alone", "", std::move(play), kAllFaults},
+                         Small(seed), *ParseFaults(spec),
+                         [](const std::string&) {});
+}
+
+class Alone : public testing::TestWithParam<std::pair<FaultKind, uint64_t>> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Faults, Alone,
+    testing::Values(
+        std::pair{FaultKind::kFrame, 0}, std::pair{FaultKind::kIova, 0},
+        std::pair{FaultKind::kSlot, 1}, std::pair{FaultKind::kCma, 0},
+        std::pair{FaultKind::kCoherent, 0}, std::pair{FaultKind::kTable, 0},
+        std::pair{FaultKind::kBackoff, 0}, std::pair{FaultKind::kFence, 0},
+        std::pair{FaultKind::kCopy, 1}, std::pair{FaultKind::kSwap, 0},
+        std::pair{FaultKind::kLost, 0}),
+    [](const testing::TestParamInfo<std::pair<FaultKind, uint64_t>>& info) {
+      return NameOf(info.param.first);
+    });
+
+TEST_P(Alone, WhatFailsAtAnyPointLeavesAllAsItWas) {
+  const auto [kind, seed] = GetParam();
+  const FaultOutcome outcome =
+      PlayAlone(PlayAllPlaces, seed, std::string(NameOf(kind)) + ":every/1");
+  EXPECT_EQ(outcome.sum.first_failure, "");
+  for (const Violation& violation : outcome.sum.violations) {
+    ADD_FAILURE() << violation.rule << ": " << violation.what;
+  }
+  EXPECT_TRUE(outcome.sum.clean());
+  const FaultCount& count = outcome.sum.faults[static_cast<int>(kind)];
+  EXPECT_GT(count.made, 0u);
+  EXPECT_EQ(outcome.runs, count.made + 2);
+}
+
+// --- That it is looked at ---
+
+// When a copy fails, does what it is told to.
+class CarelessDriver final : public DeviceHooks {
+ public:
+  std::function<void()> when_it_fails;
+  absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                             absl::Span<const Fence> dependencies) override {
+    auto fence = DeviceHooks::Copy(engine, std::move(job), dependencies);
+    if (!fence.ok() && when_it_fails) when_it_fails();
+    return fence;
+  }
+};
+
+// Three in VRAM, and the first copy of a fourth fails. `careless` gets the
+// world and the three.
+std::string FirstFailureWith(
+    std::function<void(World&, const std::vector<KnownBo*>&)> careless) {
+  const auto play = [&](const StressOptions& options, Verdict* verdict) {
+    CarelessDriver driver;
+    WorldOptions world_options = WorldOptions::Of(options);
+    world_options.alone = true;
+    world_options.host.eviction_policy = "lru";
+    world_options.hooks = &driver;
+    World world(world_options, verdict);
+    const Placement in_tt = InTt(DmaType::kDynamic);
+    const auto submit = [&](KnownBo* bo, const Placement& place) {
+      world.Expect(world.Submit({.uses = {{bo}}, .places = {&place, 1}}),
+                   "what fits");
+    };
+    std::vector<KnownBo*> three;
+    for (int i = 0; i < 3; ++i) {
+      three.push_back(world.Make(4 * kPageSize));
+      submit(three.back(), in_tt);
+    }
+    KnownBo* fourth = world.Make(4 * kPageSize);
+    submit(fourth, in_tt);
+    world.WaitForJobs();
+    driver.when_it_fails = [&] {
+      if (careless != nullptr) careless(world, three);
+    };
+    submit(fourth, kInVram);
+  };
+  return PlayAlone(play, 0, "copy:1").sum.first_failure;
+}
+
+TEST(Aftermath, OfACarefulDriverIsNothing) {
+  EXPECT_EQ(FirstFailureWith(nullptr), "");
+}
+
+TEST(Aftermath, ShowsWhoMovedInAnEvictionOrder) {
+  EXPECT_THAT(FirstFailureWith([](World&, const std::vector<KnownBo*>& three) {
+                ASSERT_TRUE(three[0]->bo->TryReserve());
+                three[0]->bo->Unreserve();  // it counts as used
+              }),
+              HasSubstr("eviction order"));
+}
+
+TEST(Aftermath, ShowsWhoJoinedAnEvictionOrderOrLeftIt) {
+  EXPECT_THAT(FirstFailureWith([](World&, const std::vector<KnownBo*>& three) {
+                ASSERT_TRUE(three[0]->bo->TryReserve());
+                three[0]->bo->Pin();
+                three[0]->bo->UnreserveUnused();
+              }),
+              HasSubstr("dynamic order: 4 before, 3"));
+}
+
+TEST(Aftermath, ShowsWhatWasTakenAndNotGivenBack) {
+  FrameNumber frame = kNoFrame;
+  EXPECT_THAT(FirstFailureWith([&](World& world, const std::vector<KnownBo*>&) {
+                PhysicalMemory& memory = world.machine().memory();
+                ASSERT_EQ(memory.Allocate({&frame, 1}, kNoFrame - 1,
+                                          PhysicalMemory::Zero::kNo),
+                          Shortage::Kind::kNone);
+              }),
+              HasSubstr("frames of "));
+}
+
+}  // namespace
+}  // namespace twostep
