@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
+
 namespace twostep {
 
 class Soak {
@@ -15,6 +17,11 @@ class Soak {
   // What may be there for good once the first round is over: stacks, arenas and
   // fragments of the allocator's, by which rounds that leak nothing differ.
   static constexpr uint64_t kMostGrowthBytes = uint64_t{16} << 20;
+  // From so many rounds on, by how much more the median of their last third may
+  // be than that of the first: what one round differs by from the next is not
+  // in it. The first round is in neither.
+  static constexpr size_t kRoundsForMedians = 10;
+  static constexpr uint64_t kMostMedianGrowthBytes = uint64_t{2} << 20;
 
   // 0: one round, of which nothing is noted.
   explicit Soak(double seconds);
@@ -27,8 +34,10 @@ class Soak {
   bool GoesOn();
 
   const std::vector<uint64_t>& resident_bytes() const { return resident_; }
-  // Whether the last round ended with much more than the first.
-  bool grew() const;
+  bool grew() const { return Grew(resident_); }
+  // Whether the last round ended with much more than the first, or the last
+  // third of many with more than the first third.
+  static bool Grew(absl::Span<const uint64_t> resident_bytes);
   // One line; nothing where nothing was noted.
   std::string Text() const;
 

@@ -12,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "twostep/cli/command.h"
 #include "twostep/cli/fault_spec.h"
 #include "twostep/cli/html_report.h"
@@ -288,6 +289,21 @@ absl::StatusOr<FaultPlan> FaultsOf(const StressFlags& flags,
   return plan;
 }
 
+// Who plays on another machine than the one that was asked for.
+void TellOfOwnMachines(const StressFlags& flags,
+                       const std::vector<Scenario>& scenarios) {
+  std::vector<std::string> names;
+  for (const Scenario& scenario : scenarios) {
+    if (scenario.own_machine) names.push_back(scenario.name);
+  }
+  if (flags.machine.empty() || names.empty()) return;
+  absl::FPrintF(stderr,
+                "--machine %s is not for %d of %d scenarios, which play on "
+                "machines of their own: %s\n",
+                flags.machine, names.size(), scenarios.size(),
+                absl::StrJoin(names, ", "));
+}
+
 // Of what was to fail, that which never came to it: a clean run says nothing of
 // that.
 void TellWhatWasNotReached(const FaultPlan& plan,
@@ -369,6 +385,7 @@ ExitCode RunStress(const std::vector<Scenario>& all, const StressFlags& flags) {
   absl::Status writable =
       CheckOutputs(flags.Outputs(), {{"--machine", flags.machine}});
   if (!writable.ok()) return BadInput(writable);
+  TellOfOwnMachines(flags, *scenarios);
   return RunChosen(*scenarios, flags, *faults, *std::move(options));
 }
 

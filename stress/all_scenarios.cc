@@ -24,6 +24,7 @@ std::vector<Scenario> OurScenarios() {
   AddFailures(&ours);
   AddSharing(&ours);
   AddDeviceLife(&ours);
+  for (Scenario& one : ours) one.own_machine = true;
   return ours;
 }
 

@@ -102,6 +102,8 @@ struct Scenario {
   std::function<void(const StressOptions&, Verdict*)> play;
   // Under which its own demands still hold.
   FaultSet faults = kNoFaults;
+  // Its machine and its sizes follow from the seed, whatever the options say.
+  bool own_machine = false;
 
   std::string full_name() const { return family + "/" + name; }
 };

@@ -93,7 +93,9 @@ std::vector<Scenario> Ours() {
        [](const StressOptions&, Verdict*) {
          static std::vector<std::string> hoard;
          hoard.emplace_back(2 * Soak::kMostGrowthBytes, 'x');
-       }},
+       },
+       kNoFaults,
+       /*own_machine=*/true},
   };
 }
 
@@ -146,6 +148,18 @@ TEST(StressCommand, AMachineWhoseNameIsNoUtf8DoesNotStopTheJson) {
   std::ifstream file(json);
   EXPECT_THAT(std::string(nlohmann::json::parse(file)["rows"][0]["repeat"]),
               HasSubstr("m\xef\xbf\xbd.toml"));
+}
+
+TEST(StressCommand, WhoPlaysOnAMachineOfItsOwnIsNamedWhereThereIsAnother) {
+  const std::string machine = testing::TempDir() + "other.toml";
+  std::ofstream(machine) << "[memory]\n[gpu]\nvram = \"8 MiB\"\n";
+  const Ran both = Stress("sound hoards --machine " + machine);
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_THAT(both.err, HasSubstr("other.toml is not for 1 of 2 scenarios, "
+                                  "which play on machines of their own: "
+                                  "hoards\n"));
+  EXPECT_EQ(Stress("sound --machine " + machine).err, "");
+  EXPECT_EQ(Stress("sound hoards").err, "");
 }
 
 TEST(StressCommand, ACallThatFailsIsExitOneAndSaysWhy) {
@@ -268,6 +282,27 @@ TEST(StressCommand, ASoakFailsWhenMemoryGrows) {
   EXPECT_EQ(ran.code, 1);
   EXPECT_THAT(ran.out, HasSubstr("clean  2 scenarios, 0 of them wrong"));
   EXPECT_THAT(ran.out, HasSubstr("WRONG  memory: "));
+}
+
+TEST(Soak, GrowthIsWhatTheLastThirdHasMoreThanTheFirst) {
+  constexpr uint64_t kTenth = kMiB / 10;
+  std::vector<uint64_t> steady;
+  std::vector<uint64_t> growing;
+  for (uint64_t round = 0; round < 31; ++round) {
+    // What rounds differ by hides what each of them leaves.
+    const uint64_t noise = round % 2 * 3 * kMiB;
+    steady.push_back(17 * kMiB + noise);
+    growing.push_back(17 * kMiB + noise + round * kTenth * 3 / 2);
+  }
+  EXPECT_FALSE(Soak::Grew(steady));
+  EXPECT_TRUE(Soak::Grew(growing));
+  // It comes with the first round, and stays.
+  steady[0] = kMiB;
+  EXPECT_TRUE(Soak::Grew({&steady[0], 2}));
+  steady[0] = 4 * kMiB;
+  EXPECT_FALSE(Soak::Grew(steady));
+  // Too few to say more of.
+  EXPECT_FALSE(Soak::Grew({&growing[0], Soak::kRoundsForMedians - 1}));
 }
 
 TEST(StressCommand, WithoutASoakMemoryIsNotLookedAt) {
