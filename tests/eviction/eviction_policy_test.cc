@@ -293,6 +293,18 @@ TEST(Gdsf, WhatIsNoLongerUsedAges) {
   FAIL() << "five uses count for ever";
 }
 
+TEST(Gdsf, OneThatGoesOutOfTurnMakesOthersNoDearer) {
+  Entries entries("gdsf");
+  entries.facts[1].bytes = 4;
+  entries.facts[2].bytes = 8;
+  entries.Insert({0, 1, 2});
+  ASSERT_THAT(entries.Order(), ElementsAre(2, 1, 0));
+  entries.Remove(0);
+  entries.facts[3].bytes = 5;
+  entries.Insert(3);
+  EXPECT_THAT(entries.Order(), ElementsAre(2, 3, 1));
+}
+
 TEST(Gdsf, CostsCountWhenAskedFor) {
   Entries entries("gdsf:cost=1");
   entries.facts[0].cost_ns = 5;
