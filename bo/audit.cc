@@ -13,6 +13,21 @@
 
 namespace twostep {
 
+namespace {
+
+// Devices share some. In the order of the devices, as that of addresses would
+// be another one in each process, and a schedule (docs/schedules.md) not be the
+// same one.
+template <typename Owner>
+void AddOnce(Owner* owner, std::vector<const Owner*>* owners) {
+  if (owner == nullptr) return;
+  if (std::find(owners->begin(), owners->end(), owner) == owners->end()) {
+    owners->push_back(owner);
+  }
+}
+
+}  // namespace
+
 // What bos and ghosts hold, to compare with what the owners count.
 struct Audit::Totals {
   uint64_t memory_frames[2] = {0, 0};
@@ -287,10 +302,10 @@ void Audit::CheckTotals(const Totals& totals) {
   MutexLock lock(host_.mutex_);
   for (Device* device : host_.devices_) {
     for (int type = 0; type < kMaxMemoryTypes; ++type) {
-      managers.push_back(device->manager(static_cast<MemoryType>(type)));
+      AddOnce(device->manager(static_cast<MemoryType>(type)), &managers);
     }
     for (int type = 0; type < kMaxDmaTypes; ++type) {
-      binders.push_back(device->binder(static_cast<DmaType>(type)));
+      AddOnce(device->binder(static_cast<DmaType>(type)), &binders);
     }
     if (device->port().faults() != 0) {
       Add("R7",
@@ -298,20 +313,14 @@ void Audit::CheckTotals(const Totals& totals) {
                        " DMA faults, the last: ", device->port().last_fault()));
     }
   }
-  std::sort(managers.begin(), managers.end());
-  managers.erase(std::unique(managers.begin(), managers.end()), managers.end());
   for (const MemoryManager* manager : managers) {
-    if (manager == nullptr) continue;
     Compare("R3", absl::StrCat("entries in the order of ", manager->name()),
             manager->order_size(), found(totals.in_memory_order, manager));
     if (manager->kind() == MemoryManager::Kind::kNowhere) continue;
     Compare("R13", absl::StrCat("pages of ", manager->name()),
             manager->used_pages(), found(totals.memory_type_pages, manager));
   }
-  std::sort(binders.begin(), binders.end());
-  binders.erase(std::unique(binders.begin(), binders.end()), binders.end());
   for (const DmaBinder* binder : binders) {
-    if (binder == nullptr) continue;
     Compare("R3", absl::StrCat("entries in the order of ", binder->name()),
             binder->order().size(), found(totals.in_dma_order, binder));
     Compare("R13", absl::StrCat("pages bound by ", binder->name()),

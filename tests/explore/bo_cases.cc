@@ -257,6 +257,17 @@ void EvictOneAnother(const Scarce& scarce) {
   bos.Check();
 }
 
+// Room for two of three: one of them goes for another, whose turn it is.
+void OneOfThreeGoes(const Scarce& scarce) {
+  Bos bos(scarce);
+  const BoRef all[] = {bos.Make(2), bos.Make(2), bos.Make(2)};
+  {
+    std::vector<Thread> threads;
+    for (const BoRef& bo : all) threads.emplace_back([&] { bos.Submit({bo}); });
+  }
+  bos.Check();
+}
+
 // Two submissions of the same bos in both orders.
 void Crosswise(const Scarce& scarce) {
   Bos bos(scarce);
@@ -311,6 +322,8 @@ std::vector<Case> BoCases() {
       {"handed_over", "the CPU writes what a submission hands over",
        HandedOver},
       {"crosswise", "two submissions of two bos in both orders", Crosswise},
+      {"one_of_three_goes", "room for two, three threads and bos",
+       OneOfThreeGoes},
       {"evict_one_another", "one place, two bos", EvictOneAnother},
       {"reserve_evict_destroy", "a victim is reserved, and goes",
        ReserveEvictDestroy},

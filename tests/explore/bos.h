@@ -78,8 +78,7 @@ class Bos {
     const absl::Status status = exec.Run(&context);
     if (!status.ok()) return status;
     for (const BoRef& bo : bos) Expect(InPlace(*bo), "not where it was asked");
-    const uint64_t now_ns = rig_.machine().clock().now_ns();
-    exec.Finish(ring_.EmitComplete(now_ns + 1000));
+    exec.Finish(Emit());
     Progress();
     return status;
   }
@@ -105,8 +104,15 @@ class Bos {
   }
 
  private:
+  // One at a time: the ring ends work in the order in which it was emitted.
+  Fence Emit() {
+    MutexLock lock(ring_mutex_);
+    return ring_.EmitComplete(rig_.machine().clock().now_ns() + 1000);
+  }
+
   const Placement placement_;
   Rig rig_;
+  Mutex ring_mutex_;
   Timeline& ring_{rig_.machine().NewTimeline("ring")};
 };
 

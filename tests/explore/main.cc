@@ -20,6 +20,7 @@ struct Options {
   std::string cases;
   std::string strategy = "pct";
   std::string schedule;
+  bool one = false;
   bool steps = false;
   Search search;
 };
@@ -68,6 +69,27 @@ int ExploreCases(const std::vector<Case>& all, const Options& options) {
   return failures == 0 ? 0 : 1;
 }
 
+// One random schedule of a case, as a script: whatever it comes to, it can be
+// replayed.
+int ShowOne(const std::vector<Case>& all, const Options& options) {
+  const Case* one = FindCase(all, options.cases);
+  if (one == nullptr) {
+    std::fprintf(stderr, "--case %s: no such case\n", options.cases.c_str());
+    return 2;
+  }
+  Runner runner;
+  RandomStrategy strategy(options.search.seed);
+  Limits limits = options.search.limits;
+  if (options.steps) limits.explain = Limits::Explain::kSteps;
+  const Outcome outcome = runner.Run(*one, strategy, limits);
+  if (runner.report().lost_decisions != 0) {
+    std::fprintf(stderr, "%s: too long for a script\n", one->name.c_str());
+    return 2;
+  }
+  Show("ran", outcome, runner.ScriptOf(*one));
+  return outcome.kind == Outcome::Kind::kDone ? 0 : 1;
+}
+
 int ReplayFile(const std::vector<Case>& all, const Options& options) {
   std::ifstream file(options.schedule);
   std::stringstream text;
@@ -111,7 +133,9 @@ int Main(int argc, char** argv) {
   app.add_option("--preemptions", options.search.preemptions, "of exhaustive");
   app.add_option("--schedule", options.schedule,
                  "replay the script in this file");
-  app.add_flag("--steps", options.steps, "show every step of the replay");
+  app.add_flag("--one", options.one,
+               "one random schedule of the case, as a script");
+  app.add_flag("--steps", options.steps, "show every step");
   CLI11_PARSE(app, argc, argv);
   const std::vector<Case> all = AllCases();
   if (list) {
@@ -121,6 +145,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (!options.schedule.empty()) return ReplayFile(all, options);
+  if (options.one) return ShowOne(all, options);
   options.search.kind = options.strategy == "random" ? Search::Kind::kRandom
                         : options.strategy == "pct"  ? Search::Kind::kPct
                                                     : Search::Kind::kExhaustive;

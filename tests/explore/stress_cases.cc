@@ -33,8 +33,8 @@ void Play(const Scenario& scenario, uint64_t seed) {
 std::vector<Case> StressCases() {
   // Not those in which one goes on until another has got in: there is no end of
   // that in a schedule that does not run the other.
-  static constexpr const char* kNames[] = {"only-busy", "big-against-big",
-                                           "everything-at-once"};
+  static constexpr const char* kNames[] = {
+      "only-busy", "big-against-big", "everything-at-once", "share-and-die"};
   std::vector<Case> cases;
   for (const Scenario& scenario : OurScenarios()) {
     if (absl::c_find(kNames, scenario.name) == std::end(kNames)) continue;
