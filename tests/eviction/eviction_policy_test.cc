@@ -348,6 +348,9 @@ TEST(Generations, OneLastsUntilItHasItsShareOfTheBytes) {
   const std::vector<int> before = entries.Order();
   entries.Touch(1);
   EXPECT_EQ(entries.Order(), before);
+  // It had 3 and 2; 1 is in the next.
+  entries.Touch(2);
+  EXPECT_THAT(entries.Order(), ElementsAre(0, 4, 5, 6, 7, 3, 1, 2));
 }
 
 TEST(Random, GivesUpAnyAndTheSameForTheSameSeed) {

@@ -95,14 +95,17 @@ class Small : public EverySchedule {};
 
 TEST_P(Small, HoldsInEveryScheduleOfOnePreemption) { ExpectAllHold(1, 20'000); }
 
-// Those with two threads, and those of the lock alone, but for three that poll
-// for each other: of that there is no end.
+// Those with two threads, one with three threads and three bos, and those of
+// the lock alone, but for three that poll for each other: of that there is no
+// end.
 bool IsSmall(const Case& one) {
   static constexpr const char* kSmall[] = {
       "lock/",
       "bo/big_against_big_2/",
       "bo/squatter/",
       "bo/evict_one_another/",
+      "bo/one_of_three_goes/vram",
+      "bo/one_of_three_goes/iova",
       "bo/reserve_evict_destroy/",
       "bo/handed_over/iova",
       "bo/crosswise/",
