@@ -135,7 +135,6 @@ class alignas(64) BufferObject {
 
   bool TryAddReference();  // false: the last is gone, it leaves by itself
   absl::Status ReserveStatus(ReservationLock::Outcome outcome) const;
-  // With neither, its place is that of all others in every order.
   void NotePlace() { placed_ = client_ != nullptr || bulk_ != nullptr; }
   // Where it stands, or would stand, in an order.
   EvictionOrder::Place PlaceIn(EvictionOrder& order, Resource resource) const;
@@ -154,7 +153,8 @@ class alignas(64) BufferObject {
   // REQUIRES: it stands in no order of a manager.
   void SetManager(MemoryManager& manager, uint8_t order = 0) {
     manager_ = &manager;
-    order_ = order & 0x7f;
+    TWOSTEP_DCHECK(order < 128);
+    order_ = order & 127;
   }
   EvictionOrder& memory_order() const { return manager_->order(order_); }
   // Into the eviction orders of where it is now, if it is not pinned or in them
@@ -172,7 +172,7 @@ class alignas(64) BufferObject {
   uint16_t pins_ = 0;
   uint8_t flags_ = 0;
   uint8_t order_ : 7 = 0;  // of its manager's
-  bool placed_ : 1 = false;
+  bool placed_ : 1 = false;  // false: where all others are in each order
   PageCount start_ = 0;  // the first page, in the manager's space
   uint32_t node_ = 0;    // the manager's name for the block
   const uint32_t slot_;  // in the slab

@@ -59,6 +59,7 @@ EvictionOrder::Section& EvictionOrder::SectionOf(
     section = &budgeted_.Make(account);
     section->policy = factory_();
     section->policy->Serve(OwnerForPolicies());
+    expects_.store(true, std::memory_order_relaxed);
   }
   if (!std::exchange(section->changed, true)) changed_.push_back(section);
   return *section;
@@ -220,7 +221,10 @@ void EvictionOrder::Expect(const EvictionFacts& entry, const Place& place) {
   TellTouches();
   EvictionPolicy& policy = *SectionOf(place).policy;
   policy.Expect(entry);
-  expects_.store(policy.expects(), std::memory_order_relaxed);
+  // Other sections' policies may be others.
+  if (!policy.expects() && budgeted_.empty()) {
+    expects_.store(false, std::memory_order_relaxed);
+  }
 }
 
 void EvictionOrder::Note(EvictionBoundary boundary) {

@@ -93,8 +93,8 @@ class EvictionOrder {
   // same time for any number of members.
   void TouchGroup(EvictionGroup& group, const Place& place);
 
-  // As the policy's verbs of these names. Expect only does something while
-  // Expects() says so. Of budgeted clients the policies of those hear of a
+  // As the policy's verbs of these names. Expect does nothing once Expects() is
+  // false: nobody listens. Of budgeted clients the policies of those hear of a
   // submission's end that have had something to do since the last one: its
   // price does not grow with their number.
   bool Expects() const { return expects_.load(std::memory_order_relaxed); }

@@ -30,8 +30,8 @@ class TouchLog {
   bool BelongsTo(const internal::ReservationHolder& thread) const {
     return thread_ == &thread;
   }
-  // A use of `entry`; null: the end of a submission. True: the policy is to be
-  // told now, if that can be; at any rate if MustTell.
+  // A use of `entry`; null: the end of a submission. True: before the next one
+  // the policy is to be told, if that can be; at any rate if MustTell().
   bool Add(EvictionHook* entry) {
     const uint32_t end = end_.load(std::memory_order_relaxed);
     entries_[end % kMostUses] = entry;

@@ -23,8 +23,8 @@ class HoleScan {
   HoleScan(const HoleScan&) = delete;
   HoleScan& operator=(const HoleScan&) = delete;
 
-  // Pretends that the block `node` is free. True once the request would fit.
-  // REQUIRES: `node` is not pretended free already.
+  // Pretends that the block `node` is free. True: now the request would fit.
+  // REQUIRES: it has not returned true, and `node` is not pretended free.
   bool Free(uint32_t node);
   // REQUIRES: Free returned true. Whether the block stands in the hole.
   bool Needs(uint32_t node) const;

@@ -306,6 +306,26 @@ TEST(EvictionOrder, R14_WhoIsFurthestAboveItsProtectionGoesFirst) {
   order->Remove(unbudgeted, Departure::kGone);
 }
 
+// Nobody is asked for facts that nobody listens to; but as long as somebody
+// might, all is said.
+TEST(EvictionOrder, OfWhatIsExpectedThoseHearWhoListen) {
+  Recorder::Log log;
+  const auto order = OrderOf(std::make_unique<FifoPolicy>());
+  order->Serve({}, [&] { return std::make_unique<Recorder>(log); });
+  EXPECT_TRUE(order->Expects());
+  order->Expect({.key = 1});
+  EXPECT_FALSE(order->Expects());
+  Budgeted client({.min_pages = 1}, 1);
+  const EvictionPlace place{.account = &client.account};
+  order->Insert(client.hook, place);
+  EXPECT_TRUE(order->Expects());
+  order->Expect({.key = 2});
+  EXPECT_TRUE(order->Expects());
+  order->Expect({.key = 3}, place);
+  EXPECT_THAT(log.expected_keys, ElementsAre(3));
+  order->Remove(client.hook, Departure::kGone, place);
+}
+
 // The price of a submission does not grow with the number of clients.
 TEST(EvictionOrder, OfASubmissionThoseHearWhoHadSomethingToDo) {
   std::vector<std::vector<int>> ends(3);
