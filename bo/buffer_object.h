@@ -171,11 +171,11 @@ class alignas(64) BufferObject {
   ReservationLock lock_;
   uint16_t pins_ = 0;
   uint8_t flags_ = 0;
-  uint8_t order_ : 7 = 0;  // of its manager's
+  uint8_t order_ : 7 = 0;    // of its manager's
   bool placed_ : 1 = false;  // false: where all others are in each order
-  PageCount start_ = 0;  // the first page, in the manager's space
-  uint32_t node_ = 0;    // the manager's name for the block
-  const uint32_t slot_;  // in the slab
+  PageCount start_ = 0;      // the first page, in the manager's space
+  uint32_t node_ = 0;        // the manager's name for the block
+  const uint32_t slot_;      // in the slab
   MemoryManager* manager_;
   DmaBinder* binder_ = nullptr;
   EvictionHook memory_hook_;

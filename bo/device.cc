@@ -296,6 +296,8 @@ absl::StatusOr<MemoryType> Device::RegisterMemoryType(
 absl::Status Device::GiveUpAddresses(BufferObject& bo,
                                      ValidateContext* context) {
   bo.AssertHeld();
+  context->obstacles.clear();
+  context->pending = Fence{};
   if (state() != DeviceState::kRunning) return StateError();
   Mover mover(host_, context->wait);
   absl::Status status = mover.GiveUpAddresses(bo);

@@ -26,6 +26,8 @@ absl::Status Exec::Run(ValidateContext* context) {
   const Telling::Submission submission(device_.host());
   submission_ = submission.number();
   nested_ = Ticket::Exists();
+  context->obstacles.clear();
+  context->pending = Fence{};
   // One age for all attempts: in the end it is the oldest.
   ticket_.emplace();
   for (;;) {

@@ -146,6 +146,9 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
                                             : Placement::Use::kFallback)
               : placement.use == Placement::Use::kDesired;
       if (skipped) continue;
+      // What this place meets is told of it; of all, what was met first.
+      absl::Status met_before = std::move(met_busy_);
+      met_busy_ = absl::OkStatus();
       const Result result = Place(bo, device, placement, evicting);
       if (result == Result::kDone) return absl::OkStatus();
       if (result == Result::kLost) return failure_;
@@ -155,6 +158,7 @@ absl::Status Mover::Validate(BufferObject& bo, Device& device,
             Refusal{&placement, dma_outcome_, at_limit_, evicting,
                     result == Result::kBusy ? met_busy_ : absl::OkStatus()});
       }
+      if (!met_before.ok()) met_busy_ = std::move(met_before);
     }
   }
   if (!failure_.ok()) return failure_;
@@ -428,6 +432,10 @@ Mover::Result Mover::MoveToFixed(BufferObject& bo, Device& device,
                 empty ? nullptr : bo.manager_, &to, moved);
   bo.LeaveOrders(Leaving());
   if (!bo.fences_.Supersede(moved)) bo.flags_ |= BufferObject::kPurged;
+  // A move that nobody needs to wait for has itself waited for nobody.
+  if (moved.timeline == nullptr) {
+    bo.fences_.AddAll(space_fences, FenceUse::kMove);
+  }
   const FenceSet moves = bo.fences_;
   host_.DiscardStorage(bo);
   bo.fences_.AddAll(moves, FenceUse::kMove);

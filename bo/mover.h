@@ -185,10 +185,11 @@ class Mover {
                                    BindOutcome::Scarce scarce, PageCount pages,
                                    DmaPort& port, bool* found);
   // Of those that would be waited for while others are kept out of the room:
-  // what `find` comes to without them, if that is idle and no more bos, after a
-  // few tries; else `victims`. All that is not returned is given back.
+  // what `find` comes to without them, if that is idle, no more bos, and none
+  // that is dearer, after a few tries; else `victims`. All that is not returned
+  // is given back.
   VictimSearch::Victims PreferIdle(
-      VictimSearch::Victims victims,
+      VictimSearch::Victims victims, Resource resource,
       absl::FunctionRef<VictimSearch::Victims(bool* found)> find);
   void GiveBack(const VictimSearch::Victims& victims);
   // The victims that `search` came to, all reserved: those that cannot go stay

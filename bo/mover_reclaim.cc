@@ -9,26 +9,22 @@ namespace twostep {
 uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
   TWOSTEP_CHECK(wait_.mode == WaitLimit::Mode::kNoWait);
   const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
-  // What earlier calls have set aside comes last.
-  auto asides = EvictionOrder::Asides::kLeaveOut;
   uint64_t given = 0;
   uint32_t examined = 0;
   for (; given < pages && examined < max_bos; ++examined) {
+    // What is aside comes first when it is free, as in any search; but when
+    // much of that is busy, others are to be looked at as well.
+    const auto asides = examined % 2 == 0 ? EvictionOrder::Asides::kShow
+                                          : EvictionOrder::Asides::kLeaveOut;
     VictimSearch search(orders, VictimSearch::Order::kMemory,
                         AskerFor(Resource::kHost), Resource::kHost, awaited_);
-    const auto find = [&] {
-      return search.First(
-          [](const BufferObject& bo) {
-            return bo.pages_.home() == Pages::Home::kMemory;
-          },
-          asides);
-    };
-    VictimSearch::Victims victims = find();
-    if (victims.empty() && asides == EvictionOrder::Asides::kLeaveOut) {
-      asides = EvictionOrder::Asides::kShow;
-      victims = find();
-    }
-    if (victims.empty()) break;
+    const VictimSearch::Victims victims = search.First(
+        [](const BufferObject& bo) {
+          return bo.pages_.home() == Pages::Home::kMemory;
+        },
+        asides);
+    if (victims.empty() && asides == EvictionOrder::Asides::kShow) break;
+    if (victims.empty()) continue;
     Telling::Searched(host_, search, EventLimit::kReclaim, nullptr,
                       unmovable_.size(), 0);
     BufferObject& victim = *victims[0];

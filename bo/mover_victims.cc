@@ -18,8 +18,33 @@ void Mover::GiveBack(const VictimSearch::Victims& victims) {
   }
 }
 
+namespace {
+
+// Whether one of `others` is dearer than all of `victims`: of a client that has
+// no more than its low, or of a higher priority.
+bool Dearer(const VictimSearch::Victims& others,
+            const VictimSearch::Victims& victims, Resource resource) {
+  const auto is_protected = [resource](const BufferObject* bo) {
+    if (bo->client() == nullptr) return false;
+    const EvictionAccount& account = bo->client()->account(resource);
+    return account.used_pages() <= account.budget().low_pages;
+  };
+  const auto by_priority = [](const BufferObject* a, const BufferObject* b) {
+    return a->priority() < b->priority();
+  };
+  if (std::any_of(others.begin(), others.end(), is_protected) &&
+      std::none_of(victims.begin(), victims.end(), is_protected)) {
+    return true;
+  }
+  return by_priority(
+      *std::max_element(victims.begin(), victims.end(), by_priority),
+      *std::max_element(others.begin(), others.end(), by_priority));
+}
+
+}  // namespace
+
 VictimSearch::Victims Mover::PreferIdle(
-    VictimSearch::Victims victims,
+    VictimSearch::Victims victims, Resource resource,
     absl::FunctionRef<VictimSearch::Victims(bool* found)> find) {
   const auto idle = [](const VictimSearch::Victims& all) {
     return std::all_of(all.begin(), all.end(), [](BufferObject* bo) {
@@ -34,6 +59,10 @@ VictimSearch::Victims Mover::PreferIdle(
   while (busy.size() < kMostIdleSearches) {
     others = find(&found);
     if (!found) break;
+    if (others.empty() || Dearer(others, victims, resource)) {
+      busy.push_back(std::move(others));
+      break;
+    }
     if (others.size() <= victims.size() && idle(others)) {
       victims.swap(others);
       busy.push_back(std::move(others));

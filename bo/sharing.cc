@@ -203,6 +203,8 @@ Device& Sharing::OwnerFor(Device& importer) const {
 absl::Status Sharing::Map(SharedAttachment& attachment,
                           ValidateContext* context) {
   context->hit = attachment.mapped_;
+  context->obstacles.clear();
+  context->pending = Fence{};
   if (attachment.mapped_) return Mover::TakePagesFromCpu(bo_);
   if (attachment.device_ == nullptr) {
     return MakeError(ErrorKind::kMisuse,

@@ -27,8 +27,9 @@ struct ValidateContext {
   uint64_t bytes_moved = 0;
   // Out, after kAborted: what an older one has.
   Contention contention;
-  // Out, of a bo that none of its placements would take: what stood in the way
-  // of each that was tried to the end, in their order; after other errors none.
+  // Out, after the error of a bo that none of its placements would take: what
+  // stood in the way of each that was tried to the end, in their order; after
+  // other errors none.
   std::vector<Obstacle> obstacles;
   // Out, after an error of a wait that was forbidden or ended early: for which
   // fence, where it was one. Good as long as the machine.

@@ -57,12 +57,11 @@ class EvictionAccount {
     Taking(const EvictionAccount* account, uint64_t pages)
         : account_(account), pages_(pages) {
       if (account == nullptr) return;
-      const uint64_t least = account->budget_.min_pages + pages;
-      uint64_t taking = account->taking_pages_.load();
-      do {
-        held_ = account->used_pages_.load() >= least + taking;
-      } while (held_ && !account->taking_pages_.compare_exchange_weak(
-                            taking, taking + pages));
+      // First said, then asked: whoever is done by then has uncharged, all
+      // others are counted.
+      const uint64_t taking = account->taking_pages_.fetch_add(pages) + pages;
+      held_ = account->used_pages() >= account->budget_.min_pages + taking;
+      if (!held_) account->taking_pages_.fetch_sub(pages);
     }
     ~Taking() {
       if (account_ != nullptr && held_) {

@@ -71,10 +71,11 @@ absl::Status FenceSet::Error(FenceUse weakest) const {
 bool FenceSet::Supersede(const Fence& move) {
   const bool arrived = Error(FenceUse::kMove).ok();
   entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
-                                [arrived](const Entry& entry) {
+                                [&](const Entry& entry) {
                                   return !arrived || entry.done() ||
-                                         entry.use != static_cast<uint64_t>(
-                                                          FenceUse::kMove);
+                                         (move.timeline != nullptr &&
+                                          entry.use != static_cast<uint64_t>(
+                                                           FenceUse::kMove));
                                 }),
                  entries_.end());
   Add(move, FenceUse::kMove);

@@ -44,8 +44,9 @@ class FenceSet {
   // Signalled(), Wait(), or another fence in their place.
   absl::Status Error(FenceUse weakest) const;
   // Replaces all by `move`, which waits for all of them; but for pending moves
-  // on other timelines, which may still fail. False when one has: contents that
-  // are moved now are lost.
+  // on other timelines, which may still fail. One without a timeline took no
+  // time and waits for nothing: all that is pending stays. False when a move
+  // has failed: contents that are moved now are lost.
   bool Supersede(const Fence& move);
   // Appends what whoever does `use` next must wait for.
   void AppendDependencies(FenceUse use,

@@ -75,6 +75,23 @@ TEST_F(Obstacles, AHoleThatIsTooSmallIsToldWithItsSize) {
   EXPECT_EQ(found[0].shortage.largest_hole, kMiB / 8 / kPageSize);
 }
 
+TEST_F(Obstacles, WhatOnePlaceMeetsIsNotToldOfTheNext) {
+  const BoRef busy = rig_.Make(8 * kMiB);
+  Place(rig_, busy, Tt(DmaType::kNone));
+  const Fence fence = rig_.KeepBusy(busy);
+  const BoRef pinned = rig_.Make(kMiB);
+  Place(rig_, pinned, kVram);
+  rig_.Pin(pinned);
+  const auto found = Of(rig_, rig_.Make(kPageSize), {Tt(DmaType::kNone), kVram},
+                        WaitLimit::Mode::kNoWait);
+  ASSERT_EQ(found.size(), 2);
+  EXPECT_EQ(found[0].cause, Cause::kBusy);
+  EXPECT_EQ(found[0].pending, fence);
+  EXPECT_EQ(found[1].cause, Cause::kPinned);
+  EXPECT_EQ(found[1].pending, Fence{});
+  EXPECT_EQ(context_.pending, fence);
+}
+
 TEST_F(Obstacles, ASegmentLimitIsNotAFullPool) {
   RigOptions options = RigOptions::Small(IommuMode::kAbsent);
   options.machine.swiotlb.forced = true;

@@ -203,5 +203,35 @@ TEST_P(Preempted, AnExecOfOthersGoesOn) {
 INSTANTIATE_TEST_SUITE_P(In, Preempted, testing::ValuesIn(kResources),
                          [](const auto& info) { return info.param.name; });
 
+// Idle ones are preferred to those that would be waited for, but not to what is
+// protected, and not at the price of a higher priority.
+TEST(PreemptedR14, WhatIsBusyGoesBeforeWhatIsDearer) {
+  for (const bool by_priority : {false, true}) {
+    SCOPED_TRACE(by_priority ? "priority" : "protection");
+    RigOptions options = RealTime();
+    if (by_priority) options.host.eviction_policy = "priority";
+    Rig rig(options);
+    ComputeDriver driver(rig);
+    const uint64_t half = options.gpu.aperture_bytes / 2;
+    const ClientRef client = *rig.host().CreateClient(
+        {.name = "sure", .host = {.low_pages = half / kPageSize}});
+    const Placement tt = Tt(DmaType::kNone);
+    const BoRef busy = rig.Make(half);
+    ASSERT_EQ(rig.Validate(busy, tt), absl::OkStatus());
+    driver.Run(busy);
+    const BoRef dear =
+        *rig.host().CreateBo(half, by_priority ? nullptr : client);
+    dear->Reserve();
+    if (by_priority) dear->SetPriority(1);
+    dear->Unreserve();
+    ASSERT_EQ(rig.Validate(dear, tt), absl::OkStatus());
+    const BoRef newcomer = rig.Make(half);
+    EXPECT_EQ(rig.Validate(newcomer, tt), absl::OkStatus());
+    EXPECT_TRUE(rig.In(dear, MemoryType::kTt));
+    EXPECT_FALSE(rig.In(busy, MemoryType::kTt));
+    EXPECT_EQ(driver.asked().size(), 1);
+  }
+}
+
 }  // namespace
 }  // namespace twostep
