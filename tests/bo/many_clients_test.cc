@@ -68,14 +68,28 @@ TEST(ManyClients, R14TwoThatTakeFromOneClientAtOnceLeaveItItsMin) {
   EXPECT_EQ(rig.Broken(), "");
 }
 
-// In both directions, in turn, by many.
+// Evictions that take their time, more or less of it.
+class Slow final : public DeviceHooks {
+ public:
+  PlacementList EvictTo(const BufferObject& bo) override {
+    const uint64_t rounds = evictions_.fetch_add(7) % 40;
+    for (uint64_t i = 0; i < rounds; ++i) YieldFor(i);
+    return DeviceHooks::EvictTo(bo);
+  }
+
+ private:
+  Atomic<uint64_t> evictions_{0};
+};
+
 TEST(ManyClients, R14NoSumOfEvictionsTakesAClientBelowItsMin) {
+  Slow hooks;
   RigOptions options = RigOptions::Small();
   options.options.clock = Clock::Kind::kReal;
+  options.hooks = &hooks;
   Rig rig(options);
   GpuConfig config = options.gpu;
   config.name = "gpu1";
-  const auto other = *Device::Create(rig.host(), config);
+  const auto other = *Device::Create(rig.host(), config, &hooks);
   Device* const devices[] = {&rig.device(), other.get()};
   constexpr uint64_t kPart = kMiB / 4;
   constexpr PageCount kPages = kPart / kPageSize;

@@ -395,36 +395,32 @@ TEST(Swapping, R10WhoWaitsForWhatIsBeingSwappedOutGetsTheRoom) {
 
 // Each call looks at so many bos and no more; the next one at others.
 TEST_P(Pressure, S28_ShrinkingComesPastAnyNumberOfBusyBos) {
-  Rig rig(Options());
-  constexpr uint64_t kSmall = 4 * kPageSize;
-  constexpr PageCount kSmallPages = 4;
-  std::vector<BoRef> bos;
-  for (uint64_t i = 0; i < 100; ++i) {
-    bos.push_back(rig.Make(kSmall));
-    rig.CpuFill(bos.back(), i);
+  for (const uint32_t looks : {32u, 1u}) {
+    Rig rig(Options());
+    constexpr PageCount kPages = 4;
+    std::vector<BoRef> bos;
+    for (uint64_t i = 0; i < 100; ++i) {
+      bos.push_back(rig.Make(kPages * kPageSize));
+      rig.CpuFill(bos.back(), i);
+    }
+    std::vector<Fence> fences;
+    for (size_t i = 0; i < 90; ++i) fences.push_back(rig.KeepBusy(bos[i]));
+    // As they came, the busy ones are the first.
+    for (const BoRef& bo : bos) rig.Touch(bo);
+    uint64_t given = 0;
+    for (uint32_t calls = 0; calls < 90 / looks + 11; ++calls) {
+      given += rig.host().Shrink(kPages, looks).bo_pages;
+    }
+    EXPECT_EQ(given, 10 * kPages) << looks;
+    // All that are left are busy; they are looked at again when they are not.
+    EXPECT_EQ(rig.host().Shrink(kPages, looks).bo_pages, 0);
+    for (const Fence& fence : fences) {
+      EXPECT_EQ(WaitFor(fence, WaitLimit{}), absl::OkStatus());
+    }
+    EXPECT_EQ(rig.host().Shrink(~uint64_t{0}, 90).bo_pages, 90 * kPages);
+    EXPECT_EQ(rig.Broken(), "");
+    ExpectBytes(rig, bos);
   }
-  std::vector<Fence> fences;
-  for (size_t i = 0; i < 90; ++i) fences.push_back(rig.KeepBusy(bos[i]));
-  // As they came, the busy ones are the first.
-  for (const BoRef& bo : bos) rig.Touch(bo);
-  uint64_t given = 0;
-  for (int calls = 0; calls < 3; ++calls) {
-    given += rig.host().Shrink(kSmallPages, 32).bo_pages;
-  }
-  EXPECT_EQ(given, kSmallPages);
-  for (int calls = 0; calls < 9; ++calls) {
-    given += rig.host().Shrink(kSmallPages, 32).bo_pages;
-  }
-  EXPECT_EQ(given, 10 * kSmallPages);
-  // All that are left are busy; and in turn they are looked at once they are
-  // not.
-  EXPECT_EQ(rig.host().Shrink(kSmallPages, 32).bo_pages, 0);
-  for (const Fence& fence : fences) {
-    EXPECT_EQ(WaitFor(fence, WaitLimit{}), absl::OkStatus());
-  }
-  EXPECT_EQ(rig.host().Shrink(~uint64_t{0}, 90).bo_pages, 90 * kSmallPages);
-  EXPECT_EQ(rig.Broken(), "");
-  ExpectBytes(rig, bos);
 }
 
 TEST(Shrinkers, S28_NobodyIsAskedForWhatAnotherGave) {

@@ -331,7 +331,9 @@ TEST(EvictionOrder, OfASubmissionThoseHearWhoHadSomethingToDo) {
   std::vector<std::vector<int>> ends(3);
   std::vector<int> touches(3);
   size_t made = 0;
-  const auto order = OrderOf(std::make_unique<FifoPolicy>());
+  int others = 0;
+  // One that does not bear to be told later.
+  const auto order = OrderOf(std::make_unique<Told>(/*blindly=*/false, others));
   order->Serve({}, [&] {
     auto policy = std::make_unique<Told>(/*blindly=*/false, touches[made]);
     policy->SetEnds(&ends[made++]);
