@@ -48,7 +48,8 @@ VictimSearch::Victims Mover::PreferIdle(
     absl::FunctionRef<VictimSearch::Victims(bool* found)> find) {
   const auto idle = [](const VictimSearch::Victims& all) {
     return std::all_of(all.begin(), all.end(), [](BufferObject* bo) {
-      return bo->fences_.Signalled();
+      // What is worthless goes without a wait; what it leaves is waited for.
+      return bo->worthless() || bo->fences_.Signalled();
     });
   };
   if (wait_.mode == WaitLimit::Mode::kNoWait || idle(victims)) return victims;
