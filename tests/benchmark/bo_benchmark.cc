@@ -33,6 +33,7 @@
 #include "tests/allocation_count.h"
 #include "twostep/bo/device.h"
 #include "twostep/bo/host.h"
+#include "twostep/machine/device_memory.h"
 #include "twostep/machine/machine.h"
 #include "twostep/machine/range_allocator.h"
 #include "twostep/machine/sync.h"
@@ -214,7 +215,9 @@ class Stolen final : public MemoryManager {
  public:
   Stolen(uint64_t pages, std::unique_ptr<EvictionPolicy> policy)
       : MemoryManager("stolen", Kind::kFixed, pages, std::move(policy)),
-        space_(0, pages) {}
+        space_(0, pages),
+        vram_(*Vram::Create(PagesToBytes(pages), 0, Backing::kUnbacked)) {}
+  Vram* vram() override { return vram_.get(); }
 
  private:
   Shortage::Kind DoAllocate(const SpaceRequest& request,
@@ -232,6 +235,8 @@ class Stolen final : public MemoryManager {
 
   SpinLock lock_;
   RangeAllocator space_;
+  // What the copy engine reaches.
+  std::unique_ptr<Vram> vram_;
 };
 
 // There and back: each iteration is one move.
