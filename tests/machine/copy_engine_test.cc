@@ -31,6 +31,48 @@ TEST(CopyEngine, UnbackedACopyTakesOneLatencyAndItsTransfer) {
   EXPECT_EQ(machine->clock().now_ns(), 255'000 + 1'005'000);
 }
 
+// Large ones go past the caches, and very large ones by two threads.
+TEST(CopyEngine, CopiesOfAllSizesPutEachPageWhereItBelongs) {
+  auto machine = *Machine::Create(MachineConfig{}, {});
+  constexpr PageCount kMost = 5001;
+  auto vram =
+      *Vram::Create(PagesToBytes(kMost), PagesToBytes(kMost), Backing::kBacked);
+  DmaPort port(machine->domain(), machine->memory(), 64, /*coherent=*/true);
+  CopyEngine engine(machine->NewTimeline("copies"), machine->clock(),
+                    machine->cost(), machine->memory(), port);
+  std::vector<FrameNumber> frames(kMost);
+  ASSERT_EQ(machine->memory().Allocate(frames, kNoFrame - 1,
+                                       PhysicalMemory::Zero::kNo),
+            Shortage::Kind::kNone);
+  for (const PageCount pages :
+       {PageCount{1}, PageCount{511}, PageCount{512}, PageCount{4096}, kMost}) {
+    CopyJob out;
+    out.pages = pages;
+    out.from = CopySide{CopySide::Kind::kVram, vram.get(), {}};
+    out.to = CopySide{CopySide::Kind::kFrames, nullptr, {}};
+    for (PageCount i = 0; i < pages; ++i) {
+      // Backwards, so that no two pages are neighbours on both sides.
+      out.from.pages.push_back(pages - 1 - i);
+      out.to.pages.push_back(frames[i]);
+      uint64_t words[2] = {pages, i};
+      std::byte* const page = vram->data() + PagesToBytes(pages - 1 - i);
+      std::memcpy(page, words, sizeof(words));
+      std::memcpy(page + kPageSize - sizeof(words), words, sizeof(words));
+    }
+    ASSERT_TRUE(WaitFor(*engine.Copy(std::move(out), {}), {}).ok());
+    for (PageCount i = 0; i < pages; ++i) {
+      const uint64_t words[2] = {pages, i};
+      const std::byte* const page = machine->memory().CpuBytes(frames[i]);
+      ASSERT_EQ(std::memcmp(page, words, sizeof(words)), 0)
+          << pages << " " << i;
+      ASSERT_EQ(
+          std::memcmp(page + kPageSize - sizeof(words), words, sizeof(words)),
+          0)
+          << pages << " " << i;
+    }
+  }
+}
+
 TEST(CopyEngine, WhatItHadNotBegunLeavesZerosInHostMemoryAndNothingElse) {
   auto machine = *Machine::Create(MachineConfig{}, {});
   auto vram = *Vram::Create(4 * kPageSize, 4 * kPageSize, Backing::kBacked);
