@@ -264,6 +264,10 @@ void Mover::DescribeDma(const BufferObject& bo, Device& device,
       break;
     case BindOutcome::Scarce::kUnit:
       obstacle->what = absl::StrCat(binder.name(), " memory");
+      // Enough in all, though not as the device takes it.
+      if (obstacle->shortage.kind == Shortage::Kind::kNone) {
+        obstacle->shortage.kind = dma_outcome_.kind;
+      }
       obstacle->pinned_pages = binder.pinned_pages_now();
       obstacle->held_pages = binder.bound_pages_now() - obstacle->pinned_pages;
       break;

@@ -324,7 +324,8 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
     VictimSearch::Victims victims;
     const bool by_position = manager.WithSpace([&](RangeAllocator& space) {
       victims = search.ForHole(
-          space, request, [](const BufferObject& bo) { return bo.node_; },
+          space, request,
+          [](const BufferObject& bo) { return VictimSearch::Nodes{bo.node_}; },
           found);
     });
     if (by_position) return victims;
@@ -453,14 +454,6 @@ void TellUnbound(const BufferObject& bo, PageCount taken, bool copied) {
   Telling::Tell(bo, EventKind::kDmaUnbind, bo.page_count(), bo.binder());
 }
 
-// The block of IOVAs that a binding holds in the domain of `port`; 0: none.
-uint32_t IovaNodeIn(const DmaBinding& binding, const DmaPort& port) {
-  if (binding.addressing != DmaBinding::Addressing::kIova) return 0;
-  if (&binding.port->domain() == &port.domain()) return binding.iova.node;
-  const DmaAlias* alias = binding.AliasIn(port.domain());
-  return alias == nullptr ? 0 : alias->iova.node;
-}
-
 }  // namespace
 
 Mover::Result Mover::DmaBind(BufferObject& bo, Device& device,
@@ -542,17 +535,19 @@ VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
                                         PageCount pages, DmaPort& port,
                                         bool* found) {
   VictimSearch::Victims victims;
+  const bool anywhere =
+      scarce == BindOutcome::Scarce::kUnit && dma_outcome_.anywhere;
   const bool by_position =
+      !anywhere &&
       binder.WithSpace(scarce, pages, port,
                        [&](RangeAllocator& space, const SpaceRequest& request) {
+                         // In a part of the space shown before.
+                         if (*found) return;
                          victims = search->ForHole(
                              space, request,
-                             [&](const BufferObject& bo) -> uint32_t {
-                               const DmaBinding& binding = *bo.binding_;
-                               if (scarce == BindOutcome::Scarce::kUnit) {
-                                 return binding.storage.node;
-                               }
-                               return IovaNodeIn(binding, port);
+                             [&](const BufferObject& bo) {
+                               return VictimSearch::NodesIn(space, scarce,
+                                                            *bo.binding_, port);
                              },
                              found);
                        });

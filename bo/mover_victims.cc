@@ -27,7 +27,8 @@ bool Dearer(const VictimSearch::Victims& others,
   const auto is_protected = [resource](const BufferObject* bo) {
     if (bo->client() == nullptr) return false;
     const EvictionAccount& account = bo->client()->account(resource);
-    return account.used_pages() <= account.budget().low_pages;
+    const uint64_t low_pages = account.budget().low_pages;
+    return low_pages != 0 && account.used_pages() <= low_pages;
   };
   const auto by_priority = [](const BufferObject* a, const BufferObject* b) {
     return a->priority() < b->priority();

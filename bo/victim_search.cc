@@ -126,9 +126,33 @@ VictimSearch::Victims VictimSearch::First(
   return victims;
 }
 
+VictimSearch::Nodes VictimSearch::NodesIn(const RangeAllocator& space,
+                                          BindOutcome::Scarce scarce,
+                                          const DmaBinding& binding,
+                                          const DmaPort& port) {
+  Nodes nodes;
+  const auto add = [&](const SpaceBlock& block) {
+    if (block.node != 0) nodes.push_back(block.node);
+  };
+  if (scarce == BindOutcome::Scarce::kUnit) {
+    add(binding.storage);
+    if (binding.bounce == nullptr) return nodes;
+    for (const SpaceBlock& slots : binding.bounce->slots) {
+      if (space.Contains(slots.start)) add(slots);
+    }
+  } else if (binding.addressing == DmaBinding::Addressing::kIova) {
+    if (&binding.port->domain() == &port.domain()) {
+      add(binding.iova);
+    } else if (const DmaAlias* alias = binding.AliasIn(port.domain())) {
+      add(alias->iova);
+    }
+  }
+  return nodes;
+}
+
 VictimSearch::Victims VictimSearch::ScanForHole(
     RangeAllocator& space, const SpaceRequest& request,
-    absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
+    absl::FunctionRef<Nodes(const BufferObject&)> nodes_of,
     absl::Span<BufferObject* const> spared, bool sparing, bool* found) {
   Victims victims;
   HoleScan scan(space, request);
@@ -141,21 +165,21 @@ VictimSearch::Victims VictimSearch::ScanForHole(
       if (std::find(spared.begin(), spared.end(), &bo) != spared.end())
         return Verdict::kNext;
       if (!TryTake(bo)) return Verdict::kAside;
-      const uint32_t node = node_of(bo);
-      if (node == 0 || (sparing && !takings.Take(bo))) {
+      const Nodes nodes = nodes_of(bo);
+      if (nodes.empty() || (sparing && !takings.Take(bo))) {
         ++skipped_.unhelpful;
         GiveBack(bo);
         return Verdict::kNext;
       }
       victims.push_back(&bo);
-      *found = scan.Free(node);
+      *found = scan.Free(nodes);
       return *found ? Verdict::kStop : Verdict::kNext;
     });
     if (*found) break;
   }
   victims.erase(std::remove_if(victims.begin(), victims.end(),
                                [&](BufferObject* bo) {
-                                 if (*found && scan.Needs(node_of(*bo))) {
+                                 if (*found && scan.Needs(nodes_of(*bo))) {
                                    return false;
                                  }
                                  ++skipped_.unhelpful;
@@ -168,12 +192,12 @@ VictimSearch::Victims VictimSearch::ScanForHole(
 
 VictimSearch::Victims VictimSearch::ForHole(
     RangeAllocator& space, const SpaceRequest& request,
-    absl::FunctionRef<uint32_t(const BufferObject&)> node_of, bool* found) {
+    absl::FunctionRef<Nodes(const BufferObject&)> nodes_of, bool* found) {
   absl::InlinedVector<BufferObject*, kMostRescans> spared;
   for (;;) {
     const bool sparing = spared.size() == kMostRescans;
     Victims victims =
-        ScanForHole(space, request, node_of, spared, sparing, found);
+        ScanForHole(space, request, nodes_of, spared, sparing, found);
     if (sparing) return victims;
     Takings takings(*this);
     const auto too_much =

@@ -14,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "twostep/bo/buffer_object.h"
+#include "twostep/dma_types/bind_outcome.h"
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/machine/range_allocator.h"
 
@@ -22,12 +23,18 @@ namespace twostep {
 class VictimSearch {
  public:
   using Victims = absl::InlinedVector<BufferObject*, 8>;
+  using Nodes = absl::InlinedVector<uint32_t, 2>;
   // Which of a bo's two orders is searched.
   enum class Order : uint8_t { kMemory, kDma };
   // Searched one after the other; their bos come in that order.
   using Orders = absl::InlinedVector<EvictionOrder*, 4>;
   // Of bos that may have ordinary frames: those that no GPU sees come first.
   static Orders OrdersWithFrames(Host& host);
+
+  // What a binding holds in `space`, which is one of those that `scarce` speaks
+  // of.
+  static Nodes NodesIn(const RangeAllocator& space, BindOutcome::Scarce scarce,
+                       const DmaBinding& binding, const DmaPort& port);
 
   // `awaited` are bos that this thread has reserved as possible victims. What a
   // victim gives up, `given`, is not taken from clients that would be left with
@@ -51,10 +58,10 @@ class VictimSearch {
   // other. Where clients would have too little left, holes without some of
   // their bos are looked for, a bounded number of times. `found`: whether there
   // is such a hole; it may need no victim, if another thread has made room
-  // meanwhile. `node_of` names a bo's block, 0 for a bo that has none there.
+  // meanwhile. `nodes_of` names a bo's blocks there.
   // REQUIRES: the lock of `space` is held.
   Victims ForHole(RangeAllocator& space, const SpaceRequest& request,
-                  absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
+                  absl::FunctionRef<Nodes(const BufferObject&)> nodes_of,
                   bool* found);
   // From which evicting `bo` takes what is protected; null: from none.
   const EvictionAccount* TakesFrom(const BufferObject& bo) const;
@@ -88,7 +95,7 @@ class VictimSearch {
   // One look for a hole, without bos of `spared`; `sparing`: counting all that
   // were looked at as taken.
   Victims ScanForHole(RangeAllocator& space, const SpaceRequest& request,
-                      absl::FunctionRef<uint32_t(const BufferObject&)> node_of,
+                      absl::FunctionRef<Nodes(const BufferObject&)> nodes_of,
                       absl::Span<BufferObject* const> spared, bool sparing,
                       bool* found);
 

@@ -30,6 +30,9 @@ struct BindOutcome {
   Scarce scarce = Scarce::kNothing;
   Shortage::Kind kind = Shortage::Kind::kNone;
   const char* reason = "";
+  // kUnit: as good as any other, wherever it is, so that it does not matter
+  // where those are who give way.
+  bool anywhere = false;
   // Pages whose bytes were copied to other ordinary frames on the way.
   PageCount replaced_pages = 0;
 

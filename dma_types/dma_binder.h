@@ -118,8 +118,9 @@ class DmaBinder {
   bool Holds(BindOutcome::Scarce scarce, const DmaBinding& binding) const {
     return DoHolds(scarce, binding);
   }
-  // Shows `use` the address space that `scarce` speaks of, with its lock held,
-  // and returns true; false when it has no positions to choose by.
+  // Shows `use` the address space that `scarce` speaks of, or one part of it
+  // after the other, with its lock held, and returns true; false when it has no
+  // positions to choose by.
   bool WithSpace(
       BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
       absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)> use) {

@@ -123,9 +123,11 @@ class DynamicBinder final : public DmaBinder {
       return {Scarce::kRefused, Shortage::Kind::kNeverFits,
               "the bounce pool is beyond the device's DMA mask"};
     }
-    BindOutcome outcome = TakeSlots(pages, runs, port, binding);
-    if (outcome.ok() && !fits()) {
-      // Bouncing all of it is what makes the fewest segments.
+    // Bouncing all of it is what makes the fewest segments.
+    const bool all = runs.empty() || runs[0].count == pages.count();
+    BindOutcome outcome = all ? TakeSlotsForAll(pages, port, binding)
+                              : TakeSlotsForSome(pages, runs, port, binding);
+    if (!all && outcome.ok() && !fits()) {
       GiveBackSlots(binding);
       outcome = TakeSlotsForAll(pages, port, binding);
     }
@@ -136,36 +138,124 @@ class DynamicBinder final : public DmaBinder {
     return outcome;
   }
 
+  // What mappings of bounce buffers for that device keep to.
+  static SegmentLimits LimitsFor(const DmaPort& port) {
+    const SegmentLimits limits = Swiotlb::LimitsOf(port.limits());
+    return limits.And(
+        {.max_bytes = Swiotlb::LongestFor(limits.min_align_mask)});
+  }
+  static bool KeepsOffsets(const SegmentLimits& limits) {
+    return limits.min_align_mask >= kPageSize;
+  }
+  // Neighbours that are cut make several segments, and still an aligned block.
+  static PageCount LongestMapping(const SegmentLimits& limits) {
+    const PageCount block = limits.alignment_pages();
+    const auto longest =
+        static_cast<PageCount>(limits.longest_bytes() >> kPageShift);
+    return std::max(longest - longest % block, block);
+  }
+  // In mappings of that many pages a bo is no more segments than the device
+  // takes.
+  static PageCount ShortestMapping(PageCount pages,
+                                   const SegmentLimits& limits) {
+    const PageCount block = limits.alignment_pages();
+    if (pages <= limits.max_segments) return block;
+    const auto segments = static_cast<PageCount>(limits.max_segments);
+    const PageCount even = (pages + segments - 1) / segments;
+    return std::min(LongestMapping(limits), (even + block - 1) / block * block);
+  }
+  static Swiotlb::Request RequestFor(PageCount count,
+                                     const SegmentLimits& limits) {
+    return {.bytes = PagesToBytes(count),
+            .alignment = count >= limits.alignment_pages() ? limits.alignment
+                                                           : kPageSize,
+            .boundary = std::max(limits.boundary, limits.alignment)};
+  }
+  // How many pages, `count` at most, one mapping can have that keeps the
+  // offsets of all of them.
+  static PageCount InARow(const Pages& pages, PageCount first, PageCount count,
+                          const SegmentLimits& limits) {
+    const uint64_t mask = limits.min_align_mask >> kPageShift;
+    PageCount in_a_row = 1;
+    while (in_a_row < count && ((pages.frames()[first + in_a_row] -
+                                 pages.frames()[first] - in_a_row) &
+                                mask) == 0) {
+      ++in_a_row;
+    }
+    return in_a_row;
+  }
+
   BindOutcome TakeSlotsForAll(const Pages& pages, const DmaPort& port,
                               DmaBinding* binding) {
-    const SegmentLimits limits = Swiotlb::LimitsOf(port.limits());
-    if (limits.FewestFor(pages.count()) > limits.max_segments) {
+    const SegmentLimits limits = LimitsFor(port);
+    const PageCount longest = LongestMapping(limits);
+    uint64_t fewest = limits.FewestFor(pages.count());
+    if (KeepsOffsets(limits)) {
+      fewest = 0;
+      for (PageCount page = 0; page < pages.count(); ++fewest) {
+        page += InARow(pages, page, std::min(longest, pages.count() - page),
+                       limits);
+      }
+    }
+    if (fewest > limits.max_segments) {
       return port.limits().FewestFor(pages.count()) > limits.max_segments
                  ? BindOutcome::TooManySegments()
+             : limits.min_align_mask != 0
+                 ? BindOutcome{Scarce::kRefused, Shortage::Kind::kTooLong,
+                               "segment limit 256 KiB of bounce buffers, less "
+                               "min_align_mask, and the device takes too few "
+                               "segments"}
                  : BindOutcome{Scarce::kRefused, Shortage::Kind::kTooLong,
                                "segment limit 256 KiB of bounce buffers, and "
                                "the device takes too few segments"};
     }
-    const BindOutcome outcome =
-        TakeSlots(pages, {PageRange{0, pages.count()}}, port, binding);
-    if (!outcome.ok() ||
-        binding->KeepsTo(port.domain(), pages, port.limits())) {
-      return outcome;
+    // Where what is as long as may be comes to too many segments, for the rest
+    // is short: all of them as short as will do.
+    const PageCount shortest = ShortestMapping(pages.count(), limits);
+    const bool anywhere = shortest == 1 || KeepsOffsets(limits);
+    for (const PageCount length : {longest, shortest}) {
+      BindOutcome outcome = TakeSlots(pages, {PageRange{0, pages.count()}},
+                                      limits, length, binding);
+      outcome.anywhere = anywhere;
+      if (!outcome.ok() ||
+          binding->KeepsTo(port.domain(), pages, port.limits())) {
+        return outcome;
+      }
+      GiveBackSlots(binding);
     }
-    GiveBackSlots(binding);
-    return {Scarce::kUnit, Shortage::Kind::kFragmented};
+    return {Scarce::kUnit, Shortage::Kind::kFragmented, "", anywhere};
   }
 
-  // Bounce buffers for the runs, in mappings as long as may be; where the pool
-  // is fragmented, in shorter ones, as drivers do that build their table anew
-  // with smaller segments (i915_gem_object_get_pages_gtt). After an error the
-  // binding has none.
+  BindOutcome TakeSlotsForSome(const Pages& pages,
+                               const std::vector<PageRange>& runs,
+                               const DmaPort& port, DmaBinding* binding) {
+    const SegmentLimits limits = LimitsFor(port);
+    const PageCount block = limits.alignment_pages();
+    BindOutcome outcome =
+        TakeSlots(pages, runs, limits, LongestMapping(limits), binding);
+    outcome.anywhere = block == 1 || std::all_of(runs.begin(), runs.end(),
+                                                 [&](const PageRange& run) {
+                                                   return run.count < block;
+                                                 });
+    return outcome;
+  }
+
+  // Bounce buffers for the runs, in mappings of `longest` pages at most; where
+  // the pool is fragmented, in shorter ones, as drivers do that build their
+  // table anew with smaller segments (i915_gem_object_get_pages_gtt). After an
+  // error the binding has none.
   BindOutcome TakeSlots(const Pages& pages, const std::vector<PageRange>& runs,
-                        const DmaPort& port, DmaBinding* binding) {
+                        const SegmentLimits& limits, PageCount longest,
+                        DmaBinding* binding) {
     PageCount total = 0;
     for (const PageRange& run : runs) total += run.count;
     if (total > pool().frames()) {
       return {Scarce::kUnit, Shortage::Kind::kNeverFits};
+    }
+    if (KeepsOffsets(limits) && limits.alignment_pages() > 1) {
+      return {Scarce::kRefused, Shortage::Kind::kNeverFits,
+              "one device keeps offsets (min_align_mask), another wants "
+              "aligned blocks"};
     }
     if (total > pool().free_frames()) {
       return {Scarce::kUnit, Shortage::Kind::kFull};
@@ -174,7 +264,8 @@ class DynamicBinder final : public DmaBinder {
     binding->bounce = std::make_unique<BouncePages>(pages.count());
     std::fill_n(binding->bounce->frames.get(), pages.count(), kNoFrame);
     for (const PageRange& run : runs) {
-      const Shortage::Kind kind = TakeSlotsFor(run, port.limits(), binding);
+      const Shortage::Kind kind =
+          TakeSlotsFor(pages, run, limits, longest, binding);
       if (kind == Shortage::Kind::kNone) continue;
       GiveBackSlots(binding);
       return {Scarce::kUnit, kind};
@@ -182,25 +273,19 @@ class DynamicBinder final : public DmaBinder {
     return {};
   }
 
-  Shortage::Kind TakeSlotsFor(const PageRange& run,
-                              const SegmentLimits& port_limits,
+  Shortage::Kind TakeSlotsFor(const Pages& pages, const PageRange& run,
+                              const SegmentLimits& limits, PageCount longest,
                               DmaBinding* binding) {
-    const SegmentLimits limits = Swiotlb::LimitsOf(port_limits);
     const PageCount block = limits.alignment_pages();
-    PageCount longest =
-        static_cast<PageCount>(limits.longest_bytes() >> kPageShift);
-    // Neighbours that are cut make several segments, and still an aligned
-    // block.
-    longest = std::max(longest - longest % block, block);
     const PageCount end = run.first + run.count;
     for (PageCount page = run.first; page < end;) {
       PageCount count = std::min(longest, end - page);
+      if (KeepsOffsets(limits)) count = InARow(pages, page, count, limits);
+      Swiotlb::Request request = RequestFor(count, limits);
+      request.min_align_mask = limits.min_align_mask;
+      request.address = PagesToBytes(pages.frames()[page]);
       SpaceBlock slots;
-      const Shortage::Kind kind = pool().Allocate(
-          {.bytes = PagesToBytes(count),
-           .alignment = count >= block ? limits.alignment : kPageSize,
-           .boundary = std::max(limits.boundary, limits.alignment)},
-          &slots);
+      const Shortage::Kind kind = pool().Allocate(request, &slots);
       if (kind == Shortage::Kind::kFragmented && count > 1 && count != block) {
         // Never again that long, in this binding.
         longest = count > block ? std::max(block, count / 2 / block * block)
@@ -209,12 +294,46 @@ class DynamicBinder final : public DmaBinder {
       }
       if (kind != Shortage::Kind::kNone) return kind;
       binding->bounce->slots.push_back(slots);
+      const auto first = static_cast<FrameNumber>(
+          Swiotlb::AddressOf(slots, request) >> kPageShift);
       for (PageCount i = 0; i < count; ++i) {
-        (*binding->bounce)[page + i] = Swiotlb::FirstFrame(slots) + i;
+        (*binding->bounce)[page + i] = first + i;
       }
       page += count;
     }
     return Shortage::Kind::kNone;
+  }
+
+  // A bo in mappings as short as will do: those that there is room for are
+  // taken meanwhile, for the holes that are there are no answer, and the first
+  // that there is none for is what a hole is made for.
+  bool DoWithSpace(BindOutcome::Scarce scarce, PageCount pages, DmaPort& port,
+                   absl::FunctionRef<void(RangeAllocator&, const SpaceRequest&)>
+                       use) override {
+    if (scarce != Scarce::kUnit) {
+      return DmaBinder::DoWithSpace(scarce, pages, port, use);
+    }
+    const Faults::Quiet quiet;
+    const SegmentLimits limits = LimitsFor(port);
+    const PageCount length = ShortestMapping(pages, limits);
+    std::vector<SpaceBlock> taken;
+    bool used = false;
+    for (PageCount page = 0; page < pages && !used; page += length) {
+      const PageCount count = std::min(length, pages - page);
+      // What is left behind the last block can be in pieces.
+      if (count < length && pages <= limits.max_segments) break;
+      const Swiotlb::Request request = RequestFor(count, limits);
+      SpaceBlock slots;
+      if (pool().Allocate(request, &slots) == Shortage::Kind::kNone) {
+        taken.push_back(slots);
+        continue;
+      }
+      pool().ForEachArea(
+          [&](RangeAllocator& area) { use(area, Swiotlb::SpaceFor(request)); });
+      used = true;
+    }
+    for (const SpaceBlock& slots : taken) pool().Free(slots);
+    return used;
   }
 
   void GiveBackSlots(DmaBinding* binding) {

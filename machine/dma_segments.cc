@@ -49,6 +49,16 @@ std::optional<SegmentLimits::Problem> SegmentLimits::FindProblem() const {
   if (max_segments == 0) {
     return Problem{"max_segments", "no segment holds nothing"};
   }
+  if ((min_align_mask & (min_align_mask + 1)) != 0 ||
+      min_align_mask > kMaxMinAlignMask) {
+    return Problem{"min_align_mask",
+                   "not a power of two less one, up to 131071"};
+  }
+  if (min_align_mask != 0 && alignment > kPageSize &&
+      (min_align_mask >= kPageSize || alignment == kMaxAlignment)) {
+    return Problem{"min_align_mask",
+                   "cannot be kept in blocks that are aligned"};
+  }
   return std::nullopt;
 }
 
@@ -71,7 +81,8 @@ SegmentLimits SegmentLimits::And(const SegmentLimits& other) const {
                   : other.boundary == 0 ? boundary
                                         : std::min(boundary, other.boundary),
       .max_segments = std::min(max_segments, other.max_segments),
-      .alignment = std::max(alignment, other.alignment)};
+      .alignment = std::max(alignment, other.alignment),
+      .min_align_mask = min_align_mask | other.min_align_mask};
 }
 
 std::vector<DmaSegment> CoalesceSegments(PageCount pages,

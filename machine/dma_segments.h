@@ -45,6 +45,13 @@ struct SegmentLimits {
   // a bounce buffer can have (Swiotlb::kSetBytes).
   static constexpr uint64_t kMaxAlignment = 256 * kKiB;
   uint64_t alignment = kPageSize;
+  // A power of two less one, up to kMaxMinAlignMask: the bits that the address
+  // of a bounced page has in common with that of the page in memory, as a
+  // device needs that takes lists of addresses of which only the first may
+  // start within a block (NVMe: 4095). 0: none. With blocks of more than a page
+  // it can be at most 4095, as they start at bits of their own.
+  static constexpr uint64_t kMaxMinAlignMask = kMaxAlignment / 2 - 1;
+  uint64_t min_align_mask = 0;
 
   PageCount alignment_pages() const {
     return static_cast<PageCount>(alignment >> kPageShift);

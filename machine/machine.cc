@@ -37,6 +37,12 @@ absl::Status CheckPools(const MachineConfig& config) {
           field, ": ", bytes, " is no multiple of ", kPageSize, " bytes"));
     }
   }
+  if (config.swiotlb.areas == 0 ||
+      config.swiotlb.areas > SwiotlbConfig::kMaxAreas) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("swiotlb.areas: ", config.swiotlb.areas,
+                     " is not between 1 and ", SwiotlbConfig::kMaxAreas));
+  }
   // The page tables of each take half a MiB at least.
   if (config.iommu.domains == 0 || config.iommu.domains > 256) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -103,8 +109,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   absl::Status mapped = machine->SetUpFrameMap(options.exchange_pool);
   if (!mapped.ok()) return mapped;
   FrameMap* const frame_map = machine->frame_map_.get();
-  auto bounce =
-      Swiotlb::Create(config.swiotlb.bytes, *machine->memory_, frame_map);
+  auto bounce = Swiotlb::Create(config.swiotlb, *machine->memory_, frame_map);
   if (!bounce.ok()) return bounce.status();
   machine->bounce_pool_ = *std::move(bounce);
   auto coherent =

@@ -76,6 +76,12 @@ struct IommuConfig {
 
 struct SwiotlbConfig {
   uint64_t bytes = 64 * kMiB;  // IO_TLB_DEFAULT_SIZE; 0: no pool
+  // Into how many areas, each with a lock of its own, the pool is divided: from
+  // 1 to kMaxAreas, rounded up to a power of two, but no more than the pool has
+  // slot sets. Linux has one for each CPU. One keeps a run the same whatever
+  // threads it has: with several it depends on the thread where a mapping lies.
+  uint32_t areas = 1;
+  static constexpr uint32_t kMaxAreas = 1024;
   // Bounce all that is bound as DYNAMIC, as a Xen PV or a confidential guest
   // must. A translating IOMMU never bounces.
   bool forced = false;

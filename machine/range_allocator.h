@@ -44,6 +44,7 @@ class RangeAllocator {
   Shortage Describe(const SpaceRequest& request) const;
 
   uint64_t capacity() const { return end_ - start_; }
+  bool Contains(uint64_t at) const { return at >= start_ && at < end_; }
   uint64_t free() const { return free_; }
   uint64_t used() const { return capacity() - free_; }
   // Exact; searches the largest bin.

@@ -7,16 +7,24 @@
 // longer is refused as too long, never as full. The pool begins at a multiple
 // of the size of a set, so sets are where addresses are multiples of 256 KiB.
 //
-// Left out: the areas of each CPU (one lock serves all), pools that grow
-// (CONFIG_SWIOTLB_DYNAMIC), rounding the size up to whole sets. Knows slots,
-// not what bounces. Thread-safe.
+// The sets are divided into areas (struct io_tlb_area), each with a lock of its
+// own, so a mapping is in one area, too. A thread starts with its own and goes
+// on to the others. Linux starts with that of the CPU; here it is the thread,
+// counted from the one that made the pool, so that a run with one thread
+// repeats whatever CPU it is on.
+//
+// Left out: pools that grow (CONFIG_SWIOTLB_DYNAMIC), rounding the size up to
+// whole sets. Knows slots, not what bounces. Thread-safe.
 
+#include <deque>
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "twostep/machine/dma_segments.h"
 #include "twostep/machine/frame_map.h"
+#include "twostep/machine/machine_config.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/range_allocator.h"
 #include "twostep/machine/space.h"
@@ -33,12 +41,11 @@ class Swiotlb {
   static_assert(kSetBytes == SegmentLimits::kMaxAlignment);
   static constexpr uint64_t kSlotsAPage = kPageSize / kSlotBytes;
 
-  // Carves `bytes` (a multiple of the page size) out of `memory`. With a frame
-  // map (null: none) each set is exchanged for neighbours, as xen_swiotlb_fixup
-  // does; kResourceExhausted when the hypervisor has too few.
-  static absl::StatusOr<std::unique_ptr<Swiotlb>> Create(uint64_t bytes,
-                                                         PhysicalMemory& memory,
-                                                         FrameMap* frame_map);
+  // Carves the pool out of `memory`; its size is a multiple of the page size.
+  // With a frame map (null: none) each set is exchanged for neighbours, as
+  // xen_swiotlb_fixup does; kResourceExhausted when the hypervisor has too few.
+  static absl::StatusOr<std::unique_ptr<Swiotlb>> Create(
+      const SwiotlbConfig& config, PhysicalMemory& memory, FrameMap* frame_map);
   ~Swiotlb();
   Swiotlb(const Swiotlb&) = delete;
   Swiotlb& operator=(const Swiotlb&) = delete;
@@ -48,9 +55,13 @@ class Swiotlb {
     // Powers of two up to kSetBytes: where it begins, what it does not cross.
     uint64_t alignment = kPageSize;
     uint64_t boundary = kSetBytes;
+    // See SegmentLimits: it begins at the bits that `address` has of the mask,
+    // not at a multiple of the alignment where the mask has more bits.
+    uint64_t min_align_mask = 0;
+    uint64_t address = 0;  // in memory
   };
   // The slots of one mapping. On shortage nothing is taken:
-  //   kTooLong     more than kSetBytes, or than the boundary
+  //   kTooLong     more than kSetBytes without the mask, or than the boundary
   //   kNeverFits   the whole pool is smaller
   //   kFull        fewer slots are free
   //   kFragmented  enough are, but no run of them in any set
@@ -62,11 +73,25 @@ class Swiotlb {
   static SegmentLimits LimitsOf(const SegmentLimits& limits) {
     return limits.And({.max_bytes = kSetBytes, .boundary = kSetBytes});
   }
-  // The bus sees the pool's pages where the CPU has them.
-  // REQUIRES: `slots` is of at least a page, and aligned to one.
-  static FrameNumber FirstFrame(const SpaceBlock& slots) {
-    return static_cast<FrameNumber>(slots.start / kSlotsAPage);
+  // The longest mapping (swiotlb_max_mapping_size): wherever it begins within
+  // the mask, it ends in the same set.
+  static constexpr uint64_t LongestFor(uint64_t min_align_mask) {
+    return kSetBytes -
+           (min_align_mask + (kSlotBytes - 1)) / kSlotBytes * kSlotBytes;
   }
+  // Where a mapping begins. The bus sees the pool's pages where the CPU has
+  // them.
+  static uint64_t AddressOf(const SpaceBlock& slots, const Request& request) {
+    return slots.start * kSlotBytes +
+           (request.address & request.min_align_mask & (kSlotBytes - 1));
+  }
+
+  // For choosing victims by position: shows `use` the slots of each area, with
+  // its lock held, beginning with the thread's own; and what a request asks of
+  // them. REQUIRES: no `min_align_mask` of more bits than the alignment.
+  void ForEachArea(absl::FunctionRef<void(RangeAllocator&)> use);
+  static SpaceRequest SpaceFor(const Request& request);
+  size_t areas() const { return areas_.size(); }
 
   // For mappings of `pages` pages in all, in pages: kFull, kNeverFits or kNone.
   // The largest hole is the longest mapping that could be had.
@@ -91,8 +116,17 @@ class Swiotlb {
   }
 
  private:
-  Swiotlb(FrameNumber first, uint64_t frames, FrameMap* frame_map,
-          Faults* faults);
+  struct Area {
+    Area(uint64_t start, uint64_t size) : slots(start, size) {}
+
+    mutable SpinLock lock;
+    RangeAllocator slots ABSL_GUARDED_BY(lock);
+  };
+
+  Swiotlb(FrameNumber first, uint64_t frames, uint32_t areas,
+          FrameMap* frame_map, Faults* faults);
+  size_t OwnArea() const;
+  Area& AreaOf(const SpaceBlock& slots);
 
   const FrameNumber first_;
   const uint64_t frames_;
@@ -100,8 +134,9 @@ class Swiotlb {
   Faults* const faults_;
   // First frames of what was exchanged.
   std::vector<FrameNumber> exchanged_;
-  mutable SpinLock lock_;
-  RangeAllocator slots_ ABSL_GUARDED_BY(lock_);
+  const uint32_t made_by_;     // the number of a thread
+  const uint64_t area_slots_;  // the last may have more
+  std::deque<Area> areas_;
 };
 
 }  // namespace twostep

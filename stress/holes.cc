@@ -21,7 +21,7 @@ constexpr PageCount kLargest = 13;
 constexpr size_t kBos = 40;
 constexpr int kAsks = 250;
 
-enum class Space { kIova, kCma, kAperture };
+enum class Space { kIova, kCma, kAperture, kBounce };
 
 WorldOptions OptionsOf(const StressOptions& options, Space space,
                        uint64_t pages) {
@@ -34,6 +34,10 @@ WorldOptions OptionsOf(const StressOptions& options, Space space,
   if (space == Space::kIova) world.machine.iommu.iova_bytes = bytes;
   if (space == Space::kCma) world.machine.cma_bytes = bytes;
   if (space == Space::kAperture) world.gpu.aperture_bytes = bytes;
+  if (space == Space::kBounce) {
+    world.machine.swiotlb = {.bytes = bytes, .forced = true};
+    world.gpu.segments.max_segments = 1;
+  }
   return world;
 }
 
@@ -44,9 +48,9 @@ class HoleMaker {
       : space_(space),
         pages_(pages),
         world_(*world),
-        place_(InTt(space == Space::kIova  ? DmaType::kDynamic
-                    : space == Space::kCma ? DmaType::kCma
-                                           : DmaType::kNone)) {}
+        place_(InTt(space == Space::kCma        ? DmaType::kCma
+                    : space == Space::kAperture ? DmaType::kNone
+                                                : DmaType::kDynamic)) {}
 
   bool There(const KnownBo& known) const {
     return space_ == Space::kAperture
@@ -138,6 +142,8 @@ class HoleMaker {
         return known.bo->binding().storage.start;
       case Space::kAperture:
         return known.bo->start_page();
+      case Space::kBounce:
+        return known.bo->binding().Frame(known.bo->pages(), 0);
     }
     return 0;
   }
@@ -149,6 +155,8 @@ class HoleMaker {
         return world_.machine().cma().end_frame() - pages_;
       case Space::kAperture:
         return 0;
+      case Space::kBounce:
+        return world_.machine().bounce_pool().first_frame();
     }
     return 0;
   }
@@ -303,6 +311,11 @@ void AddHoles(std::vector<Scenario>* scenarios) {
       {"twostep", "dma-cma-scatter",
        "an eighth of a CMA area is used, everywhere: a large run is made",
        PlayCmaScatter});
+  scenarios->push_back({"twostep", "dma-swiotlb-fragment",
+                        "mixed sizes, of one segment each, in bounce buffers",
+                        [](const StressOptions& options, Verdict* verdict) {
+                          PlayHoles(Space::kBounce, options, verdict);
+                        }});
   scenarios->push_back({"twostep", "aperture-fragment",
                         "mixed sizes in an aperture, every second one pinned",
                         [](const StressOptions& options, Verdict* verdict) {

@@ -1,6 +1,9 @@
 #include "twostep/machine/hole_scan.h"
 
+#include <algorithm>
+#include <map>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -54,6 +57,8 @@ class Space {
     return true;
   }
 
+  uint32_t owner(uint64_t at) const { return owner_[at]; }
+
   RangeAllocator allocator{0, kPages};
   std::vector<uint32_t> blocks;  // in random order
 
@@ -76,12 +81,12 @@ TEST(HoleScan, FindsAHoleWithTheFirstBlockThatMakesOneAndNamesWhatIsInIt) {
       HoleScan scan(space.allocator, request);
       for (const uint32_t node : space.blocks) {
         after.Forget(node);
-        const bool found = scan.Free(node);
+        const bool found = scan.Free({node});
         ASSERT_EQ(found, after.Fits(request)) << "seed " << seed;
         if (found) break;
       }
       for (const uint32_t node : space.blocks) {
-        if (scan.Needs(node)) needed.push_back(node);
+        if (scan.Needs({node})) needed.push_back(node);
       }
     }
     for (const uint32_t node : needed) {
@@ -95,13 +100,66 @@ TEST(HoleScan, FindsAHoleWithTheFirstBlockThatMakesOneAndNamesWhatIsInIt) {
   }
 }
 
+// Owners of several blocks each: the hole is one that the fewest stand in.
+TEST(HoleScan, AnOwnerOfSeveralBlocksCountsOnce) {
+  constexpr size_t kNever = ~size_t{0};
+  int several = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Space space(seed);
+    const SpaceRequest request{.size = 4 + seed % 30,
+                               .alignment = uint64_t{1} << (seed / 30 % 4)};
+    if (space.Fits(request)) continue;
+    std::vector<std::vector<uint32_t>> owners;
+    std::map<uint32_t, size_t> owner_of{{0, kNever}};
+    for (size_t i = 0; i < space.blocks.size();) {
+      const size_t end = std::min(i + 1 + seed % 4, space.blocks.size());
+      owners.emplace_back();
+      for (; i < end; ++i) {
+        owner_of[space.blocks[i]] = owners.size() - 1;
+        owners.back().push_back(space.blocks[i]);
+      }
+    }
+    std::vector<size_t> owner_at;
+    for (uint64_t i = 0; i < kPages; ++i) {
+      owner_at.push_back(owner_of[space.owner(i)]);
+    }
+    // When only the first `freed` may go.
+    const auto fewest = [&](size_t freed) {
+      size_t best = kNever;
+      for (uint64_t at = 0; at + request.size <= kPages;
+           at += request.alignment) {
+        std::set<size_t> in_the_way(&owner_at[at],
+                                    &owner_at[at] + request.size);
+        in_the_way.erase(kNever);
+        if (in_the_way.empty() || *in_the_way.rbegin() < freed) {
+          best = std::min(best, in_the_way.size());
+        }
+      }
+      return best;
+    };
+    HoleScan scan(space.allocator, request);
+    size_t freed = 0;
+    bool found = false;
+    while (!found && freed < owners.size()) {
+      found = scan.Free(owners[freed++]);
+      ASSERT_EQ(found, fewest(freed) != kNever) << "seed " << seed;
+    }
+    if (!found) continue;
+    size_t needed = 0;
+    for (size_t o = 0; o < freed; ++o) needed += scan.Needs(owners[o]);
+    EXPECT_EQ(needed, fewest(freed)) << "seed " << seed;
+    several += needed > 1;
+  }
+  EXPECT_GT(several, 50);
+}
+
 TEST(HoleScan, LeavesNoTraceForTheNextOne) {
   Space space(1);
   const SpaceRequest request{.size = 30};
   for (int again = 0; again < 3; ++again) {
     HoleScan scan(space.allocator, request);
     size_t freed = 0;
-    while (!scan.Free(space.blocks[freed])) ++freed;
+    while (!scan.Free({space.blocks[freed]})) ++freed;
     static size_t first_time;
     if (again == 0) first_time = freed;
     EXPECT_EQ(freed, first_time);

@@ -91,6 +91,7 @@ const MatrixRow kMatrix[] = {
     // What no suite covers.
     {"twostep", "dma-{iova,swiotlb,coherent,cma}-exhaust", 4},
     {"twostep", "dma-{iova-fragment,cma-scatter,swiotlb-segment}", 3},
+    {"twostep", "dma-swiotlb-fragment", 1},
     {"twostep", "aperture-fragment", 1},
     {"twostep", "{two-drivers-one-iommu,four-guests}", 2},
     {"twostep", "{squatter-and-spammer,only-busy,big-against-big}", 3},
