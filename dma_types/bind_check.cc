@@ -66,18 +66,34 @@ void BindCheck::Bound(const DmaDebug::Scope& scope) {
     relax(relaxed);
     return binding_.KeepsTo(domain, pages_, relaxed);
   };
+  // The first page of the first segment that is one too many.
+  const auto too_many = [&](const SegmentLimits& to) -> PageCount {
+    uint64_t pages = 0;
+    uint64_t left = to.max_segments;
+    for (const DmaSegment& segment : binding_.SegmentsIn(domain, pages_, to)) {
+      if (left-- == 0) break;
+      pages += segment.bytes >> kPageShift;
+    }
+    return static_cast<PageCount>(pages);
+  };
   if (keeps_with([](SegmentLimits& to) { to.alignment = kPageSize; })) {
-    Report(Kind::kMapOfMisalignedBlock, 0,
+    PageCount block = 0;
+    while (BlockIsAligned(block, limits, [&](PageCount page) {
+      return binding_.Address(pages_, page);
+    })) {
+      block += limits.alignment_pages();
+    }
+    Report(Kind::kMapOfMisalignedBlock, block,
            absl::StrCat("bound with a block that is not in one piece at a "
                         "multiple of ",
                         limits.alignment, " bytes"));
   } else if (keeps_with([](SegmentLimits& to) { to.boundary = 0; })) {
-    Report(Kind::kMapAcrossBoundary, 0,
+    Report(Kind::kMapAcrossBoundary, too_many(limits),
            absl::StrCat("bound across multiples of ", limits.boundary,
                         " bytes, more often than in the ", limits.max_segments,
                         " segments of the device"));
   } else {
-    Report(Kind::kMapOfTooLongSegment, 0,
+    Report(Kind::kMapOfTooLongSegment, too_many(limits),
            absl::StrCat("bound in ", binding_.Segments(pages_).size(),
                         " segments as long as the device takes them, which "
                         "takes ",
@@ -118,13 +134,13 @@ bool BindCheck::MaySync(ByteRange bytes, absl::string_view call) {
   return true;
 }
 
-void BindCheck::SyncsParts(bool for_device) {
+void BindCheck::SyncsParts(bool for_device, PageCount first) {
   if (!for_device && binding_.direction == DmaDirection::kToDevice) {
-    Report(Kind::kSyncForCpuOfReadOnly, 0,
+    Report(Kind::kSyncForCpuOfReadOnly, first,
            "sync for the CPU of what the device may only read");
   }
   if (for_device && binding_.direction == DmaDirection::kFromDevice) {
-    Report(Kind::kSyncForDeviceOfWriteOnly, 0,
+    Report(Kind::kSyncForDeviceOfWriteOnly, first,
            "sync for the device of what it may only write");
   }
 }

@@ -30,7 +30,7 @@ class BindCheck {
   // Whether a sync can be carried out. `call` is how reports name it.
   bool MaySync(ByteRange bytes, absl::string_view call);
   // For who syncs by himself, and not because pages change hands.
-  void SyncsParts(bool for_device);
+  void SyncsParts(bool for_device, PageCount first);
 
   // Around the sync itself: of whole pages that change hands, or of parts of
   // pages that stay the CPU's.

@@ -272,8 +272,8 @@ void DmaBinder::SyncBytes(Pages& pages, DmaBinding& binding, ByteRange bytes,
   if (!hands_over(*binding.port)) return;
   if (check.has_value()) {
     if (!check->MaySync(bytes, "a sync of parts")) return;
-    check->SyncsParts(direction == Sync::kForDevice);
     const auto first = static_cast<PageCount>(bytes.first >> kPageShift);
+    check->SyncsParts(direction == Sync::kForDevice, first);
     check->HaveOwner({first, static_cast<PageCount>(
                                  BytesToPages(bytes.first + bytes.count)) -
                                  first},

@@ -159,13 +159,21 @@ uint64_t DmaDebug::PageOf(const DmaMapping& mapping, PageCount page) const {
 
 DmaMisuse DmaDebug::About(Kind kind, const DmaMapping& mapping, PageCount page,
                           const std::string& what) const {
-  DmaMisuse misuse{kind, mapping.user.bo, page, mapping.device, mapping.name};
+  const auto holder = holders_.find(mapping.user.binding);
+  const bool pieces = mapping.piece != 0 ||
+                      (holder != holders_.end() && holder->second.pieces > 1);
+  DmaMisuse misuse{kind, mapping.user.bo, mapping.first_page + page,
+                   mapping.device, mapping.name};
   DmaUser mapper = mapping.user;
   mapper.name = mapping.name;
   mapper.port = nullptr;  // it may be gone; its name is not
   misuse.message = absl::StrCat(
-      what, "; page ", page, " of ", mapping.frames.size(), ", at ",
-      Hex(PageOf(mapping, page)), " of ", mapping.domain->name(),
+      what, "; page ", misuse.page,
+      pieces ? absl::StrCat(", which is page ", page, " of ",
+                            mapping.frames.size(), " of piece ",
+                            mapping.piece + 1, " of the binding")
+             : absl::StrCat(" of ", mapping.frames.size()),
+      ", at ", Hex(PageOf(mapping, page)), " of ", mapping.domain->name(),
       mapping.device.empty() ? "" : absl::StrCat(" for ", mapping.device),
       ", mapped by ", WhoIs(mapper));
   return misuse;
@@ -183,15 +191,21 @@ std::optional<DmaMisuse> DmaDebug::FindWrongFrame(
     const DmaDomain& domain, bool direct, std::span<const FrameNumber> frames,
     bool* refuse) {
   const DmaUser user = UserOf(ThisScope());
+  // Behind the pieces of the binding that are mapped.
+  const auto holder = holders_.find(user.binding);
+  const uint64_t before =
+      user.binding == nullptr || holder == holders_.end() || user.alias
+          ? 0
+          : holder->second.pages;
   for (size_t i = 0; i < frames.size(); ++i) {
     if (!IsMemory(frames[i])) {
       *refuse = direct;
       DmaMisuse misuse = OfNoMapping(
           Kind::kMapOfNoFrame, user,
-          absl::StrCat("page ", i, " is at ", Hex(frames[i]),
+          absl::StrCat("page ", before + i, " is at ", Hex(frames[i]),
                        ", which is no memory of the machine; mapped by ",
                        WhoIs(user), " in ", domain.name()));
-      misuse.page = static_cast<PageCount>(i);
+      misuse.page = static_cast<PageCount>(before + i);
       misuse.mapped_by = std::string(user.name);
       return misuse;
     }
@@ -200,10 +214,16 @@ std::optional<DmaMisuse> DmaDebug::FindWrongFrame(
     if (held == frames_.end()) continue;
     const auto what = [&](const char* how) {
       return absl::StrCat(WhoIs(user), " maps ", how, " frame ", Hex(frames[i]),
-                          ", page ", i, " of its own");
+                          ", page ", before + i, " of its own");
+    };
+    const auto page_in = [&](const DmaMapping& other) {
+      const auto at =
+          std::find(other.frames.begin(), other.frames.end(), frames[i]);
+      return static_cast<PageCount>(at - other.frames.begin());
     };
     if (held->second.size() >= kMaxOverlap) {
-      return About(Kind::kMapOverlapsTooOften, *held->second.front(), 0,
+      const DmaMapping& first = *held->second.front();
+      return About(Kind::kMapOverlapsTooOften, first, page_in(first),
                    what("for the eighth time"));
     }
     for (const DmaMapping* other : held->second) {
@@ -213,7 +233,8 @@ std::optional<DmaMisuse> DmaDebug::FindWrongFrame(
                              other->user.direction == DmaDirection::kToDevice;
       if (only_read && !same_place) continue;
       *refuse = same_place;
-      return About(Kind::kMapOverlaps, *other, 0, what("once more"));
+      return About(Kind::kMapOverlaps, *other, page_in(*other),
+                   what("once more"));
     }
   }
   return std::nullopt;
@@ -260,6 +281,8 @@ void DmaDebug::Mapped(const DmaDomain& domain, const SpaceBlock* iova,
   }
   if (one.user.binding != nullptr && !one.user.alias) {
     Holder& holder = holders_[one.user.binding];
+    one.first_page = static_cast<PageCount>(holder.pages);
+    one.piece = holder.pieces++;
     holder.pages += frames.size();
     ++holder.mappings;
     holder.bo = one.user.bo;
@@ -397,8 +420,12 @@ std::optional<DmaMapping> DmaDebug::UnmappedDirect(
       misuse = About(Kind::kUnmapOfOtherSegmentCount, *mapping, 0, call);
     } else if (!std::equal(frames.begin(), frames.end(),
                            mapping->frames.begin())) {
-      misuse = About(Kind::kUnmapOfOtherFrames, *mapping, 0,
-                     absl::StrCat(call, ", which are others"));
+      const auto differ =
+          std::mismatch(frames.begin(), frames.end(), mapping->frames.begin());
+      misuse = About(Kind::kUnmapOfOtherFrames, *mapping,
+                     static_cast<PageCount>(differ.first - frames.begin()),
+                     absl::StrCat(call, ", as if frame ", Hex(*differ.first),
+                                  " were one of them"));
     } else if (scope != nullptr && mapping->user.direction != user.direction) {
       misuse = About(Kind::kUnmapInOtherDirection, *mapping, 0,
                      absl::StrCat(call, ", mapped ", Words(user.direction)));
@@ -423,13 +450,14 @@ void DmaDebug::Accessed(const DmaPort& port, DmaAddress address, Access access,
   {
     SpinLockHolder hold(lock_);
     // Once of each mapping.
-    const auto tell = [&](Kind kind, DmaMapping& mapping, PageCount which,
-                          const char* how) {
-      const uint32_t bit = uint32_t{1} << static_cast<int>(kind);
-      if ((mapping.told & bit) != 0) return;
-      mapping.told |= bit;
-      misuse = About(kind, mapping, which, by_device(how));
-    };
+    const auto tell =
+        [&](Kind kind, DmaMapping& mapping, PageCount which, const char* how)
+            ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+              const uint32_t bit = uint32_t{1} << static_cast<int>(kind);
+              if ((mapping.told & bit) != 0) return;
+              mapping.told |= bit;
+              misuse = About(kind, mapping, which, by_device(how));
+            };
     const Place* const place = At(port.domain(), page);
     if (reached && place != nullptr) {
       DmaMapping& mapping = *place->mapping;

@@ -56,6 +56,10 @@ struct DmaMapping {
   std::string name;
   std::string device;
   uint32_t told = 0;  // kinds reported of it, by bits
+  // Of a binding that is mapped in pieces, which are taken to be mapped in the
+  // order of its pages: which one, and the page that it begins with.
+  uint32_t piece = 0;
+  PageCount first_page = 0;
 
   // Of each page; empty until somebody says so.
   enum class Owner : uint8_t { kDevice, kCpu, kBothByParts };
@@ -154,13 +158,16 @@ class DmaDebug {
   struct Holder {
     uint64_t pages = 0;
     uint64_t mappings = 0;
+    uint32_t pieces = 0;  // that there have been
     uint64_t bo = 0;
   };
 
   static DmaUser UserOf(const Scope* scope);  // null: nobody has said
   uint64_t PageOf(const DmaMapping& mapping, PageCount page) const;
+  // `page` is one of the mapping.
   DmaMisuse About(Kind kind, const DmaMapping& mapping, PageCount page,
-                  const std::string& what) const;
+                  const std::string& what) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   std::optional<DmaMisuse> FindWrongFrame(const DmaDomain& domain, bool direct,
                                           std::span<const FrameNumber> frames,
                                           bool* refuse)

@@ -390,6 +390,114 @@ TEST(DmaMisuse, MappingAFrameForReadingIsWrongTheEighthTime) {
   with.ExpectOne(Kind::kMapOverlapsTooOften, bos[0]);
 }
 
+// --- Of what is mapped in pieces ---
+
+// Pages 0 to 4 by themselves, and pages 5 to 7.
+class DmaMisuseInPieces : public DmaMisuseOf {
+ public:
+  static constexpr PageCount kPages = 8;
+  static constexpr PageCount kFirst = 5;
+
+  DmaMisuseInPieces() : DmaMisuseOf(MachineKind::kBareMetal) {
+    binder->bind = [this](Pages& pages, DmaPort& port, DmaBinding* binding) {
+      binding->direction = binder->direction;
+      EXPECT_TRUE(
+          binder->MapFrames(pages.frames().first(kFirst), port, binding).ok());
+      return binder->MapFrames(pages.frames().subspan(kFirst), port, binding);
+    };
+    binder->unbind = [this](Pages& pages, DmaBinding& binding) {
+      binder->Unmap(pages.frames().first(kFirst), binding);
+      binder->Unmap(pages.frames().subspan(kFirst), binding);
+    };
+  }
+  // One has been reported of that page of the bo, and of that one of a piece.
+  void ExpectOneAt(Kind kind, const BoRef& bo, PageCount page,
+                   const char* piece) {
+    ASSERT_EQ(rig.misuses().size(), 1u) << All();
+    EXPECT_THAT(All(), HasSubstr(absl::StrCat("page ", page, ", which is page ",
+                                              piece, " of the binding")));
+    ExpectOne(kind, bo);
+  }
+};
+
+TEST(DmaMisuse, InPiecesIsNotReported) {
+  DmaMisuseInPieces with;
+  BoRef bo = with.MakeBound(with.kPages);
+  EXPECT_EQ(with.rig.DeviceWrongBytes(bo, 1), 0u);
+  with.Unbind(bo);
+  EXPECT_EQ(with.All(), "");
+}
+
+TEST(DmaMisuse, InPiecesAReportOfAnUnmapNamesPageAndPiece) {
+  DmaMisuseInPieces with;
+  BoRef bo = with.MakeBound(with.kPages);
+  with.binder->unbind = [&](Pages& pages, DmaBinding& binding) {
+    with.binder->Unmap(pages.frames().first(with.kFirst), binding);
+    std::vector<FrameNumber> frames(pages.frames().begin() + with.kFirst,
+                                    pages.frames().end());
+    std::swap(frames[1], frames[2]);
+    with.binder->Unmap(frames, binding);
+  };
+  with.Unbind(bo);
+  with.ExpectOneAt(Kind::kUnmapOfOtherFrames, bo, 6, "1 of 3 of piece 2");
+}
+
+TEST(DmaMisuse, InPiecesAReportOfAnAccessNamesPageAndPiece) {
+  for (const PageCount page : {3, 7}) {
+    DmaMisuseInPieces with;
+    BoRef bo = with.MakeBound(with.kPages);
+    auto mapping = *CpuMapping::Create(bo);
+    ASSERT_TRUE(mapping->Touch(PageRange{page, 1}, Access::kWrite).ok());
+    with.rig.device().port().Resolve(bo->binding().Address(bo->pages(), page),
+                                     Access::kRead);
+    EXPECT_EQ(with.rig.misuses().size(), 1u);
+    with.ExpectOneAt(Kind::kDeviceTouchedCpusPage, bo, page,
+                     page == 3 ? "3 of 5 of piece 1" : "2 of 3 of piece 2");
+    mapping.reset();
+    ASSERT_TRUE(with.rig.Validate(bo, Tt(with.type)).ok());
+  }
+}
+
+TEST(DmaMisuse, InPiecesAReportAfterTheUnbindNamesPageAndPiece) {
+  DmaMisuseInPieces with;
+  BoRef bo = with.MakeBound(with.kPages);
+  const DmaAddress address = bo->binding().Address(bo->pages(), 6);
+  with.Unbind(bo);
+  EXPECT_EQ(with.rig.device().port().Resolve(address, Access::kRead), nullptr);
+  with.ExpectOneAt(Kind::kUseAfterUnmap, bo, 6, "1 of 3 of piece 2");
+}
+
+TEST(DmaMisuse, InPiecesAReportOfAMappingNamesPageAndPiece) {
+  DmaMisuseInPieces with;
+  BoRef bo = with.MakeBound(with.kPages);
+  const std::vector<FrameNumber> firsts(bo->pages().frames().begin(),
+                                        bo->pages().frames().end());
+  // The second one's last piece begins with a frame of the first one's last.
+  with.binder->bind = [&](Pages& pages, DmaPort& port, DmaBinding* binding) {
+    const std::vector<FrameNumber> again = {firsts[6]};
+    EXPECT_TRUE(
+        with.binder->MapFrames(pages.frames().first(with.kFirst), port, binding)
+            .ok());
+    return with.binder->MapFrames(again, port, binding);
+  };
+  BoRef second = with.rig.Make(PagesToBytes(with.kPages));
+  ASSERT_TRUE(with.rig.Validate(second, Tt(with.type)).ok());
+  EXPECT_THAT(with.All(), HasSubstr("page 5 of its own"));
+  EXPECT_THAT(with.All(), HasSubstr("page 6, which is page 1 of 3 of piece 2"));
+  with.rig.misuses().clear();
+  with.binder->unbind = [&](Pages& pages, DmaBinding& binding) {
+    with.binder->Unmap(pages.frames().first(with.kFirst), binding);
+  };
+  with.Unbind(second);
+  with.rig.misuses().clear();
+  with.binder->unbind = [&](Pages& pages, DmaBinding& binding) {
+    with.binder->Unmap(pages.frames().first(with.kFirst), binding);
+    with.binder->Unmap(pages.frames().subspan(with.kFirst), binding);
+  };
+  with.Unbind(bo);
+  EXPECT_EQ(with.All(), "");
+}
+
 // --- In life ---
 
 TEST(DmaMisuse, LeavingMappingsWhenTheDeviceGoes) {
