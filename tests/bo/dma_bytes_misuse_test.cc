@@ -1,5 +1,6 @@
 // Wrong uses of DMA that no call shows, only bytes and accesses; each caught
-// once and by its name.
+// once and by its name. And what bytes do where the direction of a binding leaves
+// syncs out.
 
 #include <cstring>
 #include <memory>
@@ -209,6 +210,113 @@ TEST(DmaMisuse, BindingBeyondTheMask) {
   ASSERT_TRUE(with.rig.Validate(bo, Tt(with.type)).ok());
   ASSERT_EQ(PhysicalMemory::ZoneOf(bo->pages().frames()[0]), Zone::kNormal);
   with.ExpectOne(Kind::kBeyondMask, bo);
+}
+
+// --- Syncs that the direction of a binding leaves out ---
+
+// A page of a bo as the device finds it in memory, whatever it may do there.
+std::byte* InDevicesView(DmaMisuseOf& with, const BoRef& bo, PageCount page) {
+  return with.rig.machine().memory().DeviceBytes(bo->pages().frames()[page]);
+}
+
+struct Way {
+  const char* name;
+  DmaDirection direction;
+  bool for_device;  // what the CPU writes gets there
+  bool for_cpu;     // what the device writes gets here
+};
+constexpr Way kWays[] = {
+    {"Both", DmaDirection::kBoth, true, true},
+    {"ToDevice", DmaDirection::kToDevice, true, false},
+    {"FromDevice", DmaDirection::kFromDevice, false, true}};
+void PrintTo(const Way& way, std::ostream* out) { *out << way.name; }
+
+class SyncsByDirection : public testing::TestWithParam<Way> {
+ protected:
+  static constexpr PageCount kPages = 4;
+
+  SyncsByDirection() : with_(MachineKind::kNonCoherent) {
+    with_.binder->direction = GetParam().direction;
+    bo_ = with_.MakeBound(kPages);
+  }
+  ~SyncsByDirection() override { EXPECT_EQ(with_.All(), ""); }
+
+  uint64_t WrongInDevicesView(PageCount page, uint64_t seed) {
+    return Rig::WrongAt(InDevicesView(with_, bo_, page), kPageSize, seed,
+                        PagesToBytes(page));
+  }
+  void WriteInDevicesView(PageCount page, uint64_t seed) {
+    Rig::FillAt(InDevicesView(with_, bo_, page), kPageSize, seed,
+                PagesToBytes(page));
+  }
+  BinderStats& stats() { return with_.binder->stats(); }
+
+  DmaMisuseOf with_;
+  BoRef bo_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Ways, SyncsByDirection, testing::ValuesIn(kWays),
+                         [](const auto& info) { return info.param.name; });
+
+// As in the kernel, all that is mapped is there to begin with: what the device
+// does not write keeps the bytes of the CPU.
+TEST_P(SyncsByDirection, ABindHandsTheBytesToTheDevice) {
+  for (PageCount page = 0; page < kPages; ++page) {
+    EXPECT_EQ(WrongInDevicesView(page, 1), 0u);
+  }
+  EXPECT_EQ(stats().pages_synced_for_device, kPages);
+  EXPECT_EQ(stats().pages_synced_for_cpu, 0u);
+}
+
+TEST_P(SyncsByDirection, AFaultTakesWhatTheDeviceWroteIfItMayWrite) {
+  for (PageCount page = 0; page < kPages; ++page) WriteInDevicesView(page, 2);
+  auto mapping = *CpuMapping::Create(bo_);
+  ASSERT_TRUE(mapping->Touch(PageRange{1, 2}, Access::kRead).ok());
+  EXPECT_EQ(stats().pages_synced_for_cpu, GetParam().for_cpu ? 2u : 0u);
+  for (const PageCount page : {1, 2}) {
+    EXPECT_EQ(Rig::WrongAt(mapping->data() + PagesToBytes(page), kPageSize,
+                           GetParam().for_cpu ? 2 : 1, PagesToBytes(page)),
+              0u)
+        << page;
+  }
+}
+
+TEST_P(SyncsByDirection, AnUnbindTakesWhatTheDeviceWroteIfItMayWrite) {
+  for (PageCount page = 0; page < kPages; ++page) WriteInDevicesView(page, 2);
+  with_.Unbind(bo_);
+  EXPECT_EQ(stats().pages_synced_for_cpu, GetParam().for_cpu ? kPages : 0u);
+  EXPECT_EQ(with_.rig.CpuWrongBytes(bo_, GetParam().for_cpu ? 2 : 1), 0u);
+}
+
+TEST_P(SyncsByDirection, AnUnbindOfWhichTheCpuHasPartsTakesOnlyTheRest) {
+  auto mapping = *CpuMapping::Create(bo_);
+  ASSERT_TRUE(mapping->Touch(PageRange{0, 1}, Access::kWrite).ok());
+  Rig::FillAt(mapping->data(), kPageSize, 3);
+  for (PageCount page = 0; page < kPages; ++page) WriteInDevicesView(page, 2);
+  mapping.reset();
+  with_.Unbind(bo_);
+  EXPECT_EQ(stats().pages_synced_for_cpu, GetParam().for_cpu ? kPages : 0u);
+  const auto now = *CpuMapping::Create(bo_);
+  ASSERT_TRUE(now->Touch(PageRange{0, kPages}, Access::kRead).ok());
+  EXPECT_EQ(Rig::WrongAt(now->data(), kPageSize, 3), 0u);
+  EXPECT_EQ(Rig::WrongAt(now->data() + kPageSize, kPageSize * (kPages - 1),
+                         GetParam().for_cpu ? 2 : 1, kPageSize),
+            0u);
+}
+
+TEST_P(SyncsByDirection, AHandOverGivesWhatTheCpuWroteIfTheDeviceMayRead) {
+  {
+    auto mapping = *CpuMapping::Create(bo_);
+    ASSERT_TRUE(mapping->Touch(PageRange{1, 2}, Access::kWrite).ok());
+    Rig::FillAt(mapping->data() + kPageSize, 2 * kPageSize, 3, kPageSize);
+  }
+  ASSERT_TRUE(with_.rig.Validate(bo_, Tt(with_.type)).ok());
+  EXPECT_EQ(stats().pages_synced_for_device,
+            kPages + (GetParam().for_device ? 2u : 0u));
+  for (PageCount page = 0; page < kPages; ++page) {
+    const bool new_there = GetParam().for_device && (page == 1 || page == 2);
+    EXPECT_EQ(WrongInDevicesView(page, new_there ? 3 : 1), 0u) << page;
+  }
 }
 
 }  // namespace

@@ -1,6 +1,12 @@
 // Devices that go for good or for a while from a bo that others share (S25):
 // hot-unplug and suspend with attachments.
 
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
 #include "tests/bo/sharing_rig.h"
 #include "twostep/bo/shared_buffer.h"
 
@@ -143,6 +149,91 @@ TEST_P(ShareLife,
   ASSERT_EQ(camera_->Resume(), absl::OkStatus());
   EXPECT_EQ(rig_.AddressesOf(*at_nic_), addresses);
   ExpectBytesAtAll(1);
+}
+
+// --- In any order ---
+
+// Who shares a bo, and may go: devices with their ports, and attachments.
+enum class Party { kExporter, kCamera, kNic, kAtCamera, kAtNic };
+
+class ShareOrder : public testing::TestWithParam<MachineKind> {
+ protected:
+  // Everybody who is left sees the bytes, or is told that its device is gone.
+  static void ExpectBytes(SharingRig& rig, Device* device,
+                          SharedAttachment* attachment) {
+    if (attachment == nullptr) return;
+    if (device == nullptr) {
+      EXPECT_FALSE(attachment->mapped());
+      EXPECT_EQ(KindOf(rig.Map(*attachment)), ErrorKind::kMisuse);
+      return;
+    }
+    ASSERT_EQ(rig.Map(*attachment), absl::OkStatus());
+    EXPECT_EQ(rig.WrongBytes(*device, *attachment, 1), 0u);
+  }
+
+  static void Play(MachineKind kind, const std::vector<Party>& order,
+                   bool can_follow) {
+    SharingRig rig{kind};
+    auto camera = rig.MakeDevice("camera");
+    auto nic = rig.MakeDevice("nic", /*domain=*/1);
+    BoRef bo = rig.Make(kBytes);
+    rig.CpuFill(bo, 1);
+    {
+      const SharedBuffer shared = rig.Export(bo);
+      Attachment at_camera = rig.Attach(shared, *camera);
+      Attachment at_nic = can_follow ? rig.Attach(shared, *nic)
+                                     : rig.AttachPinning(shared, *nic);
+      ASSERT_EQ(rig.Map(*at_camera), absl::OkStatus());
+      ASSERT_EQ(rig.Map(*at_nic), absl::OkStatus());
+      for (const Party party : order) {
+        switch (party) {
+          case Party::kExporter:
+            rig.DestroyDevice();
+            break;
+          case Party::kCamera:
+            camera.reset();
+            break;
+          case Party::kNic:
+            nic.reset();
+            break;
+          case Party::kAtCamera:
+            at_camera.reset();
+            break;
+          case Party::kAtNic:
+            at_nic.reset();
+            break;
+        }
+        ExpectBytes(rig, camera.get(), at_camera.get());
+        ExpectBytes(rig, nic.get(), at_nic.get());
+        EXPECT_EQ(rig.Broken(), "");
+      }
+    }
+    EXPECT_FALSE(bo->pinned());
+    EXPECT_EQ(bo->binder(), nullptr);
+    EXPECT_EQ(rig.CpuWrongBytes(bo, 1), 0u);
+    bo = nullptr;
+    rig.ReapAll();
+    rig.machine().coherent_pool().GiveBack(256);
+    EXPECT_TRUE(rig.NothingUsed());
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Machines, ShareOrder, testing::ValuesIn(kAllMachines));
+
+TEST_P(ShareOrder, S25_DevicesPortsAndAttachmentsGoInAnyOrder) {
+  for (const bool can_follow : {true, false}) {
+    std::vector<Party> order = {Party::kExporter, Party::kCamera, Party::kNic,
+                                Party::kAtCamera, Party::kAtNic};
+    do {
+      Play(GetParam(), order, can_follow);
+      if (HasFailure()) {
+        std::string which;
+        for (const Party party : order) {
+          absl::StrAppend(&which, static_cast<int>(party), " ");
+        }
+        FAIL() << "in the order " << which << (can_follow ? "" : ", pinning");
+      }
+    } while (std::next_permutation(order.begin(), order.end()));
+  }
 }
 
 }  // namespace

@@ -163,6 +163,110 @@ TEST(XenPv, GuestsShareWhatTheHypervisorExchanges) {
   EXPECT_EQ(pool->used_frames(), 0);
 }
 
+// S14: a guest that takes and gives up coherent memory, and what it has seen.
+class BusyGuest {
+ public:
+  static constexpr uint64_t kBos = 6;
+
+  BusyGuest(ExchangePool& pool, uint64_t number) : seed_(100 * number) {
+    RigOptions options = Guest();
+    options.options.exchange_pool = &pool;
+    options.machine.swiotlb.bytes = 256 * kKiB;
+    rig_ = std::make_unique<Rig>(options);
+    for (uint64_t i = 0; i < kBos; ++i) {
+      bos_.push_back(rig_->Make((16 + 24 * i) * kPageSize));
+      rig_->CpuFill(bos_[i], seed_ + i);
+    }
+  }
+
+  // Each bo in turn goes in, with every byte looked at and written, and its
+  // block goes back to the hypervisor, by and by.
+  void Churn(int rounds) {
+    for (int round = 0; round < rounds; ++round) {
+      for (uint64_t i = 0; i < kBos; ++i) {
+        ASSERT_TRUE(rig_->Validate(bos_[i], Tt(DmaType::kCoherent)).ok());
+        in_pieces_ += SegmentsOf(bos_[i]).size() > 1;
+        whole_ += SegmentsOf(bos_[i]).size() == 1;
+        ASSERT_EQ(rig_->DeviceWrongBytes(bos_[i], seed_ + i), 0);
+        rig_->DeviceFill(bos_[i], seed_ + kBos + i);
+        ASSERT_EQ(rig_->CpuWrongBytes(bos_[i], seed_ + kBos + i), 0);
+        rig_->CpuFill(bos_[i], seed_ + i);
+        if ((i + static_cast<uint64_t>(round)) % 2 == 0) {
+          ASSERT_TRUE(rig_->Validate(bos_[i], kSystem).ok());
+          ASSERT_EQ(rig_->CpuWrongBytes(bos_[i], seed_ + i), 0);
+        }
+        if (i == kBos - 1) GiveBack();
+      }
+    }
+  }
+  void GiveBack() { rig_->machine().coherent_pool().GiveBack(256); }
+  void ExpectIntact() {
+    EXPECT_EQ(rig_->Broken(), "");
+    for (uint64_t i = 0; i < kBos; ++i) {
+      EXPECT_EQ(rig_->CpuWrongBytes(bos_[i], seed_ + i), 0) << i;
+    }
+  }
+  uint64_t exchanged() const {
+    return rig_->machine().frame_map()->exchanged_frames();
+  }
+  Rig& rig() { return *rig_; }
+  int in_pieces() const { return in_pieces_; }
+  int whole() const { return whole_; }
+
+ private:
+  const uint64_t seed_;
+  std::unique_ptr<Rig> rig_;
+  std::vector<BoRef> bos_;
+  int in_pieces_ = 0;
+  int whole_ = 0;
+};
+
+TEST(XenPv, FourGuestsOnThreadsRunShortOfOneHypervisorsMemoryAndGiveItBack) {
+  // The bounce pools take half of it; what is left is for one guest's coherent
+  // memory, where four want as much each.
+  auto pool = *ExchangePool::Create(2 * kMiB);
+  std::vector<std::unique_ptr<BusyGuest>> guests;
+  for (uint64_t i = 0; i < 4; ++i) {
+    guests.push_back(std::make_unique<BusyGuest>(*pool, i));
+  }
+  EXPECT_EQ(pool->used_frames(), pool->frames() / 2);
+  const auto all_exchanged = [&] {
+    uint64_t frames = 0;
+    for (const auto& guest : guests) frames += guest->exchanged();
+    return frames;
+  };
+  for (int round = 0; round < 3; ++round) {
+    {
+      std::vector<Thread> threads;
+      for (const auto& guest : guests) {
+        threads.emplace_back([&guest] { guest->Churn(4); });
+      }
+    }
+    EXPECT_EQ(pool->used_frames(), all_exchanged());
+    for (const auto& guest : guests) guest->ExpectIntact();
+  }
+  int in_pieces = 0;
+  int whole = 0;
+  for (const auto& guest : guests) {
+    in_pieces += guest->in_pieces();
+    whole += guest->whole();
+  }
+  EXPECT_GT(in_pieces, 0) << "the hypervisor never ran short";
+  EXPECT_GT(whole, 0);
+  // Once the others are gone, their bounce pools as well, the last one has it
+  // all.
+  guests.resize(1);
+  EXPECT_EQ(pool->used_frames(), all_exchanged());
+  BoRef bo = guests[0]->rig().Make(16 * kPageSize);
+  guests[0]->rig().CpuFill(bo, 7);
+  ASSERT_TRUE(guests[0]->rig().Validate(bo, Tt(DmaType::kCoherent)).ok());
+  EXPECT_EQ(SegmentsOf(bo).size(), 1);
+  ExpectBytesBothWays(guests[0]->rig(), bo, DmaType::kCoherent, 7);
+  bo = nullptr;
+  guests.clear();
+  EXPECT_EQ(pool->used_frames(), 0);
+}
+
 TEST(XenPv, WhereTheHypervisorHasNoneCoherentMemoryIsInSinglePages) {
   RigOptions options = Guest();
   options.machine.xen.exchange_bytes = 2 * kMiB;  // the bounce pool has it all
