@@ -1,6 +1,6 @@
 // Wrong uses of DMA that no call shows, only bytes and accesses; each caught
-// once and by its name. And what bytes do where the direction of a binding leaves
-// syncs out.
+// once and by its name. And what bytes do where the direction of a binding
+// leaves syncs out.
 
 #include <cstring>
 #include <memory>
