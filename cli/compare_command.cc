@@ -53,6 +53,7 @@ struct CompareFlags {
   std::string capacities = "10%,25%,50%,75%";
   std::string machine;
   std::string dma_type = "dynamic";
+  std::string dma_exhaustion = "evict";
   std::string shard = "0/1";
   bool cache_only = false;
   int jobs = 0;
@@ -204,6 +205,7 @@ absl::StatusOr<SweepOptions> OptionsOf(const CompareFlags& flags) {
     options.gpu = machine->gpu;
   }
   options.dma_type = DmaTypeOf(flags.dma_type);
+  options.dma_exhaustion = DmaExhaustionOf(flags.dma_exhaustion);
   absl::Status shard = ParseShard(flags.shard, &options);
   if (!shard.ok()) return shard;
   options.threads = flags.jobs > 0 ? flags.jobs : CoresToUse();
@@ -287,10 +289,11 @@ void AddCompare(CLI::App& app, ExitCode* code) {
                                    "TOML (default: one with room but in VRAM)")
                       ->type_name("FILE");
   auto* dma_type = AddDmaTypeOption(compare, &flags->dma_type);
+  auto* exhaustion = AddDmaExhaustionOption(compare, &flags->dma_exhaustion);
   compare
       ->add_flag("--cache-only", flags->cache_only,
                  "a cache of whole objects instead of a machine")
-      ->excludes(placement, machine, dma_type);
+      ->excludes(placement, machine, dma_type, exhaustion);
   compare
       ->add_option("--shard", flags->shard,
                    "every N-th cell from the I-th on, to merge")

@@ -128,6 +128,18 @@ std::vector<MachineField> MemoryFields() {
       Size("swiotlb", "size", 0, 4 * kGiB, TWOSTEP_U64(machine.swiotlb.bytes),
            "The pool of bounce buffers, in slots of 2 KiB, of which a mapping "
            "has at most 128 neighbours; 0: none."),
+      {"swiotlb",
+       "areas",
+       Kind::kNumber,
+       TWOSTEP_AT(uint32_t, machine.swiotlb.areas),
+       "areas",
+       1,
+       SwiotlbConfig::kMaxAreas,
+       {},
+       "Into how many areas with a lock each the pool is divided, rounded up "
+       "to a power of two, each of 256 KiB at least. A thread starts with its "
+       "own. Linux has one for each CPU; one keeps figures the same whatever "
+       "threads a run has."},
       Switch("swiotlb", "forced", TWOSTEP_AT(bool, machine.swiotlb.forced),
              "Bounce all that is bound as DYNAMIC, as a confidential guest "
              "must, and not only what the device cannot reach. A translating "
@@ -225,6 +237,16 @@ std::vector<MachineField> GpuFields() {
            TWOSTEP_U64(gpu.segments.alignment),
            "A power of two: each whole block of so many bytes is contiguous "
            "and aligned on the bus. DYNAMIC bounces what is not."),
+      {"gpu",
+       "min_align_mask",
+       Kind::kNumber,
+       TWOSTEP_U64(gpu.segments.min_align_mask),
+       "bytes",
+       0,
+       SegmentLimits::kMaxMinAlignMask,
+       {},
+       "A power of two less one: the bits that the address of a bounced page "
+       "has in common with that of the page in memory (NVMe: 4095). 0: none."},
       Size("gpu", "vram", kPageSize, kMaxSpaceBytes,
            TWOSTEP_U64(gpu.vram_bytes),
            "The GPU's own memory. A replay sizes it by its trace or by "
@@ -405,7 +427,7 @@ std::string MachineFileReference() {
       "the IOMMU or\nbounce buffers, and a GPU. It is TOML. `[memory]` and "
       "`[gpu]` must be there, every key\nmay be left out, and a key or table "
       "that this page does not name is an error.\n`examples/machines/` has "
-      "eight to begin with.\n\n"
+      "twelve to begin with.\n\n"
       "A size is a text with a unit (B, KiB, MiB, GiB, TiB), as in \"256 "
       "MiB\", or a whole\nnumber of bytes. The pools `coherent` and `cma` and "
       "the bounce buffers lie in zone\nDMA32 and must fit there together. "

@@ -290,7 +290,8 @@ absl::Status Parser::CheckTogether() {
         {"alignment", "dma_alignment"},
         {"max_bytes", "max_segment"},
         {"boundary", "segment_boundary"},
-        {"max_segments", "max_segments"}};
+        {"max_segments", "max_segments"},
+        {"min_align_mask", "min_align_mask"}};
     const auto* key = std::find_if(
         std::begin(kKeys), std::end(kKeys),
         [&](const auto& pair) { return pair.first == problem->field; });

@@ -58,6 +58,7 @@ struct ReplayFlags {
   bool backed = false;
   bool unbacked = false;
   std::string dma_type = "dynamic";
+  std::string dma_exhaustion = "evict";
   std::string placement = "vram-tt";
   std::string eviction = "adaptive";
   std::string vram;
@@ -94,6 +95,7 @@ void AddFlags(CLI::App* replay, ReplayFlags* flags) {
                  "accounts and virtual time only: checks no bytes")
       ->excludes(backed);
   AddDmaTypeOption(replay, &flags->dma_type);
+  AddDmaExhaustionOption(replay, &flags->dma_exhaustion);
   replay->add_option("--placement", flags->placement, "see twostep policies")
       ->check(PlacementPolicyNames())
       ->type_name("NAME")
@@ -148,6 +150,7 @@ absl::StatusOr<ReplayOptions> OptionsOf(const ReplayFlags& flags) {
   }
   options.backing = flags.unbacked ? Backing::kUnbacked : Backing::kBacked;
   options.dma_type = DmaTypeOf(flags.dma_type);
+  options.dma_exhaustion = DmaExhaustionOf(flags.dma_exhaustion);
   options.placement = flags.placement;
   options.eviction = flags.eviction;
   options.seed = flags.seed;
@@ -227,6 +230,7 @@ nlohmann::ordered_json Settings(const ReplayFlags& flags,
           {"machine", options.machine.name},
           {"mode", flags.unbacked ? "unbacked" : "backed"},
           {"dma_type", flags.dma_type},
+          {"dma_exhaustion", flags.dma_exhaustion},
           {"placement", options.placement},
           {"eviction", options.eviction},
           {"seed", options.seed},

@@ -35,6 +35,7 @@ nlohmann::ordered_json ReplayJson(const ReplayResult& r) {
       {"machine", r.machine},
       {"mode", r.mode},
       {"dma_type", r.dma_type},
+      {"dma_exhaustion", r.dma_exhaustion},
       {"placement", r.placement},
       {"eviction", r.eviction},
       {"seed", r.seed},
@@ -80,7 +81,10 @@ std::string ReplayTable(const ReplayResult& r) {
       {"trace", ForTerminal(r.trace)},
       {"machine", absl::StrCat(r.machine, ", ", r.mode, ", VRAM ",
                                BytesFigure(r.vram_bytes))},
-      {"policy", absl::StrCat(r.dma_type, ", ", r.placement, ", ", r.eviction)},
+      {"policy", absl::StrCat(r.dma_type, ", ", r.placement, ", ", r.eviction,
+                              r.dma_exhaustion == NameOf(DmaExhaustion::kEvict)
+                                  ? ""
+                                  : ", on DMA exhaustion " + r.dma_exhaustion)},
       {"records", absl::StrCat(GroupedFigure(r.records), " (",
                                GroupedFigure(r.submissions), " submissions, ",
                                GroupedFigure(r.frames), " frames)")},

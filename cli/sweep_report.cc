@@ -29,9 +29,13 @@ std::string Simulated(const SweepResult& result) {
     return "a cache of whole objects, one request at a time; no machine, no "
            "time";
   }
-  return absl::StrCat("replays through the two steps on machine '",
-                      result.machine, "' with DMA type ", result.dma_type,
-                      ", in virtual time; pages and accounts, no bytes");
+  return absl::StrCat(
+      "replays through the two steps on machine '", result.machine,
+      "' with DMA type ", result.dma_type,
+      result.dma_exhaustion == NameOf(DmaExhaustion::kEvict)
+          ? ""
+          : absl::StrCat(", on DMA exhaustion ", result.dma_exhaustion),
+      ", in virtual time; pages and accounts, no bytes");
 }
 
 // Null where a cell did not run, or its mode knows no such figure.
@@ -277,6 +281,8 @@ Json SweepJson(const SweepResult& result) {
       {"mode", NameOf(result.mode)},
       {"machine", two_step ? Json(result.machine) : Json(nullptr)},
       {"dma_type", two_step ? Json(result.dma_type) : Json(nullptr)},
+      {"dma_exhaustion",
+       two_step ? Json(result.dma_exhaustion) : Json(nullptr)},
       {"shard", result.shard},
       {"shards", result.shards},
       {"cells", result.cells},
@@ -315,6 +321,7 @@ absl::StatusOr<SweepResult> ParseSweep(const std::string& json) {
   reader.Read("mode", &mode);
   reader.Read("machine", &result.machine);
   reader.Read("dma_type", &result.dma_type);
+  reader.Read("dma_exhaustion", &result.dma_exhaustion);
   reader.Read("shard", &shard);
   reader.Read("shards", &shards);
   reader.Read("cells", &result.cells);

@@ -112,6 +112,7 @@ absl::Status Replayer::SetUp() {
   machine_ = *std::move(machine);
   HostOptions host_options;
   host_options.eviction_policy = options_.eviction;
+  host_options.dma_exhaustion = options_.dma_exhaustion;
   if (options_.observer != nullptr) {
     host_options.events.callback = [this](const Event& event) {
       options_.observer->Happened(event);
@@ -379,6 +380,7 @@ void Replayer::Collect() {
   result_.seed = options_.seed;
   result_.vram_bytes = options_.gpu.vram_bytes;
   result_.dma_type = device_->binder(options_.dma_type)->name();
+  result_.dma_exhaustion = NameOf(options_.dma_exhaustion);
   for (int type = 0; type < kMaxDmaTypes; ++type) {
     DmaBinder* binder = device_->binder(static_cast<DmaType>(type));
     if (binder == nullptr) continue;
@@ -420,6 +422,11 @@ void Replayer::Collect() {
 }
 
 }  // namespace
+
+const char* NameOf(DmaExhaustion what) {
+  static constexpr const char* kNames[] = {"evict", "purge", "fail"};
+  return kNames[static_cast<size_t>(what)];
+}
 
 absl::StatusOr<ReplayResult> Replay(const std::string& trace,
                                     const ReplayOptions& options) {

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "twostep/bo/audit.h"
+#include "twostep/dma_types/bind_outcome.h"
 #include "twostep/lab/run_observer.h"
 #include "twostep/lab/use_sequence.h"
 #include "twostep/machine/machine_config.h"
@@ -21,6 +22,9 @@
 #include "twostep/placement/placement.h"
 
 namespace twostep {
+
+// "evict", "purge" or "fail".
+const char* NameOf(DmaExhaustion what);
 
 // The eviction policy that knows the trace beforehand: lab/foresight.h.
 inline constexpr char kBelady[] = "belady";
@@ -30,6 +34,7 @@ struct ReplayOptions {
   GpuConfig gpu;
   Backing backing = Backing::kBacked;
   DmaType dma_type = DmaType::kDynamic;
+  DmaExhaustion dma_exhaustion = DmaExhaustion::kEvict;
   std::string placement = "vram-tt";  // see PlacementPolicies()
   std::string eviction = "adaptive";  // see EvictionPolicies(), or kBelady
   // For kBelady, which knows the trace beforehand: read if it is null.
@@ -50,6 +55,7 @@ struct ReplayResult {
   std::string machine;
   std::string mode;  // "backed" or "unbacked"
   std::string dma_type;
+  std::string dma_exhaustion;  // "evict", "purge" or "fail"
   std::string placement;
   std::string eviction;
   uint64_t seed = 0;

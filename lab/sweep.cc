@@ -185,6 +185,7 @@ ReplayOptions Sweep::ReplayOptionsFor(const TraceFacts& facts,
   }
   replay.backing = Backing::kUnbacked;
   replay.dma_type = options_.dma_type;
+  replay.dma_exhaustion = options_.dma_exhaustion;
   replay.placement = row.placement;
   replay.eviction = row.eviction;
   replay.history = &facts.history;
@@ -314,6 +315,7 @@ absl::StatusOr<SweepResult> Sweep::Run() {
   if (two_step()) {
     result.machine = options_.machine.value_or(MachineConfig{}).name;
     result.dma_type = NameOf(options_.dma_type);
+    result.dma_exhaustion = twostep::NameOf(options_.dma_exhaustion);
   }
   result.shard = options_.shard;
   result.shards = options_.shards;
@@ -370,8 +372,9 @@ absl::StatusOr<SweepResult> MergeShards(std::vector<SweepResult> shards,
       for (SweepRow& row : merged.rows) row.cell = kNoCell;
     }
     if (shard.mode != merged.mode || shard.machine != merged.machine ||
-        shard.dma_type != merged.dma_type || shard.cells != merged.cells ||
-        shard.shards != merged.shards) {
+        shard.dma_type != merged.dma_type ||
+        shard.dma_exhaustion != merged.dma_exhaustion ||
+        shard.cells != merged.cells || shard.shards != merged.shards) {
       return bad(i, "is of another sweep");
     }
     for (SweepRow& row : shard.rows) {

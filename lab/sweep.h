@@ -44,6 +44,7 @@ struct SweepOptions {
   std::optional<MachineConfig> machine;
   GpuConfig gpu;
   DmaType dma_type = DmaType::kDynamic;
+  DmaExhaustion dma_exhaustion = DmaExhaustion::kEvict;
   uint32_t shard = 0;  // of shards
   uint32_t shards = 1;
   int threads = 1;
@@ -85,6 +86,7 @@ struct SweepResult {
   SweepOptions::Mode mode = SweepOptions::Mode::kTwoStep;
   std::string machine;
   std::string dma_type;
+  std::string dma_exhaustion;  // see ReplayResult
   uint32_t shard = 0;
   uint32_t shards = 1;
   uint64_t cells = 0;          // of the whole sweep

@@ -63,7 +63,7 @@ class ReplayPage {
                   `This run failed, and ends there: ${f.error}`) : [],
       el("p", {class: "soft"},
          `${f.trace} on machine ${f.machine}, ${f.mode}, VRAM ${bytesText(f.vram_bytes)}; ` +
-         `DMA type ${f.dma_type}, placement ${f.placement}, eviction ` +
+         `DMA type ${f.dma_type}, on exhaustion ${f.dma_exhaustion}, placement ${f.placement}, eviction ` +
          `${f.eviction}.${counts}`),
       failed ? [] : this.tiles(),
       this.run.history

@@ -2,6 +2,7 @@
 // nothing once they are gone; who is left at the end is named.
 
 #include <tuple>
+#include <vector>
 
 #include "tests/bo/platforms.h"
 
@@ -196,6 +197,49 @@ TEST(Teardown, NamesEveryBoThatOutlivesItsHost) {
   }
   EXPECT_EQ(machine->memory().used_frames(Zone::kNormal), 0);
   EXPECT_EQ(machine->memory().used_frames(Zone::kDma32), 0);
+}
+
+// S12: a bo's frames are counted in the zone that each came from: NORMAL as
+// long as there is any, then DMA32; where the machine has only that, all in it.
+TEST(ZoneAccounts, FramesAreCountedWhereTheyCameFrom) {
+  for (const uint64_t normal_bytes : {uint64_t{0}, kMiB, 2 * kMiB}) {
+    RigOptions options = RigOptions::Small(IommuMode::kAbsent);
+    options.machine.normal_bytes = normal_bytes;
+    Rig rig(options);
+    PhysicalMemory& memory = rig.machine().memory();
+    const uint64_t before = memory.used_frames(Zone::kDma32);
+    EXPECT_EQ(memory.used_frames(Zone::kNormal), 0u);
+    std::vector<BoRef> bos;
+    const auto expect_counts = [&] {
+      uint64_t below = 0;
+      uint64_t above = 0;
+      for (const BoRef& bo : bos) {
+        for (const FrameNumber frame : bo->pages().frames()) {
+          (frame < kNormalZoneFirstFrame ? below : above) += 1;
+        }
+      }
+      EXPECT_EQ(memory.used_frames(Zone::kDma32) - before, below);
+      EXPECT_EQ(memory.used_frames(Zone::kNormal), above);
+    };
+    for (uint64_t i = 0; i < 20; ++i) {
+      bos.push_back(rig.Make((20 + i) * kPageSize));
+      rig.CpuFill(bos.back(), i);
+      ASSERT_TRUE(rig.Validate(bos.back(), Tt(DmaType::kNone)).ok());
+      EXPECT_EQ(rig.DeviceWrongBytes(bos.back(), i), 0u);
+      expect_counts();
+    }
+    EXPECT_GT(memory.used_frames(Zone::kDma32), before);
+    EXPECT_EQ(memory.used_frames(Zone::kNormal) == 0, normal_bytes == 0);
+    for (uint64_t i = 0; i < bos.size(); ++i) {
+      EXPECT_EQ(rig.CpuWrongBytes(bos[i], i), 0u);
+    }
+    EXPECT_EQ(rig.Broken(), "");
+    while (!bos.empty()) {
+      bos.pop_back();
+      expect_counts();
+    }
+    EXPECT_EQ(memory.used_frames(Zone::kDma32), before);
+  }
 }
 
 }  // namespace

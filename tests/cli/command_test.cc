@@ -1,6 +1,7 @@
 // The twostep command as a user meets it: exit codes, messages, files.
 
 #include <fstream>
+#include <map>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -156,6 +157,49 @@ TEST(Command, BadInputEndsWithTwoAndSaysWhere) {
     EXPECT_EQ(ran.code, 2) << bad.name << ": " << ran.output;
     EXPECT_THAT(ran.output, HasSubstr(bad.message)) << bad.name;
   }
+}
+
+// S2: the two baselines beside ours. There are IOVAs for four of seven bos, of
+// which one is used all the time.
+TEST(Command, WhoGivesWayWhenDmaRunsOutIsChosen) {
+  std::string trace = "#botrace 1\n";
+  for (int bo = 1; bo <= 7; ++bo)
+    absl::StrAppend(&trace, "c ", bo, " 262144 v\n");
+  for (int i = 0; i < 40; ++i) {
+    absl::StrAppend(&trace, "g 0 1\ng 0 ", 2 + i % 6, "\n");
+  }
+  const std::string path = WriteTempFile("x.botrace", trace);
+  const std::string machine = WriteTempFile(
+      "x.toml",
+      "[memory]\n[iommu]\nmode = \"translated\"\niova_base = \"8 GiB\"\n"
+      "iova_size = \"1 MiB\"\n[gpu]\n");
+  const auto run = [&](const std::string& command) {
+    return Twostep(absl::StrCat(command, " --quiet --placement ",
+                                "tt --machine ", machine, " --json - ", path));
+  };
+  std::map<std::string, uint64_t> evicted;
+  for (const char* what : {"evict", "purge"}) {
+    const Ran ran = run(absl::StrCat("replay --dma-exhaustion ", what));
+    ASSERT_EQ(ran.code, 0) << ran.output;
+    const auto figures = nlohmann::json::parse(ran.output);
+    EXPECT_EQ(figures["dma_exhaustion"], what);
+    EXPECT_EQ(figures["bytes_wrong"], 0);
+    evicted[what] = figures["dma_evictions"]["dynamic"];
+  }
+  EXPECT_GT(evicted["evict"], 0u);
+  EXPECT_GT(evicted["purge"], evicted["evict"]);
+  const Ran failed = run("replay --dma-exhaustion fail");
+  EXPECT_EQ(failed.code, 2);
+  EXPECT_THAT(failed.output, HasSubstr("IOVA space of iommu0 is full"));
+  // The same by compare, a policy a cell.
+  const Ran compared =
+      run("compare --policies lru --capacity 50% --dma-exhaustion purge");
+  ASSERT_EQ(compared.code, 0) << compared.output;
+  const auto sweep = nlohmann::json::parse(compared.output);
+  EXPECT_EQ(sweep["dma_exhaustion"], "purge");
+  EXPECT_THAT(std::string(sweep["simulated"]),
+              HasSubstr("on DMA exhaustion purge"));
+  EXPECT_GT(uint64_t{sweep["rows"][0]["dma_evictions"]}, evicted["evict"]);
 }
 
 TEST(Command, PoliciesAreListedWithTheirParameters) {

@@ -55,8 +55,8 @@ TEST(CompareCommand, JsonHasEveryDocumentedKeyInEveryRow) {
     EXPECT_EQ(ran.code, 0) << ran.output;
     EXPECT_EQ(ran.output, "");
     const auto object = nlohmann::json::parse(Contents(json));
-    for (const char* key : {"simulated", "mode", "machine", "dma_type", "shard",
-                            "shards", "cells"}) {
+    for (const char* key : {"simulated", "mode", "machine", "dma_type",
+                            "dma_exhaustion", "shard", "shards", "cells"}) {
       EXPECT_TRUE(object.contains(key)) << key;
     }
     EXPECT_EQ(object["rows"].size(), 4);
@@ -182,6 +182,8 @@ TEST(CompareCommand, BadInputEndsWithTwoAndSaysWhere) {
       {"compare --cache-only --machine x.toml " + trace, "--machine"},
       {"compare --cache-only --placement fixed " + trace, "--placement"},
       {"compare --cache-only --dma-type cma " + trace, "--dma-type"},
+      {"compare --cache-only --dma-exhaustion purge " + trace,
+       "--dma-exhaustion"},
       {"compare --quiet --json /nowhere/x.json " + trace, "/nowhere/x.json"},
       {"merge", "JSON"},
       {"merge /nowhere.json", "/nowhere.json"},

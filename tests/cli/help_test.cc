@@ -41,8 +41,9 @@ TEST(Help, FitsAScreenAndHasAnExample) {
 TEST(Help, SaysDefaults) {
   const std::pair<const char*, std::vector<const char*>> cases[] = {
       {"replay",
-       {"--dma-type NAME", "(default dynamic)", "(default vram-tt)",
-        "(default adaptive)", "(default 1)", "[TRACE...]",
+       {"--dma-type NAME", "(default dynamic)",
+        "--dma-exhaustion when DMA runs out", "(default evict)",
+        "(default vram-tt)", "(default adaptive)", "(default 1)", "[TRACE...]",
         "(default: half of the largest frame)", "(default at the end)",
         "(default: 512 MiB of frames in each zone, no IOMMU)"}},
       {"compare",
@@ -87,6 +88,8 @@ TEST(Help, WhatIsNotKnownBringsUpTheNearest) {
        "'dynmic' is none of none, dynamic, coherent or cma; near to it: "
        "dynamic"},
       {"compare --dma-type cohernt x", "near to it: coherent"},
+      {"replay --dma-exhaustion purg",
+       "'purg' is none of evict, purge or fail; near to it: purge"},
       {"replay --machine " + choice, "is none of its words; near to it: file"},
       {"replay --eviction clcok", "near to it: clock"},
       {"replay --placement cotsed", "near to it: costed"},

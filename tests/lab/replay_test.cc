@@ -116,7 +116,9 @@ TEST_P(ReplayOfGlmark2, NoByteIsWrongAndNoRuleIsBroken) {
 INSTANTIATE_TEST_SUITE_P(All, ReplayOfGlmark2,
                          testing::Values("bare-metal", "iommu", "xen-swiotlb",
                                          "arm-cma", "confidential-guest",
-                                         "xen-pv", "gart", "iommu-lazy"));
+                                         "xen-pv", "gart", "iommu-lazy",
+                                         "smp-guest", "passthrough",
+                                         "low-memory", "huge-aperture"));
 
 TEST(Replay, TightMachinesEvictInBothSteps) {
   ReplayOptions options = TightOptionsFor("iommu");

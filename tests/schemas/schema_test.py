@@ -23,7 +23,8 @@ MACHINES = sorted(pathlib.Path("examples/machines").glob("*.toml"))
 # What the description of a number begins with.
 UNITS = {"Bytes", "Bytes or count", "Count", "Microseconds", "MiB/s",
          "Nanoseconds, virtual", "Number", "Numbers", "Pages", "Per second",
-         "Ratio", "Seconds", "Size", "bits", "ns", "ranges", "segments"}
+         "Ratio", "Seconds", "Size", "areas", "bits", "bytes", "ns", "ranges",
+         "segments"}
 # Where all is short: frames, IOVAs, coherent memory, CMA, and VRAM by --vram.
 TIGHT = """
 name = "tight"
@@ -200,7 +201,7 @@ class Outputs(Case):
         trace = self.file("t.botrace", a_trace(1))
         runs = [[trace], ["--unbacked", TRACES[1]], ["--unbacked", trace, trace]]
         runs += [["--unbacked", "--machine", machine, "--dma-type", kind, trace]
-                 for machine, kind in zip(MACHINES, ["dynamic", "none"] * 4)]
+                 for machine, kind in zip(MACHINES, ["dynamic", "none"] * 6)]
         results = []
         for run in runs:
             self.run_twostep("replay", "--quiet", "--json", json_file, *run)
@@ -351,7 +352,7 @@ class MachineFiles(Case):
         self.assertEqual(ran.returncode, 0 if good else 2, text + ran.stderr)
 
     def test_the_examples_hold(self):
-        self.assertEqual(len(MACHINES), 8)
+        self.assertEqual(len(MACHINES), 12)
         for machine in MACHINES:
             self.agree(machine.read_text(), True)
 
