@@ -172,7 +172,7 @@ class ShareOrder : public testing::TestWithParam<MachineKind> {
   }
 
   static void Play(MachineKind kind, const std::vector<Party>& order,
-                   bool can_follow) {
+                   bool can_follow, bool bound_first) {
     SharingRig rig{kind};
     auto camera = rig.MakeDevice("camera");
     auto nic = rig.MakeDevice("nic", /*domain=*/1);
@@ -180,6 +180,11 @@ class ShareOrder : public testing::TestWithParam<MachineKind> {
     rig.CpuFill(bo, 1);
     {
       const SharedBuffer shared = rig.Export(bo);
+      // Made for the exporter's port, then.
+      if (bound_first) {
+        ASSERT_EQ(rig.Validate(bo, Tt((*shared.Suitable())[0])),
+                  absl::OkStatus());
+      }
       Attachment at_camera = rig.Attach(shared, *camera);
       Attachment at_nic = can_follow ? rig.Attach(shared, *nic)
                                      : rig.AttachPinning(shared, *nic);
@@ -220,17 +225,20 @@ class ShareOrder : public testing::TestWithParam<MachineKind> {
 INSTANTIATE_TEST_SUITE_P(Machines, ShareOrder, testing::ValuesIn(kAllMachines));
 
 TEST_P(ShareOrder, S25_DevicesPortsAndAttachmentsGoInAnyOrder) {
-  for (const bool can_follow : {true, false}) {
+  for (int ways = 0; ways < 4; ++ways) {
+    const bool can_follow = ways % 2 == 0;
+    const bool bound_first = ways / 2 == 0;
     std::vector<Party> order = {Party::kExporter, Party::kCamera, Party::kNic,
                                 Party::kAtCamera, Party::kAtNic};
     do {
-      Play(GetParam(), order, can_follow);
+      Play(GetParam(), order, can_follow, bound_first);
       if (HasFailure()) {
         std::string which;
         for (const Party party : order) {
           absl::StrAppend(&which, static_cast<int>(party), " ");
         }
-        FAIL() << "in the order " << which << (can_follow ? "" : ", pinning");
+        FAIL() << "in the order " << which << (can_follow ? "" : ", pinning")
+               << (bound_first ? ", bound first" : "");
       }
     } while (std::next_permutation(order.begin(), order.end()));
   }
