@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_set>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "twostep/dma_types/dma_binder.h"
@@ -23,8 +23,8 @@ bool IsOf(const EvictionHook* hook, const BufferObject& bo) {
 // have been used.
 Entries Standing(const Entries& entries, const Entries& others,
                  const std::vector<BoUse>& uses) {
-  const absl::flat_hash_set<const EvictionHook*> known(others.begin(),
-                                                       others.end());
+  const std::unordered_set<const EvictionHook*> known(others.begin(),
+                                                      others.end());
   Entries standing;
   for (const EvictionHook* hook : entries) {
     const bool used =
