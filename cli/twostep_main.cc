@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "twostep/cli/bench_command.h"
 #include "twostep/cli/command.h"
 #include "twostep/cli/help.h"
 #include "twostep/cli/outputs.h"
@@ -30,6 +31,7 @@ ExitCode Run(int argc, char** argv) {
   AddDiff(app, &code);
   AddStress(app, AllScenarios(), &code);
   AddPolicies(app, &code);
+  AddBench(app, nullptr, &code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -23,6 +23,11 @@ exit_status() {
       echo '1 something went wrong: the table says what, and how to repeat it'
       echo "2 $bad"
       ;;
+    bench)
+      echo '0 all rows ran, or were skipped for want of memory'
+      echo '1 a row failed'
+      echo "2 $bad; or the benchmarks are not part of this program"
+      ;;
     compare | merge)
       echo '0 all cells ran'
       echo '1 a cell broke a rule'

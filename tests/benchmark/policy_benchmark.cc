@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "benchmark/benchmark.h"
+#include "tests/benchmark/rows.h"
 #include "tests/lab/request_generator.h"
 #include "twostep/eviction/eviction_order.h"
 #include "twostep/eviction/policy_registry.h"
@@ -52,57 +52,67 @@ class Order {
   size_t next_ = 0;
 };
 
-void Register(const std::string& policy) {
-  for (const size_t entries : {1024, 16384}) {
-    benchmark::RegisterBenchmark(
-        absl::StrCat("touch/", policy, "/", entries).c_str(),
-        [policy, entries](benchmark::State& state) {
-          Order order(policy, entries);
-          for (auto _ : state) order.TouchNext();
-        });
-    benchmark::RegisterBenchmark(
-        absl::StrCat("evict_and_insert/", policy, "/", entries).c_str(),
-        [policy, entries](benchmark::State& state) {
-          Order order(policy, entries);
-          for (auto _ : state) order.EvictFirst();
-        });
+void AddOrders(const std::string& policy, std::vector<Row>* rows) {
+  for (const int64_t entries : {1024, 16384}) {
+    rows->push_back({.name = absl::StrCat("touch/", policy, "/", entries),
+                     .run =
+                         [policy](auto& state) {
+                           Order order(policy, Size(state));
+                           MeasureRow(state, [&] { order.TouchNext(); });
+                         },
+                     .size = entries});
+    rows->push_back(
+        {.name = absl::StrCat("evict_and_insert/", policy, "/", entries),
+         .run =
+             [policy](auto& state) {
+               Order order(policy, Size(state));
+               MeasureRow(state, [&] { order.EvictFirst(); });
+             },
+         .size = entries});
   }
 }
 
-// Items a second are requests a second: 2 million of them for 50,000 objects, a
-// tenth of whose bytes fit.
-void RegisterCache(const std::string& policy) {
-  static const GeneratedRequests requests =
-      RequestGenerator::LikeCloudPhysics(50000, 2000000, 1).Generate();
-  benchmark::RegisterBenchmark(
-      absl::StrCat("cache/", policy).c_str(),
-      [policy](benchmark::State& state) {
-        const uint64_t capacity = requests.total_bytes() / 10;
-        CacheCounts counts;
-        for (auto _ : state) {
-          counts = policy == "belady" ? RunBelady(requests, capacity)
-                                      : RunCache(*MakeEvictionPolicy(policy),
-                                                 requests, capacity);
-        }
-        state.SetItemsProcessed(state.iterations() * counts.requests);
-        state.counters["miss_ratio"] =
-            static_cast<double>(counts.misses) / counts.requests;
-      })
-      ->Unit(benchmark::kMillisecond);
+// Millions of requests a second: 2 million of them for 50,000 objects, a tenth
+// of whose bytes fit.
+void RunOnce(benchmark::State& state, const std::string& policy) {
+  const auto of_size = [](size_t count) {
+    return RequestGenerator::LikeCloudPhysics(static_cast<uint32_t>(count / 40),
+                                              count, 1)
+        .Generate();
+  };
+  static const GeneratedRequests all = of_size(2'000'000);
+  static const GeneratedRequests few = of_size(4'000);
+  const GeneratedRequests& requests = Quick(state) ? few : all;
+  const uint64_t capacity = requests.total_bytes() / 10;
+  for (auto _ : state) {
+    const double start_ns = CpuNs();
+    const CacheCounts counts =
+        policy == "belady"
+            ? RunBelady(requests, capacity)
+            : RunCache(*MakeEvictionPolicy(policy), requests, capacity);
+    SetValue(state,
+             static_cast<double>(counts.requests) * 1e3 / (CpuNs() - start_ns));
+    state.counters["misses"] = static_cast<double>(counts.misses) /
+                               static_cast<double>(counts.requests);
+  }
+}
+
+void AddCache(const std::string& policy, std::vector<Row>* rows) {
+  rows->push_back({.name = absl::StrCat("cache/", policy),
+                   .run = [policy](auto& state) { RunOnce(state, policy); },
+                   .iterations = 1});
 }
 
 }  // namespace
-}  // namespace twostep
 
-int main(int argc, char** argv) {
-  for (const twostep::EvictionPolicyInfo& policy :
-       twostep::EvictionPolicies()) {
-    twostep::Register(policy.name);
-    twostep::RegisterCache(policy.name);
+std::vector<Row> PolicyRows() {
+  std::vector<Row> rows;
+  for (const EvictionPolicyInfo& policy : EvictionPolicies()) {
+    AddOrders(policy.name, &rows);
+    AddCache(policy.name, &rows);
   }
-  twostep::RegisterCache("belady");
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
+  AddCache("belady", &rows);
+  return rows;
 }
+
+}  // namespace twostep

@@ -24,7 +24,7 @@ constexpr size_t kRows = 23;
 
 TEST(Help, FitsAScreenAndHasAnExample) {
   for (const char* command : {"", "replay", "compare", "merge", "explain",
-                              "diff", "stress", "policies"}) {
+                              "diff", "stress", "policies", "bench"}) {
     const Ran ran = Twostep(absl::StrCat(command, " --help"));
     EXPECT_EQ(ran.code, 0) << command;
     const std::vector<std::string> lines =
@@ -53,6 +53,7 @@ TEST(Help, SaysDefaults) {
         "(default: what each scenario says)", "(default: 32 MiB of VRAM)",
         "(default: none)"}},
       {"explain", {"--bo N", "explain [OPTION...] RUN"}},
+      {"bench", {"[ROW...]", "(default 5)", "(default: for 0.1 s)"}},
   };
   for (const auto& [command, texts] : cases) {
     const Ran ran = Twostep(absl::StrCat(command, " --help"));
@@ -143,6 +144,13 @@ TEST(Help, ANumberMayBeginWithZeros) {
   const Ran ran = Twostep("replay --json - --seed 0010 " + trace);
   EXPECT_EQ(ran.code, 0);
   EXPECT_THAT(ran.output, HasSubstr("\"seed\": 10,"));
+}
+
+TEST(Help, WhoLacksTheBenchmarksIsToldWhereTheyAre) {
+  const Ran ran = Twostep("bench lru_touch/1024");
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_THAT(ran.output,
+              HasSubstr("in a clone of the sources ./twostep bench"));
 }
 
 TEST(Help, NothingIsNearToWhatIsFarFromAll) {

@@ -14,7 +14,7 @@ expect() {
 
 section() { sed -n "/^\\.SH \"\\?$2\"\\?$/,/^\\.SH/p" "$folder/$1.1"; }
 
-for name in twostep twostep-{replay,compare,merge,explain,diff,stress,policies}; do
+for name in twostep twostep-{replay,compare,merge,explain,diff,stress,policies,bench}; do
   for heading in SYNOPSIS DESCRIPTION OPTIONS EXAMPLES "EXIT STATUS" "SEE ALSO"; do
     expect "$name has $heading" grep -x "\\.SH \"\\?$heading\"\\?" "$folder/$name.1"
   done
@@ -35,5 +35,5 @@ expect "each command of diff's example has a line" test "$(
   section twostep-diff EXAMPLES | grep -c '^twostep ')" = 3
 expect "an example is not flowed" test "$(section twostep-diff EXAMPLES | sed -n 2p)" = .nf
 expect "subcommands have their pages named" test "$(
-  section twostep SUBCOMMANDS | grep -c '^\.BR twostep.*(1)$')" = 7
+  section twostep SUBCOMMANDS | grep -c '^\.BR twostep.*(1)$')" = 8
 exit "$failed"

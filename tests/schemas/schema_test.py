@@ -163,7 +163,7 @@ def at(value, path):
 
 class Schemas(Case):
     def test_each_is_one_and_says_everything(self):
-        self.assertEqual(len(ALL), 7)
+        self.assertEqual(len(ALL), 8)
         for name, schema in ALL.items():
             jsonschema.Draft202012Validator.check_schema(schema)
             self.assertTrue(schema["title"] and schema["description"], name)
@@ -181,7 +181,7 @@ class Schemas(Case):
     def test_every_key_is_explained_in_its_guide(self):
         for name, page in [("replay", "replay"), ("compare", "policies"),
                            ("stress", "stress"), ("recorded-run", "events"),
-                           ("report", "reports")]:
+                           ("report", "reports"), ("bench", "performance")]:
             text = pathlib.Path(f"docs/{page}.md").read_text()
             named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", text))))
             keys = {key for _, part in subschemas(load(name))
