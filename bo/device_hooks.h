@@ -47,7 +47,8 @@ class DeviceHooks {
   virtual void Lost(const absl::Status& error);
   // Copies contents. An error makes the move fail, with the bo where it was.
   // Default: the device's copy engine, which reaches the built-in kinds of
-  // memory and those that have a Vram.
+  // memory and those that have a Vram. Who waits for `dependencies` otherwise
+  // than by a DeviceQueue or WaitFor asks for each first: Timeline::AskFor.
   virtual absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
                                      absl::Span<const Fence> dependencies);
 };

@@ -59,9 +59,10 @@ class TouchLog {
   }
 
  private:
-  const internal::ReservationHolder* const thread_;
+  // Written by who tells the policy; what follows by the thread alone.
   Atomic<uint32_t> first_{0};
-  alignas(64) Atomic<uint32_t> end_{0};
+  alignas(64) const internal::ReservationHolder* const thread_;
+  Atomic<uint32_t> end_{0};
   std::array<EvictionHook*, kMostUses> entries_;
 };
 
