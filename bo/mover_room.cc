@@ -535,6 +535,7 @@ VictimSearch::Victims Mover::FindForDma(VictimSearch* search, DmaBinder& binder,
                                         PageCount pages, DmaPort& port,
                                         bool* found) {
   VictimSearch::Victims victims;
+  *found = false;
   const bool anywhere =
       scarce == BindOutcome::Scarce::kUnit && dma_outcome_.anywhere;
   const bool by_position =
