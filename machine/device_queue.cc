@@ -45,11 +45,13 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
                           uint64_t cost_ns, Work work, absl::Status failure) {
   const bool timed = clock_.is_virtual();
   if (!failure.ok()) work = nullptr;
+  // Before it is queued: what is submitted once it has been asked for comes
+  // behind this, so that nothing which stops it can wait for this.
+  for (const Fence& fence : dependencies) {
+    if (fence.timeline != nullptr) fence.timeline->AskFor(fence.point);
+  }
   // Neither work nor time: done.
   if (execution_ == Execution::kTimeOnly && !timed && failure.ok()) {
-    for (const Fence& fence : dependencies) {
-      if (fence.timeline != nullptr) fence.timeline->AskFor(fence.point);
-    }
     return Fence{};
   }
   // Before the lock: it asks other timelines.

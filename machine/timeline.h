@@ -12,7 +12,7 @@
 //
 // A timeline may signal on demand only: of work that never ends by itself, like
 // a compute queue's, which has to be preempted. Whoever waits for a point of
-// it, or has queued work behind it that is to begin, asks its driver first.
+// it, or queues work behind it, asks its driver first.
 //
 // On a virtual clock a point signals when its time has come, whenever the real
 // work was done: decisions then depend on virtual time only, and a run repeats

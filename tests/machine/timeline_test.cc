@@ -538,7 +538,24 @@ TEST(OnDemandTimeline, AThreadThatWaitsForWhatWasAskedForOnlyWaits) {
   EXPECT_EQ(asked, 1);
 }
 
-TEST(OnDemandTimeline, AJobThatDependsOnItAsksWhenItsTurnHasCome) {
+// Or else what its driver submits until then, and has to wait for before it can
+// stop, could come to stand behind this job, by way of other queues.
+TEST(OnDemandTimeline, AJobThatDependsOnItAsksBeforeItIsQueued) {
+  Clock clock(Clock::Kind::kReal);
+  OnDemand compute(clock);
+  Timeline other("other", clock);
+  Timeline ring("ring", clock);
+  const Fence first[] = {other.Emit(0)};
+  const Fence second[] = {compute.timeline.Emit(0)};
+  DeviceQueue queue(ring, clock, Execution::kThread);
+  queue.Submit(first, 0, [] {});
+  const Fence job = queue.Submit(second, 0, [] {});
+  EXPECT_EQ(compute.asked, std::vector<uint64_t>{1});
+  other.Complete(1);
+  EXPECT_TRUE(WaitFor(job, kForever).ok());
+}
+
+TEST(OnDemandTimeline, AJobThatDependsOnItWaitsForIt) {
   for (const Execution execution : {Execution::kThread, Execution::kTimeOnly}) {
     Clock clock(Clock::Kind::kReal);
     OnDemand compute(clock);
