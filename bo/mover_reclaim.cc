@@ -9,13 +9,16 @@ namespace twostep {
 uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
   TWOSTEP_CHECK(wait_.mode == WaitLimit::Mode::kNoWait);
   const VictimSearch::Orders orders = VictimSearch::OrdersWithFrames(host_);
+  using Asides = EvictionOrder::Asides;
   uint64_t given = 0;
   uint32_t examined = 0;
-  for (; given < pages && examined < max_bos; ++examined) {
-    // What is aside comes first when it is free, as in any search; but when
-    // much of that is busy, others are to be looked at as well.
-    const auto asides = examined % 2 == 0 ? EvictionOrder::Asides::kShow
-                                          : EvictionOrder::Asides::kLeaveOut;
+  // What is aside was once the first to go, and may be free by now: it has half
+  // of the looks, so that when all of it is busy others are looked at as well.
+  Asides asides = Asides::kOnly;
+  while (given < pages && examined < max_bos) {
+    if (asides == Asides::kOnly && examined >= max_bos / 2) {
+      asides = Asides::kLeaveOut;
+    }
     VictimSearch search(orders, VictimSearch::Order::kMemory,
                         AskerFor(Resource::kHost), Resource::kHost, awaited_);
     const VictimSearch::Victims victims = search.First(
@@ -23,8 +26,12 @@ uint64_t Mover::GiveUpFrames(uint64_t pages, uint32_t max_bos) {
           return bo.pages_.home() == Pages::Home::kMemory;
         },
         asides);
-    if (victims.empty() && asides == EvictionOrder::Asides::kShow) break;
-    if (victims.empty()) continue;
+    if (victims.empty()) {
+      if (asides == Asides::kShow) break;
+      asides = asides == Asides::kOnly ? Asides::kLeaveOut : Asides::kShow;
+      continue;
+    }
+    ++examined;
     Telling::Searched(host_, search, EventLimit::kReclaim, nullptr,
                       unmovable_.size(), 0);
     BufferObject& victim = *victims[0];

@@ -311,7 +311,9 @@ EvictionOrder::Verdict EvictionOrder::VisitSection(
     verdict = visit(*aside);
     aside = section.aside.Behind(*aside);
   }
-  if (verdict != Verdict::kStop) verdict = VisitPolicy(section, visit);
+  if (verdict != Verdict::kStop && asides != Asides::kOnly) {
+    verdict = VisitPolicy(section, visit);
+  }
   for (; aside != nullptr && verdict != Verdict::kStop;
        aside = section.aside.Behind(*aside)) {
     verdict = visit(*aside);

@@ -73,8 +73,8 @@ class EvictionOrder {
     kStop,
   };
 
-  // Whether a search is shown what earlier ones have set aside.
-  enum class Asides : uint8_t { kShow, kLeaveOut };
+  // Whether a search is shown what earlier ones have set aside, or that alone.
+  enum class Asides : uint8_t { kShow, kLeaveOut, kOnly };
 
   explicit EvictionOrder(std::unique_ptr<EvictionPolicy> policy);
   ~EvictionOrder();

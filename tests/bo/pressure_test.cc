@@ -408,7 +408,7 @@ TEST_P(Pressure, S28_ShrinkingComesPastAnyNumberOfBusyBos) {
     // As they came, the busy ones are the first.
     for (const BoRef& bo : bos) rig.Touch(bo);
     uint64_t given = 0;
-    for (uint32_t calls = 0; calls < 90 / looks + 11; ++calls) {
+    for (uint32_t calls = 0; calls < 180 / (looks + 1) + 11; ++calls) {
       given += rig.host().Shrink(kPages, looks).bo_pages;
     }
     EXPECT_EQ(given, 10 * kPages) << looks;

@@ -369,7 +369,7 @@ TEST(EvictionOrder, WhatIsSetAsideIsShownLastOrNotUntilItIsUsed) {
   std::array<EvictionHook, 4> hooks;
   for (EvictionHook& hook : hooks) order->Insert(hook);
   for (const size_t i : {2, 0, 1}) order->SetAside(hooks[i]);
-  const auto others = [&] {
+  const auto shown = [&](EvictionOrder::Asides asides) {
     std::vector<EvictionHook*> shown;
     order->Visit(
         {},
@@ -377,15 +377,18 @@ TEST(EvictionOrder, WhatIsSetAsideIsShownLastOrNotUntilItIsUsed) {
           shown.push_back(&hook);
           return EvictionOrder::Verdict::kNext;
         },
-        EvictionOrder::Asides::kLeaveOut);
+        asides);
     return shown;
   };
+  const auto others = [&] { return shown(EvictionOrder::Asides::kLeaveOut); };
   EXPECT_THAT(others(), ElementsAre(&hooks[3]));
+  EXPECT_THAT(shown(EvictionOrder::Asides::kOnly),
+              ElementsAre(&hooks[2], &hooks[0], &hooks[1]));
   // Once more: behind all that are.
   order->SetAside(hooks[2]);
   // Two of them are looked at before all others, each time others.
   EXPECT_THAT(Listed(*order),
-              ElementsAre(&hooks[0], &hooks[1], &hooks[3], &hooks[2]));
+              ElementsAre(&hooks[1], &hooks[0], &hooks[3], &hooks[2]));
   order->Touch(hooks[0]);
   EXPECT_THAT(others(), ElementsAre(&hooks[3], &hooks[0]));
   EXPECT_EQ(order->size(), 4);
