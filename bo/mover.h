@@ -184,13 +184,12 @@ class Mover {
   VictimSearch::Victims FindForDma(VictimSearch* search, DmaBinder& binder,
                                    BindOutcome::Scarce scarce, PageCount pages,
                                    DmaPort& port, bool* found);
-  // Of those that would be waited for while others are kept out of the room:
-  // what `find` comes to without them, if that is idle, no more bos, and none
-  // that is dearer, after a few tries; else `victims`. All that is not returned
-  // is given back.
-  VictimSearch::Victims PreferIdle(
-      VictimSearch::Victims victims, Resource resource,
-      absl::FunctionRef<VictimSearch::Victims(bool* found)> find);
+  // Puts idle victims in the place of those that would be waited for while
+  // others are kept out of the room: what `find` comes to without them, after a
+  // few tries, if it is no more bos and none that is dearer. Gives back all
+  // that are not victims.
+  void PreferIdle(VictimSearch::Victims* victims, Resource resource,
+                  absl::FunctionRef<VictimSearch::Victims(bool* found)> find);
   void GiveBack(const VictimSearch::Victims& victims);
   // The victims that `search` came to, all reserved: those that cannot go stay
   // so. Those that are protected by now, as others have taken from their

@@ -338,7 +338,7 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
   VictimSearch::Victims victims = find(&found);
   // Copies from fixed memory are queued: nobody waits for them here.
   if (found && !manager.fixed()) {
-    victims = PreferIdle(std::move(victims), Resource::kHost, find);
+    PreferIdle(&victims, Resource::kHost, find);
   }
   Telling::Searched(host_, search, EventLimit::kMemoryType, &manager,
                     unmovable_.size(), manager.pinned_pages_now());
@@ -582,7 +582,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
   };
   bool found = false;
   VictimSearch::Victims victims = find(&found);
-  if (found) victims = PreferIdle(std::move(victims), Resource::kDma, find);
+  if (found) PreferIdle(&victims, Resource::kDma, find);
   Telling::Searched(host_, search,
                     scarce == BindOutcome::Scarce::kIova ? EventLimit::kIova
                                                          : EventLimit::kDmaType,

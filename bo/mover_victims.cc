@@ -44,8 +44,8 @@ bool Dearer(const VictimSearch::Victims& others,
 
 }  // namespace
 
-VictimSearch::Victims Mover::PreferIdle(
-    VictimSearch::Victims victims, Resource resource,
+void Mover::PreferIdle(
+    VictimSearch::Victims* victims, Resource resource,
     absl::FunctionRef<VictimSearch::Victims(bool* found)> find) {
   const auto idle = [](const VictimSearch::Victims& all) {
     return std::all_of(all.begin(), all.end(), [](BufferObject* bo) {
@@ -53,27 +53,19 @@ VictimSearch::Victims Mover::PreferIdle(
       return bo->worthless() || bo->fences_.Signalled();
     });
   };
-  if (wait_.mode == WaitLimit::Mode::kNoWait || idle(victims)) return victims;
+  if (wait_.mode == WaitLimit::Mode::kNoWait || idle(*victims)) return;
   // Reserved, so that the next search passes them over.
   absl::InlinedVector<VictimSearch::Victims, kMostIdleSearches> busy;
-  VictimSearch::Victims others;
   bool found = true;
-  while (busy.size() < kMostIdleSearches) {
-    others = find(&found);
-    if (!found) break;
-    if (others.empty() || Dearer(others, victims, resource)) {
-      busy.push_back(std::move(others));
-      break;
-    }
-    if (others.size() <= victims.size() && idle(others)) {
-      victims.swap(others);
-      busy.push_back(std::move(others));
-      break;
-    }
-    busy.push_back(std::move(others));
+  bool better = false;
+  while (!better && busy.size() < kMostIdleSearches) {
+    busy.push_back(find(&found));
+    VictimSearch::Victims& others = busy.back();
+    if (!found || others.empty() || Dearer(others, *victims, resource)) break;
+    better = others.size() <= victims->size() && idle(others);
   }
+  if (better) victims->swap(busy.back());
   for (const VictimSearch::Victims& all : busy) GiveBack(all);
-  return victims;
 }
 
 Mover::Result Mover::EvictAll(const VictimSearch& search,
