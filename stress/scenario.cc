@@ -33,6 +33,8 @@ void Verdict::Add(const Verdict& other) {
     faults[i].made += other.faults[i].made;
     faults[i].passed_on += other.faults[i].passed_on;
   }
+  looked_after_failed += other.looked_after_failed;
+  looked_after_absorbed += other.looked_after_absorbed;
   seconds += other.seconds;
 }
 

@@ -69,6 +69,10 @@ struct Verdict {
   // wrong: with all work at rest it could.
   uint64_t hasty = 0;
   std::array<FaultCount, kFaultKinds> faults{};
+  // Where WorldOptions::alone: submissions after which all that a fault must
+  // leave was looked at, which failed, or in which it was absorbed.
+  uint64_t looked_after_failed = 0;
+  uint64_t looked_after_absorbed = 0;
   double seconds = 0;
 
   bool clean() const {

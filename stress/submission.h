@@ -79,7 +79,8 @@ struct WorldOptions {
   // See StressOptions.
   Faults* faults = nullptr;
   // One thread at a time uses the world, and nobody its host or machine beside:
-  // under faults all of it is then looked at after each failure.
+  // under faults all of it is then looked at after each, and the eviction
+  // policy is "lru", whatever `host` says.
   bool alone = false;
 
   static WorldOptions Of(const StressOptions& options);

@@ -35,6 +35,14 @@ uint64_t GivenUpHere() {
   return Faults::MadeOnThisThread()[static_cast<int>(FaultKind::kFence)];
 }
 
+// Faults of any kind, on this thread.
+uint64_t MadeSince(const Faults::Counts& before) {
+  const Faults::Counts& now = Faults::MadeOnThisThread();
+  uint64_t made = 0;
+  for (int i = 0; i < kFaultKinds; ++i) made += now[i] - before[i];
+  return made;
+}
+
 uint64_t ChecksumOfZeros() {
   static const uint64_t checksum = [] {
     alignas(64) const std::byte zeros[kPageSize] = {};
@@ -43,23 +51,19 @@ uint64_t ChecksumOfZeros() {
   return checksum;
 }
 
-// Where the two steps have brought a bo.
-struct Stand {
-  const MemoryManager* memory;
-  const DmaBinder* dma;
-  PageCount start;
-  bool pinned;
-  bool purged;
-  friend bool operator==(const Stand&, const Stand&) = default;
-};
+// With its contents in ordinary frames, and nothing else.
+bool IsUnbound(const Stand& stand) {
+  return stand.dma == nullptr && !stand.pinned && !stand.purged &&
+         stand.memory->kind() == MemoryManager::Kind::kNowhere &&
+         stand.home == Pages::Home::kMemory;
+}
 
 std::vector<Stand> StandsOf(const std::vector<BoUse>& uses) {
   std::vector<Stand> stands;
   for (const BoUse& use : uses) {
     BufferObject& bo = *use.bo->bo;
     bo.Reserve();
-    stands.push_back({&bo.manager(), bo.binder(), bo.start_page(), bo.pinned(),
-                      bo.purged()});
+    stands.push_back(StandOf(bo));
     bo.UnreserveUnused();
   }
   return stands;
@@ -100,6 +104,8 @@ absl::Status World::SetUp() {
         memory.unused_frames(zone) - memory.reserve_frames(zone);
   }
   HostOptions host_options = options_.host;
+  // A failure then moves nobody in an order: see HostSnapshot.
+  if (options_.alone && judge_.on()) host_options.eviction_policy = "lru";
   if (host_options.misuse_handler == nullptr) {
     host_options.misuse_handler = [this](const Misuse& misuse) {
       Fail(absl::StrCat("misuse: ", misuse.message));
@@ -194,6 +200,7 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   Enter();
   std::optional<Before> before;
   if (judge_.on()) before = Look(on, submission.uses);
+  const Faults::Counts made = Faults::MadeOnThisThread();
   Exec exec(*on.device);
   for (const BoUse& use : submission.uses) {
     exec.Add(
@@ -208,7 +215,7 @@ absl::Status World::SubmitOnce(const Submission& submission) {
     *submission.moved_bytes += context.bytes_moved;
   }
   if (!placed.ok()) {
-    if (judge_.on()) CheckAfter(submission, *before);
+    if (judge_.on()) CheckFailed(submission, *before, MadeSince(made));
     return placed;
   }
   if (submission.in_place) submission.in_place();
@@ -218,6 +225,9 @@ absl::Status World::SubmitOnce(const Submission& submission) {
   exec.Finish(fence);
   NoteOperation();
   NoteJob(fence);
+  if (judge_.on() && MadeSince(made) != 0) {
+    CheckAbsorbed(submission, *before);
+  }
   return placed;
 }
 
@@ -234,13 +244,14 @@ void World::Enter() {
 World::Before World::Look(GpuDevice& on, const std::vector<BoUse>& uses) {
   Before before{StandsOf(uses), std::nullopt};
   if (options_.alone) {
-    before.host.emplace(*machine_, *host_, *on.device,
-                        options_.host.eviction_policy == "lru");
+    MutexLock lock(mutex_);
+    before.host.emplace(*machine_, *host_, *on.device, bos_);
   }
   return before;
 }
 
-void World::CheckAfter(const Submission& submission, const Before& before) {
+void World::CheckFailed(const Submission& submission, const Before& before,
+                        uint64_t faults) {
   // What a device leaves goes elsewhere, and other threads move things too.
   if (judge_.device_lost() || shared_.load()) return;
   GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
@@ -248,27 +259,50 @@ void World::CheckAfter(const Submission& submission, const Before& before) {
   while (options_.alone && host_->ReapGhosts(WaitLimit{})) {
   }
   const Before after = Look(on, submission.uses);
-  bool any_placed = false;
+  bool any_moved = false;
   for (size_t i = 0; i < after.stands.size(); ++i) {
+    const Stand& was = before.stands[i];
+    Stand is = after.stands[i];
+    // Contents that came back from swap may stay, and who is not alone may have
+    // others swap them.
+    if (!options_.alone || was.home == Pages::Home::kSwapped)
+      is.home = was.home;
+    if (is == was) continue;
     // One of several may have come to where it was asked to be before another
     // failed.
     const bool placed =
         after.stands.size() > 1 &&
         std::any_of(submission.places.begin(), submission.places.end(),
                     [&](const Placement& place) {
-                      return on.device->manager(place.memory) ==
-                             after.stands[i].memory;
+                      return on.device->manager(place.memory) == is.memory;
                     });
-    any_placed |= placed;
-    Require(placed || after.stands[i] == before.stands[i],
+    // It takes two for a shortage to be told, and as many again to keep it from
+    // being bound as it was.
+    const bool unbound = faults > 3 && was.dma != nullptr && IsUnbound(is);
+    any_moved |= placed || unbound;
+    Require(placed || unbound,
             "a failed submission did not leave a bo where it was");
   }
   if (!options_.alone) return;
+  looked_after_failed_ += 1;
   CheckRules();
-  if (any_placed) return;
-  const std::string differs =
-      after.host->Differs(*before.host, submission.uses);
+  std::string differs = after.host->OthersDiffer(*before.host, submission.uses);
+  if (differs.empty() && !any_moved &&
+      after.host->NobodyHadToGo(*before.host)) {
+    differs = after.host->AccountsDiffer(*before.host);
+  }
   Require(differs.empty(), "a failed submission left: " + differs);
+}
+
+void World::CheckAbsorbed(const Submission& submission, const Before& before) {
+  if (!options_.alone || judge_.device_lost() || shared_.load()) return;
+  GpuDevice& on = submission.on == nullptr ? first() : *submission.on;
+  looked_after_absorbed_ += 1;
+  CheckRules();
+  const Before after = Look(on, submission.uses);
+  const std::string differs =
+      after.host->OthersDiffer(*before.host, submission.uses);
+  Require(differs.empty(), "a fault that was absorbed left: " + differs);
 }
 
 Fence World::SubmitJob(GpuDevice& on, int queue, const std::vector<BoUse>& uses,
@@ -587,6 +621,8 @@ void World::Finish() {
   verdict_->operations += operations_.exchange(0);
   verdict_->failures += failures_.exchange(0);
   verdict_->hasty += hasty_.exchange(0);
+  verdict_->looked_after_failed += looked_after_failed_.exchange(0);
+  verdict_->looked_after_absorbed += looked_after_absorbed_.exchange(0);
   judge_.MoveTo(verdict_);
   verdict_->bytes_checked += PagesToBytes(checked_pages_.exchange(0));
   // Of a wrong page at least one byte is.

@@ -153,7 +153,10 @@ class World {
   // That a failed submission has left what one thread can know of, where it
   // alone uses the world: its bos, unless it placed them, stand as they did;
   // where WorldOptions::alone, all others as well, and accounts and rules hold.
-  void CheckAfter(const Submission& submission, const Before& before);
+  void CheckFailed(const Submission& submission, const Before& before,
+                   uint64_t faults);
+  // The same of one that went through, where alone, but for its own bos.
+  void CheckAbsorbed(const Submission& submission, const Before& before);
   // The steps of a job on bos that are reserved, and in place, and its time.
   GpuJob JobFor(const std::vector<BoUse>& uses, uint64_t* cost_ns);
   bool KeepsWrites() const { return options_.keep_writes || judge_.on(); }
@@ -170,6 +173,8 @@ class World {
   Atomic<uint64_t> operations_{0};
   Atomic<uint64_t> failures_{0};
   Atomic<uint64_t> hasty_{0};
+  Atomic<uint64_t> looked_after_failed_{0};
+  Atomic<uint64_t> looked_after_absorbed_{0};
   Atomic<bool> may_lose_jobs_{false};
   Atomic<uint64_t> lost_jobs_{0};
   // A place of the first thread that entered, and whether there are others.
