@@ -73,8 +73,10 @@ class FaultRuns {
     if (stride == 0) stride = (points + kMostRuns - 1) / kMostRuns;
     stride = std::max<uint64_t>(stride, 1);
     if (stride > 1) outcome_.thinned.push_back({every.kind, points, stride});
+    outcome_.counted[static_cast<int>(every.kind)] = points;
+    // With threads one may pass fewer than others do.
     for (nth.nth = 1; outcome_.sum.clean(); nth.nth += stride) {
-      if (!Run(plan, every.kind).harmed) break;
+      if (!Run(plan, every.kind).harmed && nth.nth > points) break;
     }
   }
 

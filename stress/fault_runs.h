@@ -2,9 +2,10 @@
 #define STRESS_FAULT_RUNS_H_
 
 // A scenario played under faults made to order: with the n-th point of a kind
-// failing, for every n until a run is unharmed, or with points that fail at
-// random.
+// failing, for every n that a run without faults has and on until one is
+// unharmed, or with points that fail at random.
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ inline constexpr uint64_t kMostRuns = 32;
 struct FaultOutcome {
   Verdict sum;
   uint64_t runs = 0;
+  // Of kEvery, by kind: points that the run passed that only counts.
+  std::array<uint64_t, kFaultKinds> counted{};
   // Of kEvery: kinds of which not every point was visited, but every `stride`th
   // of `points`.
   struct Thinned {

@@ -217,6 +217,25 @@ TEST(Faults, EveryEndsWithARunThatIsUnharmed) {
   EXPECT_EQ(outcome.thinned[0].stride, 2u);
 }
 
+TEST(Faults, EveryGoesOnAfterARunThatPassedFewerPoints) {
+  uint64_t plays = 0;
+  const Scenario scenario = {
+      "test", "three points, but for the third play", "",
+      [&](const StressOptions& options, Verdict* verdict) {
+        const int points = ++plays == 3 ? 1 : 3;
+        for (int i = 0; i < points; ++i) {
+          verdict->operations += options.faults->Hit(FaultKind::kCma) ? 1 : 0;
+        }
+      },
+      kAllFaults};
+  const FaultOutcome outcome = PlayUnderFaults(
+      scenario, Small(0), *ParseFaults("cma:every"), [](const std::string&) {});
+  // The second point was not reached, the third was.
+  EXPECT_EQ(outcome.runs, 5u);
+  EXPECT_EQ(outcome.sum.operations, 2u);
+  EXPECT_EQ(outcome.counted[static_cast<int>(FaultKind::kCma)], 3u);
+}
+
 TEST(FaultSpec, IsReadAsItIsWritten) {
   for (const char* spec : {"frame:every", "iova:7", "swap:1%", "lost:every/16",
                            "frame:every,iova:7,swap:12.5%"}) {
