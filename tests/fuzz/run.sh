@@ -2,8 +2,8 @@
 # Builds the fuzzers and lets each look for so many seconds, from its corpus on:
 #   tests/fuzz/run.sh [SECONDS [TARGET...]]      (20; all)
 # TARGET: trace, machine_file, recorded_run, space, script. Exits 1 if one found
-# something: it is kept in build/fuzz/, and docs/fuzzing.md says how it becomes a
-# test.
+# something: it is kept in build/fuzz/ and printed, as a command that writes it
+# (a clone may be gone by then), and docs/fuzzing.md says how it becomes a test.
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")")
@@ -25,6 +25,7 @@ bazel build --noshow_progress --color=no --config=fuzz "${fuzzers[@]/%/_fuzz}" \
 mkdir -p build/fuzz
 new=$(mktemp -d)
 trap 'rm -rf "$new"' EXIT
+touch "$new/began"
 found=0
 for target in "${targets[@]}"; do
   printf '=== %s, %d s\n' "$target" "$seconds"
@@ -36,4 +37,10 @@ for target in "${targets[@]}"; do
     grep -vE '^#[0-9]+\s+(NEW|REDUCE|pulse|RELOAD)|^\s+NEW_(FUNC|PC)|^"|^###' ||
     found=1
 done
+while IFS= read -r -d '' artifact; do
+  printf '=== %s:\n' "$artifact"
+  printf "mkdir -p build/fuzz && base64 -d >%s <<'END'\n" "$artifact"
+  base64 "$artifact"
+  printf 'END\n'
+done < <(find build/fuzz -type f -newer "$new/began" -print0)
 exit $found
