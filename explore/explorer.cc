@@ -13,6 +13,9 @@ namespace {
 std::optional<Failure> FailureOf(const Case& one, const Runner& runner,
                                  const Outcome& outcome) {
   if (outcome.kind == Outcome::Kind::kDone) return std::nullopt;
+  if (runner.report().lost_decisions != 0) {
+    return Failure{outcome, Script{one.name, {}, 0}, /*too_long=*/true};
+  }
   return Failure{outcome, runner.ScriptOf(one)};
 }
 
@@ -139,6 +142,7 @@ Found Explore(const Case& one, const Search& search) {
 // Isolating Failure-Inducing Input", 2002).
 Failure Shrink(const Case& one, const Failure& failure, const Limits& limits,
                uint64_t schedules) {
+  if (failure.too_long) return failure;
   Runner runner;
   Failure best = failure;
   size_t part = (best.script.switches.size() + 1) / 2;
@@ -153,6 +157,10 @@ Failure Shrink(const Case& one, const Failure& failure, const Limits& limits,
                      switches.begin() + static_cast<ptrdiff_t>(end));
       ScriptStrategy strategy(fewer);
       const Outcome outcome = runner.Run(one, strategy, limits);
+      if (runner.report().lost_decisions != 0) {
+        begin += part;
+        continue;
+      }
       // What ran may have switched less often than the script says.
       const Script ran = runner.ScriptOf(one);
       if (outcome.SameAs(failure.outcome) &&

@@ -34,6 +34,8 @@ struct Search {
 struct Failure {
   Outcome outcome;
   Script script;
+  // It made more decisions than are kept: `script` is empty.
+  bool too_long = false;
 };
 
 struct Found {

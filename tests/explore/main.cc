@@ -34,6 +34,11 @@ void Show(const char* title, const Outcome& outcome, const Script& script) {
 // Found, shrunk, and where the fibers of the shrunk schedule stop.
 void ShowFailure(const Case& one, const Failure& failure,
                  const Search& search) {
+  if (failure.too_long) {
+    std::printf("found (%s, too long for a script):\n%s\n\n",
+                NameOf(failure.outcome.kind), failure.outcome.message.c_str());
+    return;
+  }
   Show("found", failure.outcome, failure.script);
   const Failure shrunk = Shrink(one, failure, search.limits);
   Limits limits = search.limits;

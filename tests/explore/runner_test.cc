@@ -44,6 +44,28 @@ TEST(Runner, ADeadlockSaysWhoWaitsForWhat) {
             std::string::npos);
 }
 
+TEST(Runner, AFailureTooLongForAScriptIsToldWithoutOne) {
+  const Case late{"test", "", [] {
+                    Atomic<uint64_t> count{0};
+                    const auto add = [&] {
+                      for (int i = 0; i < 1'200'000; ++i) {
+                        ++count;
+                        Progress();
+                      }
+                    };
+                    Thread other(add);
+                    add();
+                    other.Join();
+                    Fail("in the end");
+                  }};
+  const Search search{.kind = Search::Kind::kRandom, .schedules = 1};
+  const Found found = Explore(late, search);
+  ASSERT_TRUE(found.failure.has_value());
+  EXPECT_EQ(found.failure->outcome.message, "in the end");
+  EXPECT_TRUE(found.failure->too_long);
+  EXPECT_TRUE(Shrink(late, *found.failure, search.limits).too_long);
+}
+
 // Polls for what never comes; and does not poll, which a fair schedule alone
 // would not help.
 TEST(Runner, ALivelockIsNoDeadlock) {
