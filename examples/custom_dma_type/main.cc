@@ -65,7 +65,8 @@ uint64_t WrongPages(const BoRef& bo, uint64_t seed) {
   return wrong;
 }
 
-// Twice what the window holds: the first four make room for the others.
+// Twice what the window holds: four make room for the others, the first that
+// the GPU is done with.
 std::vector<BoRef> Oversubscribe(Device& device, ModelGpu& gpu,
                                  WindowBinder& binder,
                                  const Placement& in_window, Report* report) {
@@ -86,22 +87,30 @@ std::vector<BoRef> Oversubscribe(Device& device, ModelGpu& gpu,
 }
 
 // Two errors that call for different actions.
-void RunOut(Device& device, ModelGpu& gpu, const std::vector<BoRef>& bos,
-            const Placement& in_window, Report* report) {
+void RunOut(Device& device, ModelGpu& gpu, WindowBinder& binder,
+            const std::vector<BoRef>& bos, const Placement& in_window,
+            Report* report) {
   // Nobody can leave: the error says what is in the way.
-  for (size_t i = 4; i < 8; ++i) {
-    bos[i]->Reserve();
-    bos[i]->Pin();
-    bos[i]->Unreserve();
+  std::vector<BoRef> pinned;
+  BoRef outside;
+  for (const BoRef& bo : bos) {
+    bo->Reserve();
+    if (bo->binder() == &binder) {
+      bo->Pin();
+      pinned.push_back(bo);
+    } else {
+      outside = bo;
+    }
+    bo->Unreserve();
   }
-  absl::Status status = GpuWrite(device, gpu, *bos[0], in_window, 0);
+  absl::Status status = GpuWrite(device, gpu, *outside, in_window, 0);
   absl::PrintF("%s\n", status.ToString());
   report->Line("the window full of pinned bos is an error:",
                KindOf(status) == ErrorKind::kCannotFit, 1);
-  for (size_t i = 4; i < 8; ++i) {
-    bos[i]->Reserve();
-    bos[i]->Unpin();
-    bos[i]->Unreserve();
+  for (const BoRef& bo : pinned) {
+    bo->Reserve();
+    bo->Unpin();
+    bo->Unreserve();
   }
   // No eviction would help.
   BoRef large = *device.host().CreateBo(PagesToBytes(kWindowPages + 1));
@@ -136,7 +145,7 @@ int Run() {
   Report report;
   std::vector<BoRef> bos =
       Oversubscribe(*device, *gpu, binder, in_window, &report);
-  RunOut(*device, *gpu, bos, in_window, &report);
+  RunOut(*device, *gpu, binder, bos, in_window, &report);
   report.Line("GPU faults:", gpu->faults(), 0);
   report.Line("broken rules:", Audit::Run(*host).size(), 0);
   bos.clear();
