@@ -88,8 +88,8 @@ std::vector<Row> FloorRows() {
   for (const auto& [name, kind] :
        {std::pair{"memcpy", CopyKind::kMemcpy},
         std::pair{"non_temporal", CopyKind::kNonTemporal}}) {
-    const auto add = [&, kind = kind](const std::string& which, int64_t bytes,
-                                      int threads) {
+    const auto add = [&, name = name, kind = kind](const std::string& which,
+                                                   int64_t bytes, int threads) {
       rows.push_back(
           {.name = absl::StrCat("floor/", name, which),
            .run = [kind,
