@@ -296,8 +296,7 @@ absl::StatusOr<MemoryType> Device::RegisterMemoryType(
 absl::Status Device::GiveUpAddresses(BufferObject& bo,
                                      ValidateContext* context) {
   bo.AssertHeld();
-  context->obstacles.clear();
-  context->pending = Fence{};
+  context->ForgetFailure();
   if (state() != DeviceState::kRunning) return StateError();
   Mover mover(host_, context->wait);
   absl::Status status = mover.GiveUpAddresses(bo);
@@ -321,12 +320,8 @@ Placement Device::PlacementOf(const BufferObject& bo) const {
   return placement;
 }
 
-bool Device::SatisfiesHere(const BufferObject& bo, const Placement& placement,
-                           const MemoryManager& manager) const {
-  if (manager.kind() != MemoryManager::Kind::kNowhere) {
-    return (manager.fixed() || bo.binder_ == binder(placement.dma)) &&
-           StandsWithin(bo, placement);
-  }
+bool Device::SatisfiesNowhere(const BufferObject& bo,
+                              const Placement& placement) const {
   // (NONE, SYSTEM) is an anonymous bo; any other DMA type keeps it bound.
   if (placement.dma == DmaType::kNone) return bo.binder_ == nullptr;
   return bo.binder_ != nullptr && bo.binder_ == binder(placement.dma) &&
@@ -376,8 +371,7 @@ absl::Status Device::CheckPlacements(const BufferObject& bo,
 absl::Status Device::ValidateSlow(BufferObject& bo, PlacementList placements,
                                   ValidateContext* context) {
   context->hit = false;
-  context->obstacles.clear();
-  context->pending = Fence{};
+  context->ForgetFailure();
   if (state() != DeviceState::kRunning) return StateError();
   if (Stays(bo, placements)) {
     context->hit = true;

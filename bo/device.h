@@ -106,13 +106,13 @@ class Device {
   bool Satisfies(const BufferObject& bo, const Placement& placement) const {
     const MemoryManager* const manager = this->manager(placement.memory);
     if (bo.manager_ != manager || manager == nullptr) return false;
+    if (manager->kind() == MemoryManager::Kind::kNowhere) {
+      return SatisfiesNowhere(bo, placement);
+    }
     const bool anywhere = placement.first_page == 0 &&
                           placement.end_page == 0 && !placement.contiguous;
-    if (anywhere && manager->fixed()) return true;
-    if (anywhere && manager->kind() == MemoryManager::Kind::kAperture) {
-      return bo.binder_ == binder(placement.dma);
-    }
-    return SatisfiesHere(bo, placement, *manager);
+    return (manager->fixed() || bo.binder_ == binder(placement.dma)) &&
+           (anywhere || StandsWithin(bo, placement));
   }
 
   // --- Coming and going; other threads may use the device meanwhile, and get
@@ -177,8 +177,8 @@ class Device {
     }
     return false;
   }
-  bool SatisfiesHere(const BufferObject& bo, const Placement& placement,
-                     const MemoryManager& manager) const;
+  bool SatisfiesNowhere(const BufferObject& bo,
+                        const Placement& placement) const;
   static bool StandsWithin(const BufferObject& bo, const Placement& placement);
   // Waits for storage left behind here until there is none.
   void ReapOwnGhosts();

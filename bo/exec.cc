@@ -26,8 +26,7 @@ absl::Status Exec::Run(ValidateContext* context) {
   const Telling::Submission submission(device_.host());
   submission_ = submission.number();
   nested_ = Ticket::Exists();
-  context->obstacles.clear();
-  context->pending = Fence{};
+  context->ForgetFailure();
   // One age for all attempts: in the end it is the oldest.
   ticket_.emplace();
   for (;;) {

@@ -271,6 +271,7 @@ bool Host::ReapIdleGhosts(uint64_t* frames) {
 }
 
 absl::Status Host::ReapGhostsOf(const WaitLimit& limit, const void* part) {
+  if (NothingLeftBehind()) return absl::NotFoundError("");
   const InTransit transit(this);
   FinishRetiring();
   return ghosts_.Reap(limit, part);

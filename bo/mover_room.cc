@@ -286,7 +286,6 @@ Mover::Result Mover::TakeSpace(const BufferObject& bo, MemoryManager& manager,
 }
 
 Mover::Result Mover::ReapGhosts(const void* part) {
-  if (host_.NothingLeftBehind()) return Result::kShort;
   const absl::Status reaped = host_.ReapGhostsOf(wait_, part);
   if (reaped.code() == absl::StatusCode::kNotFound) return Result::kShort;
   const Result waited = Waited(reaped);

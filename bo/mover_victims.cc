@@ -11,10 +11,7 @@ namespace twostep {
 
 void Mover::GiveBack(const VictimSearch::Victims& victims) {
   for (BufferObject* victim : victims) {
-    const bool awaited =
-        std::any_of(awaited_.begin(), awaited_.end(),
-                    [&](const BoRef& bo) { return bo.get() == victim; });
-    if (!awaited) victim->lock_.Unlock();
+    if (!VictimSearch::IsAmong(awaited_, *victim)) victim->lock_.Unlock();
   }
 }
 

@@ -203,8 +203,7 @@ Device& Sharing::OwnerFor(Device& importer) const {
 absl::Status Sharing::Map(SharedAttachment& attachment,
                           ValidateContext* context) {
   context->hit = attachment.mapped_;
-  context->obstacles.clear();
-  context->pending = Fence{};
+  context->ForgetFailure();
   if (attachment.mapped_) return Mover::TakePagesFromCpu(bo_);
   if (attachment.device_ == nullptr) {
     return MakeError(ErrorKind::kMisuse,

@@ -34,6 +34,12 @@ struct ValidateContext {
   // Out, after an error of a wait that was forbidden or ended early: for which
   // fence, where it was one. Good as long as the machine.
   Fence pending;
+
+  // Of an earlier call's failure; each call that fills them in begins so.
+  void ForgetFailure() {
+    obstacles.clear();
+    pending = Fence{};
+  }
 };
 
 // Calls `use` with `bo` reserved, again as long as it loses to an older one: a

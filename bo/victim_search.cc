@@ -60,14 +60,14 @@ BufferObject& VictimSearch::BoOf(EvictionHook& hook) const {
                                   : BoHooks::BoOfDmaHook(hook);
 }
 
-bool VictimSearch::IsAwaited(const BufferObject& bo) const {
-  return std::any_of(
-      awaited_.begin(), awaited_.end(),
-      [&](const BoRef& awaited) { return awaited.get() == &bo; });
+bool VictimSearch::IsAmong(absl::Span<const BoRef> bos,
+                           const BufferObject& bo) {
+  return std::any_of(bos.begin(), bos.end(),
+                     [&](const BoRef& one) { return one.get() == &bo; });
 }
 
 bool VictimSearch::TryTake(BufferObject& bo) {
-  if (bo.TryReserve() || IsAwaited(bo)) return true;
+  if (bo.TryReserve() || IsAmong(awaited_, bo)) return true;
   if (bo.lock_.HeldByMe()) {
     ++skipped_.mine;
     return false;
@@ -85,7 +85,7 @@ bool VictimSearch::TryTake(BufferObject& bo) {
 }
 
 void VictimSearch::GiveBack(BufferObject& bo) {
-  if (!IsAwaited(bo)) bo.lock_.Unlock();
+  if (!IsAmong(awaited_, bo)) bo.lock_.Unlock();
 }
 
 size_t VictimSearch::ProtectedNow() const {

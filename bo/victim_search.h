@@ -28,6 +28,7 @@ class VictimSearch {
   enum class Order : uint8_t { kMemory, kDma };
   // Searched one after the other; their bos come in that order.
   using Orders = absl::InlinedVector<EvictionOrder*, 4>;
+  static bool IsAmong(absl::Span<const BoRef> bos, const BufferObject& bo);
   // Of bos that may have ordinary frames: those that no GPU sees come first.
   static Orders OrdersWithFrames(Host& host);
 
@@ -91,7 +92,6 @@ class VictimSearch {
   BufferObject& BoOf(EvictionHook& hook) const;
   bool TryTake(BufferObject& bo);
   void GiveBack(BufferObject& bo);
-  bool IsAwaited(const BufferObject& bo) const;
   // One look for a hole, without bos of `spared`; `sparing`: counting all that
   // were looked at as taken.
   Victims ScanForHole(RangeAllocator& space, const SpaceRequest& request,
