@@ -68,6 +68,16 @@ uint64_t Rig::WrongAt(const std::byte* at, uint64_t bytes, uint64_t seed,
   return wrong;
 }
 
+std::vector<BoRef> Rig::MakePages(uint64_t count, const Placement& placement) {
+  std::vector<BoRef> bos;
+  for (uint64_t i = 0; i < count; ++i) {
+    bos.push_back(Make(kPageSize));
+    CpuFill(bos[i], i);
+    EXPECT_EQ(Validate(bos[i], placement), absl::OkStatus());
+  }
+  return bos;
+}
+
 void Rig::CpuFill(const BoRef& bo, uint64_t seed) {
   auto mapping = *CpuMapping::Create(bo);
   ASSERT_TRUE(WaitForCpu(*bo, Access::kWrite).ok());

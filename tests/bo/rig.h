@@ -75,6 +75,9 @@ class Rig {
   void DestroyDevice() { device_.reset(); }
 
   BoRef Make(uint64_t bytes) { return *host_->CreateBo(bytes); }
+  // As many bos of a page each as `count`, bound as `placement` says, the i-th
+  // with the bytes of seed i.
+  std::vector<BoRef> MakePages(uint64_t count, const Placement& placement);
 
   // Reserves, validates, unreserves.
   absl::Status Validate(const BoRef& bo, std::vector<Placement> placements,

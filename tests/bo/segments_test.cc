@@ -199,12 +199,7 @@ TEST(CoherentSegments, NeighboursAreHadByEvicting) {
   RigOptions options = OptionsOf(MachineKind::kBareMetal);
   options.gpu.segments.max_segments = 1;
   Rig rig(options);
-  std::vector<BoRef> small;
-  for (int i = 0; i < 256; ++i) {
-    small.push_back(rig.Make(kPageSize));
-    rig.CpuFill(small[i], i);
-    ASSERT_TRUE(rig.Validate(small[i], Tt(DmaType::kCoherent)).ok());
-  }
+  const std::vector<BoRef> small = rig.MakePages(256, Tt(DmaType::kCoherent));
   for (int i = 0; i < 256; i += 2) {
     ASSERT_TRUE(rig.Validate(small[i], kSystem).ok());
   }

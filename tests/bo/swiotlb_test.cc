@@ -194,12 +194,7 @@ TEST(BouncedSegments, AFragmentedPoolIsEvictedFromForAnUnsplitMapping) {
   RigOptions options = Bouncing(kMiB);
   options.gpu.segments.max_segments = 2;
   Rig rig(options);
-  std::vector<BoRef> small;
-  for (int i = 0; i < 256; ++i) {
-    small.push_back(rig.Make(kPageSize));
-    rig.CpuFill(small[i], i);
-    ASSERT_TRUE(rig.Validate(small[i], Tt(DmaType::kDynamic)).ok());
-  }
+  const std::vector<BoRef> small = rig.MakePages(256, Tt(DmaType::kDynamic));
   // Every second one leaves: no two pages are neighbours.
   for (int i = 0; i < 256; i += 2) {
     ASSERT_TRUE(rig.Validate(small[i], kSystem).ok());
@@ -220,12 +215,7 @@ TEST(BouncedSegments, ARunThatIsFreeAlreadyIsNotMadeAgain) {
   RigOptions options = Bouncing(kMiB);
   options.gpu.segments.max_segments = 2;
   Rig rig(options);
-  std::vector<BoRef> small;
-  for (int i = 0; i < 256; ++i) {
-    small.push_back(rig.Make(kPageSize));
-    rig.CpuFill(small[i], i);
-    ASSERT_TRUE(rig.Validate(small[i], Tt(DmaType::kDynamic)).ok());
-  }
+  const std::vector<BoRef> small = rig.MakePages(256, Tt(DmaType::kDynamic));
   const DmaAddress set =
       small[0]->binding().Address(small[0]->pages(), 0) / Swiotlb::kSetBytes;
   for (int i = 0; i < 256; ++i) {
@@ -248,12 +238,7 @@ TEST(BouncedSegments, PinnedBosInEverySetAreNamedAndNobodyGoes) {
   RigOptions options = Bouncing(kMiB);
   options.gpu.segments.max_segments = 1;
   Rig rig(options);
-  std::vector<BoRef> small;
-  for (int i = 0; i < 256; ++i) {
-    small.push_back(rig.Make(kPageSize));
-    rig.CpuFill(small[i], i);
-    ASSERT_TRUE(rig.Validate(small[i], Tt(DmaType::kDynamic)).ok());
-  }
+  const std::vector<BoRef> small = rig.MakePages(256, Tt(DmaType::kDynamic));
   std::set<DmaAddress> sets;
   std::vector<BoRef> pinned;
   for (int i = 0; i < 256; ++i) {

@@ -11,10 +11,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/bo/seeds.h"
+#include "tests/stress/fault_rig.h"
 #include "twostep/bo/error.h"
 #include "twostep/cli/fault_spec.h"
-#include "twostep/stress/families.h"
-#include "twostep/stress/fault_runs.h"
 #include "twostep/stress/world.h"
 
 namespace twostep {
@@ -22,60 +21,30 @@ namespace {
 
 using ::testing::HasSubstr;
 
-StressOptions Small(uint64_t seed) {
-  StressOptions options = StressOptions::Default(Backing::kBacked);
-  const uint64_t vram = kMiB;
-  options.seed = seed;
-  options.gpu.vram_bytes = vram;
-  options.gpu.aperture_bytes = 4 * vram;
-  options.machine.normal_bytes = 4 * vram;
-  options.machine.swap_bytes = 4 * vram;
-  options.machine.iommu.mode = IommuMode::kTranslated;
-  return options;
-}
-
-Scenario Named(const std::string& name) {
-  for (Scenario& scenario : AllScenarios()) {
-    if (scenario.full_name() == name) return std::move(scenario);
-  }
-  ADD_FAILURE() << name;
-  return {};
-}
-
 // --- Scenarios, each with kinds of which it has few points ---
 
-struct Visited {
-  const char* scenario;
-  uint64_t seed;
-  FaultKind kind;
-};
-
-class EveryPoint : public testing::TestWithParam<Visited> {};
+class EveryPoint : public testing::TestWithParam<FaultRow> {};
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, EveryPoint,
     testing::Values(
-        Visited{"twostep/everything-at-once", 0, FaultKind::kFrame},
-        Visited{"gem_lmem_swapping/massive", 0, FaultKind::kFrame},
-        Visited{"twostep/share-and-die", 3, FaultKind::kIova},
-        Visited{"xe_evict/evict-large", 0, FaultKind::kIova},
-        Visited{"twostep/share-and-die", 4, FaultKind::kSlot},
-        Visited{"twostep/share-and-die", 1, FaultKind::kCma},
-        Visited{"twostep/suspend-resume", 0, FaultKind::kCoherent},
-        Visited{"twostep/share-and-die", 3, FaultKind::kTable},
-        Visited{"twostep/share-and-die", 3, FaultKind::kBackoff},
-        Visited{"xe_evict/evict-large", 0, FaultKind::kBackoff},
-        Visited{"twostep/everything-at-once", 0, FaultKind::kFence},
-        Visited{"twostep/everything-at-once", 0, FaultKind::kCopy},
-        Visited{"xe_evict/evict-large-multi-vm", 0, FaultKind::kCopy},
-        Visited{"twostep/everything-at-once", 0, FaultKind::kSwap},
-        Visited{"twostep/everything-at-once", 0, FaultKind::kLost},
-        Visited{"xe_evict/evict-large-multi-vm", 0, FaultKind::kLost}),
-    [](const testing::TestParamInfo<Visited>& info) {
-      std::string name = info.param.scenario;
-      for (char& c : name) c = isalnum(c) ? c : '_';
-      return name + "_" + NameOf(info.param.kind);
-    });
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kFrame},
+        FaultRow{"gem_lmem_swapping/massive", 0, FaultKind::kFrame},
+        FaultRow{"twostep/share-and-die", 3, FaultKind::kIova},
+        FaultRow{"xe_evict/evict-large", 0, FaultKind::kIova},
+        FaultRow{"twostep/share-and-die", 4, FaultKind::kSlot},
+        FaultRow{"twostep/share-and-die", 1, FaultKind::kCma},
+        FaultRow{"twostep/suspend-resume", 0, FaultKind::kCoherent},
+        FaultRow{"twostep/share-and-die", 3, FaultKind::kTable},
+        FaultRow{"twostep/share-and-die", 3, FaultKind::kBackoff},
+        FaultRow{"xe_evict/evict-large", 0, FaultKind::kBackoff},
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kFence},
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kCopy},
+        FaultRow{"xe_evict/evict-large-multi-vm", 0, FaultKind::kCopy},
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kSwap},
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kLost},
+        FaultRow{"xe_evict/evict-large-multi-vm", 0, FaultKind::kLost}),
+    NameOfRow);
 
 // Under a sanitizer, which has fewer seeds, not quite every one.
 uint64_t Stride() { return std::max<uint64_t>(1, 50 / std::max(1u, Seeds())); }
@@ -86,14 +55,8 @@ TEST_P(EveryPoint, IsVisitedUntilARunIsUnharmed) {
   const FaultOutcome outcome = PlayUnderFaults(
       Named(name), Small(seed), {{.kind = kind, .stride = Stride()}},
       [&](const std::string& words) { last = words; });
-  const Verdict& sum = outcome.sum;
-  EXPECT_EQ(sum.bytes_wrong, 0u) << last;
-  EXPECT_EQ(sum.first_failure, "") << last;
-  EXPECT_EQ(sum.hasty, 0u) << last;
-  for (const Violation& violation : sum.violations) {
-    ADD_FAILURE() << last << " " << violation.rule << ": " << violation.what;
-  }
-  const FaultCount& count = sum.faults[static_cast<int>(kind)];
+  ExpectClean(outcome.sum, last);
+  const FaultCount& count = outcome.sum.faults[static_cast<int>(kind)];
   EXPECT_GT(count.points, 0u);
   EXPECT_GT(count.made, 0u);
   // One that counts, those for each point that it passed, and at least one that
@@ -169,10 +132,7 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 void ExpectClean(const FaultOutcome& outcome) {
-  EXPECT_EQ(outcome.sum.first_failure, "");
-  for (const Violation& violation : outcome.sum.violations) {
-    ADD_FAILURE() << violation.rule << ": " << violation.what;
-  }
+  ExpectClean(outcome.sum, "");
   EXPECT_TRUE(outcome.sum.clean());
 }
 

@@ -6,9 +6,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/stress/fault_rig.h"
 #include "twostep/cli/fault_spec.h"
-#include "twostep/stress/families.h"
-#include "twostep/stress/fault_runs.h"
 #include "twostep/stress/world.h"
 
 namespace twostep {
@@ -16,67 +15,27 @@ namespace {
 
 using ::testing::HasSubstr;
 
-StressOptions Small(uint64_t seed) {
-  StressOptions options = StressOptions::Default(Backing::kBacked);
-  const uint64_t vram = kMiB;
-  options.seed = seed;
-  options.gpu.vram_bytes = vram;
-  options.gpu.aperture_bytes = 4 * vram;
-  options.machine.normal_bytes = 4 * vram;
-  options.machine.swap_bytes = 4 * vram;
-  options.machine.iommu.mode = IommuMode::kTranslated;
-  return options;
-}
+class EveryKind : public testing::TestWithParam<FaultRow> {};
 
-Scenario Named(const std::string& name) {
-  for (Scenario& scenario : AllScenarios()) {
-    if (scenario.full_name() == name) return std::move(scenario);
-  }
-  ADD_FAILURE() << name;
-  return {};
-}
-
-void ExpectClean(const Verdict& verdict, const std::string& what) {
-  EXPECT_EQ(verdict.bytes_wrong, 0u) << what;
-  EXPECT_EQ(verdict.first_failure, "") << what;
-  EXPECT_EQ(verdict.hasty, 0u) << what;
-  for (const Violation& violation : verdict.violations) {
-    ADD_FAILURE() << what << " " << violation.rule << ": " << violation.what;
-  }
-}
-
-struct Reached {
-  const char* scenario;
-  uint64_t seed;
-  FaultKind kind;
-};
-
-class EveryKind : public testing::TestWithParam<Reached> {};
-
-// The seeds are of machines that have what is to fail.
 INSTANTIATE_TEST_SUITE_P(
     Faults, EveryKind,
     testing::Values(
-        Reached{"twostep/everything-at-once", 0, FaultKind::kFrame},
-        Reached{"twostep/suspend-resume", 0, FaultKind::kFrame},
-        Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kIova},
-        Reached{"twostep/share-and-die", 4, FaultKind::kSlot},
-        Reached{"twostep/share-and-die", 1, FaultKind::kCma},
-        Reached{"twostep/suspend-resume", 0, FaultKind::kCoherent},
-        Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kTable},
-        Reached{"twostep/everything-at-once", 0, FaultKind::kBackoff},
-        Reached{"twostep/hot-unplug", 1, FaultKind::kBackoff},
-        Reached{"kfd_evict/queue", 0, FaultKind::kFence},
-        Reached{"gem_lmem_swapping/verify", 0, FaultKind::kFence},
-        Reached{"xe_evict/evict-small", 0, FaultKind::kCopy},
-        Reached{"gem_evict_everything/swapping-normal", 0, FaultKind::kSwap},
-        Reached{"gem_lmem_swapping/heavy-random", 0, FaultKind::kLost},
-        Reached{"gem_evict_everything/forked-normal", 2, FaultKind::kLost}),
-    [](const testing::TestParamInfo<Reached>& info) {
-      std::string name = info.param.scenario;
-      for (char& c : name) c = isalnum(c) ? c : '_';
-      return name + "_" + NameOf(info.param.kind);
-    });
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kFrame},
+        FaultRow{"twostep/suspend-resume", 0, FaultKind::kFrame},
+        FaultRow{"gem_evict_everything/swapping-normal", 0, FaultKind::kIova},
+        FaultRow{"twostep/share-and-die", 4, FaultKind::kSlot},
+        FaultRow{"twostep/share-and-die", 1, FaultKind::kCma},
+        FaultRow{"twostep/suspend-resume", 0, FaultKind::kCoherent},
+        FaultRow{"gem_evict_everything/swapping-normal", 0, FaultKind::kTable},
+        FaultRow{"twostep/everything-at-once", 0, FaultKind::kBackoff},
+        FaultRow{"twostep/hot-unplug", 1, FaultKind::kBackoff},
+        FaultRow{"kfd_evict/queue", 0, FaultKind::kFence},
+        FaultRow{"gem_lmem_swapping/verify", 0, FaultKind::kFence},
+        FaultRow{"xe_evict/evict-small", 0, FaultKind::kCopy},
+        FaultRow{"gem_evict_everything/swapping-normal", 0, FaultKind::kSwap},
+        FaultRow{"gem_lmem_swapping/heavy-random", 0, FaultKind::kLost},
+        FaultRow{"gem_evict_everything/forked-normal", 2, FaultKind::kLost}),
+    NameOfRow);
 
 TEST_P(EveryKind, IsReachedAndDoesNoHarm) {
   const Scenario scenario = Named(GetParam().scenario);
