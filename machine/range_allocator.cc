@@ -8,12 +8,8 @@
 namespace twostep {
 namespace {
 
-// Holes looked at for the best fit in one bin, each perhaps a cache miss. Holes
-// of one size differ by their address alone, which is worth less.
-constexpr int kLooks = 12;
-constexpr int kLooksAtEqual = 3;
-// Bins below this hold one size each.
-constexpr uint32_t kFirstWideBin = 128;
+// Holes looked at in one bin, each perhaps a cache miss.
+constexpr int kLooks = 8;
 // Holes tried for alignment, range and boundary before one that is surely
 // large enough is taken instead.
 constexpr int kTries = 24;
@@ -112,28 +108,27 @@ inline bool RangeAllocator::IsPlain(const SpaceRequest& request) const {
          request.first <= start_ && request.end >= end_;
 }
 
-// The best fit for `size` among the first few holes of a bin, or kBorder.
-inline uint32_t RangeAllocator::BestOf(uint32_t bin, uint64_t size,
-                                       Direction direction) const {
-  uint32_t best = kBorder;
-  uint64_t best_size = ~uint64_t{0};
-  uint64_t best_start = 0;
-  int looks = bin < kFirstWideBin ? kLooksAtEqual : kLooks;
+// Of the first few holes of a bin those that fit `size`, and of them the one
+// nearest to the end of the space that the direction names, or kBorder. The
+// holes of a bin being nearly of one size, this is worth more than the best fit
+// among them: what is left free comes together at the other end.
+inline uint32_t RangeAllocator::NearestOf(uint32_t bin, uint64_t size,
+                                          Direction direction) const {
+  uint32_t nearest = kBorder;
+  uint64_t nearest_start = 0;
+  int looks = kLooks;
   for (uint32_t hole = bins_[bin]; hole != kBorder && looks > 0; --looks) {
     const Node& node = nodes_[hole];
-    if (node.size >= size && node.size <= best_size) {
-      const bool nearer = direction == Direction::kBottomUp
-                              ? node.start < best_start
-                              : node.start > best_start;
-      if (best == kBorder || node.size < best_size || nearer) {
-        best = hole;
-        best_size = node.size;
-        best_start = node.start;
-      }
+    if (node.size >= size &&
+        (nearest == kBorder ||
+         (direction == Direction::kBottomUp ? node.start < nearest_start
+                                            : node.start > nearest_start))) {
+      nearest = hole;
+      nearest_start = node.start;
     }
     hole = node.next_hole;
   }
-  return best;
+  return nearest;
 }
 
 inline RangeAllocator::Spot RangeAllocator::FindPlain(
@@ -143,12 +138,12 @@ inline RangeAllocator::Spot RangeAllocator::FindPlain(
   uint32_t hole = kBorder;
   uint32_t bin = NextBin(own);
   if (bin == kNoBin) return {kBorder, 0};
-  hole = BestOf(bin, size, request.direction);
+  hole = NearestOf(bin, size, request.direction);
   if (hole == kBorder) {
     // Only its own bin has holes that are too small for it.
     bin = NextBin(own + 1);
     if (bin != kNoBin) {
-      hole = BestOf(bin, size, request.direction);
+      hole = NearestOf(bin, size, request.direction);
     } else {
       hole = bins_[own];
       while (hole != kBorder && nodes_[hole].size < size) {

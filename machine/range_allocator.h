@@ -5,9 +5,9 @@
 // not what lies there. Thread-compatible: the caller locks.
 //
 // Holes wait in bins by size: one bin a size below 128, then 64 to each power
-// of two. A request takes the best fit among the first few holes of the
-// smallest bin that can serve it; only where those few and every surely large
-// enough hole fail are all holes searched, so that a refusal is never a guess.
+// of two. A request takes one of the first few holes of the smallest bin that
+// can serve it; only where those few and every surely large enough hole fail
+// are all holes searched, so that a refusal is never a guess.
 // A request that was refused is refused again without a search until a hole
 // grows that can serve it (eviction asks after each victim).
 //
@@ -34,8 +34,8 @@ class RangeAllocator {
 
   // Serves the request with one block (`contiguous` makes no difference) and
   // returns kNone; or returns why not, having changed nothing. Among holes of
-  // one size the direction decides which is taken, as far as the search looks,
-  // and always which end of the hole.
+  // nearly one size the direction decides which is taken, as far as the search
+  // looks, and always which end of the hole.
   Shortage::Kind Allocate(const SpaceRequest& request, SpaceBlock* block);
   // REQUIRES: `node` is from Allocate() and not freed since.
   void Free(uint32_t node);
@@ -110,7 +110,7 @@ class RangeAllocator {
 
   SpaceRequest Clamped(const SpaceRequest& request) const;
   bool IsPlain(const SpaceRequest& request) const;
-  uint32_t BestOf(uint32_t bin, uint64_t size, Direction direction) const;
+  uint32_t NearestOf(uint32_t bin, uint64_t size, Direction direction) const;
   Spot FindPlain(const SpaceRequest& request) const;
   Spot NearestOf(Spot spot, const SpaceRequest& request) const;
   Spot FindPlaced(const SpaceRequest& request) const;
