@@ -266,7 +266,8 @@ void Evacuation::BringHome(std::vector<SavedContents>* saved) {
       Telling::Tell(bo, EventKind::kMove, bo.page_count(), bo.manager_,
                     host_.system_manager_.get());
       host_.DiscardStorage(bo);
-      bo.pages_.Adopt(contents.copy->pages_.Adopt(nullptr, Pages::Home::kNone),
+      bo.pages_.Adopt(contents.copy->pages_.Adopt(FrameArray(bo.page_count()),
+                                                  Pages::Home::kNone),
                       Pages::Home::kMemory);
       if (contents.copy->Charged(Resource::kHost)) {
         // One bo's worth, as before: of the same client.

@@ -27,8 +27,8 @@ BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
   if (!KeepsTo(pages.count(), port.limits(), PagesToBytes)) {
     return BindOutcome::TooManySegments();
   }
-  auto own = std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
-  const std::span<FrameNumber> own_frames(own.get(), pages.count());
+  FrameArray own = FrameArray::For(pages.count());
+  const std::span<FrameNumber> own_frames = own.numbers();
   binding->port = &port;
   const Shortage::Kind kind = TakeFrames(own_frames, binding);
   if (kind != Shortage::Kind::kNone) return {BindOutcome::Scarce::kUnit, kind};
@@ -56,10 +56,11 @@ BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
 
 BindOutcome OwnMemoryBinder::DoUnbind(Pages& pages, DmaBinding& binding,
                                       Contents contents) {
-  std::unique_ptr<FrameNumber[]> ordinary;
-  if (contents == Contents::kKeep) {
-    ordinary = std::make_unique_for_overwrite<FrameNumber[]>(pages.count());
-    const std::span<FrameNumber> frames(ordinary.get(), pages.count());
+  const bool keep = contents == Contents::kKeep;
+  FrameArray ordinary(pages.count());
+  if (keep) {
+    ordinary = FrameArray::For(pages.count());
+    const std::span<FrameNumber> frames = ordinary.numbers();
     const Shortage::Kind kind = machine().memory().Allocate(
         frames, kNoFrame - 1, PhysicalMemory::Zero::kNo);
     if (kind != Shortage::Kind::kNone) {
@@ -71,9 +72,8 @@ BindOutcome OwnMemoryBinder::DoUnbind(Pages& pages, DmaBinding& binding,
   }
   UnmapFrames(pages.frames(), binding);
   ReturnFrames(pages.frames(), binding);
-  const Pages::Home home =
-      ordinary == nullptr ? Pages::Home::kNone : Pages::Home::kMemory;
-  pages.Adopt(std::move(ordinary), home);
+  pages.Adopt(std::move(ordinary),
+              keep ? Pages::Home::kMemory : Pages::Home::kNone);
   return {};
 }
 

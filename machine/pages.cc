@@ -15,9 +15,8 @@ Shortage::Kind Pages::Populate(PhysicalMemory& memory, FrameNumber highest,
                                PhysicalMemory::Zero zero) {
   if (present()) return Shortage::Kind::kNone;
   TWOSTEP_CHECK(home_ == Home::kNone);
-  auto entries = std::make_unique_for_overwrite<FrameNumber[]>(count_);
-  const Shortage::Kind kind =
-      memory.Allocate({entries.get(), count_}, highest, zero);
+  FrameArray entries = FrameArray::For(count());
+  const Shortage::Kind kind = memory.Allocate(entries.numbers(), highest, zero);
   if (kind != Shortage::Kind::kNone) return kind;
   entries_ = std::move(entries);
   home_ = Home::kMemory;
@@ -38,14 +37,14 @@ void Pages::Release(PhysicalMemory& memory, SwapStore& swap) {
       swap.Drop(frames());
       break;
   }
-  entries_.reset();
+  entries_ = FrameArray(count());
   home_ = Home::kNone;
 }
 
 Shortage::Kind Pages::SwapOut(PhysicalMemory& memory, SwapStore& swap) {
   TWOSTEP_CHECK(home_ == Home::kMemory);
-  auto slots = std::make_unique_for_overwrite<uint32_t[]>(count_);
-  const Shortage::Kind kind = swap.Store(frames(), {slots.get(), count_});
+  FrameArray slots = FrameArray::For(count());
+  const Shortage::Kind kind = swap.Store(frames(), slots.numbers());
   if (kind != Shortage::Kind::kNone) return kind;
   memory.Free(frames());
   entries_ = std::move(slots);
@@ -57,14 +56,13 @@ absl::StatusOr<Shortage::Kind> Pages::SwapIn(PhysicalMemory& memory,
                                              SwapStore& swap,
                                              FrameNumber highest) {
   TWOSTEP_CHECK(home_ == Home::kSwapped);
-  auto entries = std::make_unique_for_overwrite<FrameNumber[]>(count_);
-  const Shortage::Kind kind = memory.Allocate({entries.get(), count_}, highest,
-                                              PhysicalMemory::Zero::kNo);
+  FrameArray entries = FrameArray::For(count());
+  const Shortage::Kind kind =
+      memory.Allocate(entries.numbers(), highest, PhysicalMemory::Zero::kNo);
   if (kind != Shortage::Kind::kNone) return kind;
-  const std::span<const FrameNumber> loaded(entries.get(), count_);
-  absl::Status read = swap.Load(frames(), loaded);
+  absl::Status read = swap.Load(frames(), entries.numbers());
   if (!read.ok()) {
-    memory.Free(loaded);
+    memory.Free(entries.numbers());
     return read;
   }
   entries_ = std::move(entries);
@@ -72,8 +70,7 @@ absl::StatusOr<Shortage::Kind> Pages::SwapIn(PhysicalMemory& memory,
   return kind;
 }
 
-std::unique_ptr<FrameNumber[]> Pages::Adopt(
-    std::unique_ptr<FrameNumber[]> frames, Home home) {
+FrameArray Pages::Adopt(FrameArray frames, Home home) {
   TWOSTEP_CHECK(home_ != Home::kSwapped);
   home_ = home;
   return std::exchange(entries_, std::move(frames));

@@ -9,8 +9,8 @@
 //                          v
 //                       kBinder
 
-#include <memory>
 #include <span>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "twostep/machine/memory.h"
@@ -19,6 +19,48 @@
 #include "twostep/machine/types.h"
 
 namespace twostep {
+
+// Frame numbers, or slots, of so many pages; a single one needs no memory of
+// its own. Thread-compatible.
+class FrameArray {
+ public:
+  // Room for them, uninitialized.
+  static FrameArray For(PageCount count) {
+    FrameArray array(count);
+    if (count > 1) array.numbers_.many = new FrameNumber[count];
+    return array;
+  }
+  // No room.
+  explicit FrameArray(PageCount count) : count_(count) {}
+  FrameArray(FrameArray&& other) noexcept
+      : numbers_(std::exchange(other.numbers_, {nullptr})),
+        count_(other.count_) {}
+  FrameArray& operator=(FrameArray&& other) noexcept {
+    std::swap(numbers_, other.numbers_);
+    std::swap(count_, other.count_);
+    return *this;
+  }
+  ~FrameArray() {
+    if (count_ > 1) delete[] numbers_.many;
+  }
+
+  PageCount count() const { return count_; }
+  // REQUIRES for both: there is room.
+  std::span<FrameNumber> numbers() {
+    return {count_ > 1 ? numbers_.many : &numbers_.one, count_};
+  }
+  std::span<const FrameNumber> numbers() const {
+    return {count_ > 1 ? numbers_.many : &numbers_.one, count_};
+  }
+
+ private:
+  union Numbers {
+    FrameNumber* many;
+    FrameNumber one;
+  };
+  Numbers numbers_{nullptr};
+  PageCount count_;
+};
 
 class Pages {
  public:
@@ -29,24 +71,21 @@ class Pages {
     kSwapped,  // entries are slots of the swap store
   };
 
-  explicit Pages(PageCount count) : count_(count) {}
+  explicit Pages(PageCount count) : entries_(count) {}
   Pages(Pages&& other) noexcept
       : entries_(std::move(other.entries_)),
-        count_(other.count_),
         home_(std::exchange(other.home_, Home::kNone)) {}
   Pages& operator=(Pages&&) = delete;
   ~Pages();
 
-  PageCount count() const { return count_; }
+  PageCount count() const { return entries_.count(); }
   Home home() const { return home_; }
   // Frames are there to be read and written.
   bool present() const {
     return home_ == Home::kMemory || home_ == Home::kBinder;
   }
-  std::span<FrameNumber> frames() { return {entries_.get(), count_}; }
-  std::span<const FrameNumber> frames() const {
-    return {entries_.get(), count_};
-  }
+  std::span<FrameNumber> frames() { return entries_.numbers(); }
+  std::span<const FrameNumber> frames() const { return entries_.numbers(); }
 
   // Takes zeroed frames of at most `highest`; does nothing when already
   // present. On shortage nothing is taken. REQUIRES: not swapped.
@@ -62,15 +101,14 @@ class Pages {
                                         FrameNumber highest);
 
   // For binders: replaces the frames by `frames`, of which there are count(),
-  // and returns the old ones (null when there were none).
-  std::unique_ptr<FrameNumber[]> Adopt(std::unique_ptr<FrameNumber[]> frames,
-                                       Home home);
+  // and returns the old ones, if there were any.
+  FrameArray Adopt(FrameArray frames, Home home);
 
  private:
-  std::unique_ptr<FrameNumber[]> entries_;
-  const PageCount count_;
+  [[no_unique_address]] FrameArray entries_;  // home_ lies in its padding
   Home home_ = Home::kNone;
 };
+static_assert(sizeof(Pages) == 16);
 
 }  // namespace twostep
 
