@@ -177,6 +177,7 @@ std::vector<FigureGroup> Table() {
            {"replay_unbacked/lru", "M/s", kMore, "", 0, 0, 3},
            {"replay_unbacked/adaptive", "M/s", kMore, "", 0, 0, 3},
            {"replay_unbacked/lru:uses", "M/s", kMore, "", 0, 0, 1.67},
+           {"replay_unbacked/10000000_bos", "s", kLess, "", 0, 0, 60},
        }},
       {"memory",
        "Bytes a bo, and what growth costs",

@@ -17,6 +17,7 @@ namespace twostep {
 namespace {
 
 constexpr uint64_t kUsesPerSubmission = 8;
+constexpr uint64_t kSubmissionsPerFrame = 10;
 
 uint64_t Records(const benchmark::State& state) {
   return Steps(state, 1'000'000, 2000);
@@ -76,6 +77,36 @@ void SummarizeTrace(benchmark::State& state) {
   SetRecordsASecond(state, start_ns);
 }
 
+// Processor seconds for a hundred million uses of bos that all fit, each of
+// them used about ten times; the run-up makes the bos.
+void ReplayMillions(benchmark::State& state) {
+  const auto bos = static_cast<uint64_t>(Size(state));
+  const uint64_t submissions = bos * 10 / kUsesPerSubmission;
+  const TraceWriterOptions trace = {
+      .records = bos + submissions + submissions / kSubmissionsPerFrame,
+      .live_bos = bos,
+      .max_bo_bytes = kPageSize,
+      .uses_per_submission = kUsesPerSubmission,
+      .submissions_per_frame = kSubmissionsPerFrame,
+      .submissions_percent = 100};
+  const TraceFile file(trace, false);
+  ReplayOptions options;
+  options.backing = Backing::kUnbacked;
+  options.machine.normal_bytes = PagesToBytes(bos * 2);
+  options.gpu.vram_bytes = options.gpu.vram_visible_bytes = PagesToBytes(bos);
+  const double start_ns = CpuNs();
+  for (auto _ : state) {
+    const absl::StatusOr<ReplayResult> result = Replay(file.path(), options);
+    if (!result.ok()) {
+      return state.SkipWithError(
+          std::string(result.status().message()).c_str());
+    }
+    if (!result->clean()) return state.SkipWithError("a rule was broken");
+    state.counters["uses"] = static_cast<double>(result->validates);
+  }
+  SetValue(state, (CpuNs() - start_ns) / 1e9);
+}
+
 // VRAM holds nearly all of what is alive, as for programs that run well.
 void ReplayUnbacked(benchmark::State& state, const std::string& policy) {
   TraceWriterOptions trace = OptionsOf(state);
@@ -123,6 +154,14 @@ std::vector<Row> ReplayRows() {
     add(absl::StrCat("replay_unbacked/", policy),
         [policy](auto& state) { ReplayUnbacked(state, policy); });
   }
+  constexpr int64_t kMillions = 10'000'000;
+  rows.push_back({.name = absl::StrCat("replay_unbacked/", kMillions, "_bos"),
+                  .run = ReplayMillions,
+                  .size = kMillions,
+                  .iterations = 1,
+                  .repetitions = 1,
+                  // Bos, what a replay knows of them, the trace.
+                  .needs_bytes = static_cast<uint64_t>(kMillions) * 800});
   return rows;
 }
 
