@@ -280,6 +280,11 @@ void Audit::CheckTotals(const Totals& totals) {
   Compare("R13", "coherent frames", machine.coherent_pool().used_frames(),
           totals.coherent_frames + owners.pages());
   Compare("R13", "CMA frames", machine.cma().used_frames(), totals.cma_frames);
+  const CmaNeighbours* const neighbours = machine.cma().neighbours();
+  if (neighbours != nullptr) {
+    Compare("R6", "damaged pages of the host's in the CMA area",
+            neighbours->damaged_pages(), 0);
+  }
   // Anything mapped beyond what bos are bound to could still be reached.
   const auto found = [](const auto& map, const auto* key) {
     const auto it = map.find(key);

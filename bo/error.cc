@@ -69,6 +69,10 @@ std::string Describe(const Obstacle& obstacle) {
     case Shortage::Kind::kNotInUse:
       absl::StrAppend(&text, " is out of use");
       break;
+    case Shortage::Kind::kNoFrames:
+      absl::StrAppend(&text, " are too few for the pages that must make way (",
+                      KiB(shortage.free), " free)");
+      break;
     case Shortage::Kind::kNoTables:
       absl::StrAppend(&text, " has no memory for page tables");
       break;

@@ -31,6 +31,9 @@ BindOutcome OwnMemoryBinder::DoBind(Pages& pages, DmaPort& port,
   const std::span<FrameNumber> own_frames = own.numbers();
   binding->port = &port;
   const Shortage::Kind kind = TakeFrames(own_frames, binding);
+  if (kind == Shortage::Kind::kNoFrames) {
+    return {BindOutcome::Scarce::kHostFrames, kind};
+  }
   if (kind != Shortage::Kind::kNone) return {BindOutcome::Scarce::kUnit, kind};
   const BindOutcome mapped =
       port.domain().translated() || port.CanUse(own_frames)

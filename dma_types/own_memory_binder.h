@@ -15,8 +15,8 @@ class OwnMemoryBinder : public DmaBinder {
                   std::unique_ptr<EvictionPolicy> policy);
 
  private:
-  // Fills `frames`, or takes nothing. `binding` has its port, and room for what
-  // ReturnFrames needs to know.
+  // Fills `frames`, or takes nothing; kNoFrames: for want of ordinary ones.
+  // `binding` has its port, and room for what ReturnFrames needs to know.
   virtual Shortage::Kind TakeFrames(std::span<FrameNumber> frames,
                                     DmaBinding* binding) = 0;
   virtual void ReturnFrames(std::span<const FrameNumber> frames,

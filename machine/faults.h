@@ -20,7 +20,8 @@ namespace twostep {
 
 // What can be made to fail, and what that is told as where nobody can help.
 enum class FaultKind : uint8_t {
-  kFrame,     // page frames for bos are short: kCannotFit
+  kFrame,     // page frames for bos, or for who makes way for one, are short:
+              // kCannotFit
   kIova,      // an IOVA space is full: kCannotFit
   kSlot,      // bounce buffers are short: kCannotFit
   kCma,       // the CMA area is full: kCannotFit

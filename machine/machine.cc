@@ -29,6 +29,8 @@ absl::Status CheckPools(const MachineConfig& config) {
        {std::pair<const char*, uint64_t>{"coherent_bytes",
                                          config.coherent_bytes},
         {"cma_bytes", config.cma_bytes},
+        {"cma_loan.bytes", config.cma_loan.bytes},
+        {"cma_loan.busy_bytes", config.cma_loan.busy_bytes},
         {"swiotlb.bytes", config.swiotlb.bytes},
         {"iommu.iova_base", config.iommu.iova_base},
         {"iommu.iova_bytes", config.iommu.iova_bytes}}) {
@@ -117,7 +119,9 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
                        machine->clock_, machine->config_.cost, frame_map);
   if (!coherent.ok()) return coherent.status();
   machine->coherent_pool_ = *std::move(coherent);
-  auto cma = CmaArea::Create(config.cma_bytes, *machine->memory_);
+  auto cma =
+      CmaArea::Create(config.cma_bytes, config.cma_loan, *machine->memory_,
+                      machine->clock_, machine->config_.cost);
   if (!cma.ok()) return cma.status();
   machine->cma_ = *std::move(cma);
   auto swap = SwapStore::Create(config.swap_medium, config.swap_bytes,

@@ -48,6 +48,10 @@ struct CostModel {
   // without its system call, and as cache_sync_page_ns.
   uint64_t set_caching_ns = 4000;
   uint64_t set_caching_page_ns = 100;
+  // Moving a page of the host's out of a CMA area: a page_alloc_ns, a
+  // zap_page_ns, a copy at cpu_copy_mib_per_s, and as much as a zap_page_ns to
+  // map it again. Estimated.
+  uint64_t cma_migrate_page_ns = 1300;
   // Swap store: a fast SSD.
   uint64_t swap_mib_per_s = 1000;
   uint64_t swap_latency_ns = 50000;
@@ -97,6 +101,15 @@ struct XenConfig {
   uint64_t exchange_bytes = 256 * kMiB;
 };
 
+// What a CMA area lends to the host while no bo is there: pages that make way
+// for a bo, to ordinary frames, and come back when it goes.
+struct CmaLoan {
+  uint64_t bytes = 0;  // of the area; 0: nothing is lent
+  // Of them, in pages that are busy for good: no bo gets these frames.
+  uint64_t busy_bytes = 0;
+  uint64_t seed = 1;  // of which pages those are
+};
+
 // Where the swap store of a backed machine keeps its bytes.
 enum class SwapMedium : uint8_t {
   kMemory,  // in this process's memory, as they are
@@ -123,6 +136,7 @@ struct MachineConfig {
   uint64_t page_limit_bytes = 0;
   IommuConfig iommu;
   SwiotlbConfig swiotlb;
+  CmaLoan cma_loan;
   XenConfig xen;
   CostModel cost;
 };

@@ -276,12 +276,35 @@ Shortage::Kind PhysicalMemory::AllocateForHost(std::span<FrameNumber> out,
       out.size()) {
     return Shortage::Kind::kFull;
   }
+  TakeForHost(out, highest, out.size());
+  return Shortage::Kind::kNone;
+}
+
+void PhysicalMemory::TakeForHost(std::span<FrameNumber> out,
+                                 FrameNumber highest, uint64_t from_normal) {
   for (FrameNumber& frame : out) {
-    frame = Take(zones_[1], highest);
+    frame = kNoFrame;
+    if (from_normal != 0) {
+      --from_normal;
+      frame = Take(zones_[1], highest);
+    }
     if (frame == kNoFrame) frame = Take(zones_[0], highest);
     ++zones_[static_cast<int>(ZoneOf(frame))].host;
   }
   NoteLevel();
+}
+
+Shortage::Kind PhysicalMemory::AllocateForMigration(
+    std::span<FrameNumber> out) {
+  if (FaultAt(faults_, FaultKind::kFrame)) return Shortage::Kind::kFull;
+  constexpr FrameNumber kAnywhere = kNoFrame - 1;
+  SpinLockHolder hold(lock_);
+  const uint64_t normal = ForBosUpTo(zones_[1], kAnywhere);
+  if (gate_.HeldByOther() ||
+      normal + ForBosUpTo(zones_[0], kAnywhere) < out.size()) {
+    return Shortage::Kind::kFull;
+  }
+  TakeForHost(out, kAnywhere, normal);
   return Shortage::Kind::kNone;
 }
 

@@ -70,6 +70,9 @@ class PhysicalMemory {
   Shortage::Kind AllocateForHost(std::span<FrameNumber> out,
                                  FrameNumber highest);
   void FreeFromHost(std::span<const FrameNumber> frames);
+  // For pages of the host's that make way for a bo: host frames, but none of
+  // the reserve, and none while another has the gate.
+  Shortage::Kind AllocateForMigration(std::span<FrameNumber> out);
 
   // How many frames bos should give up to reach the high watermark; 0 unless
   // less than the low one is free.
@@ -153,6 +156,8 @@ class PhysicalMemory {
   static uint64_t AllUpTo(const ZoneState& zone, FrameNumber highest);
   Shortage::Kind TakeForBos(std::span<FrameNumber> out, FrameNumber highest)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void TakeForHost(std::span<FrameNumber> out, FrameNumber highest,
+                   uint64_t from_normal) ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   uint64_t LeftOfLimit() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   uint64_t FreeForBos(FrameNumber highest) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);

@@ -38,6 +38,7 @@ struct Shortage {
     kTooLong,     // longer than any one run may be, whatever is free
     kNotInUse,    // taken out of use
     kNoTables,    // there is space, but no memory for its page tables
+    kNoFrames,    // there is space, but no frames for who has to leave it
   };
   Kind kind = Kind::kNone;
   uint64_t free = 0;          // units free in total
