@@ -116,13 +116,10 @@ Device::~Device() {
                         absl::StrCat(bo.DebugName(), " is still ", where, " ",
                                      name_, ", which goes")});
   };
-  {
-    MutexLock lock(life_mutex_);
-    for (const SavedContents& saved : saved_) {
-      report(*saved.bo, absl::StrCat("in ", saved.bo->manager().name(), " of"));
-    }
-    evacuation.BringHome(&saved_);
+  for (const SavedContents& saved : saved_) {
+    report(*saved.bo, absl::StrCat("in ", saved.bo->manager().name(), " of"));
   }
+  evacuation.BringHome(Unplugging::CopyEngine::kWorks, &saved_);
   evacuation.BringAllHome(Unplugging::Contents::kBringHome, report);
   // Those whose last reference went meanwhile.
   host_.AwaitOthers();
@@ -161,8 +158,37 @@ absl::Status Device::StateError() const {
                          absl::StrCat(name_, " is suspended: resume it first"));
 }
 
+namespace {
+
+// The right to make a device come or go, if it can be had within `limit`.
+class LifeHold {
+ public:
+  LifeHold(ReservationLock& life, const WaitLimit& limit,
+           const std::string& name)
+      : life_(life),
+        outcome_(life.LockWithin(limit, ReservationLock::Meeting::kWait)),
+        name_(name) {}
+  ~LifeHold() {
+    if (held()) life_.Unlock();
+  }
+  LifeHold(const LifeHold&) = delete;
+  LifeHold& operator=(const LifeHold&) = delete;
+
+  bool held() const { return outcome_ == ReservationLock::Outcome::kTaken; }
+  absl::Status Error() const {
+    return ReservationError(outcome_, absl::StrCat("the state of ", name_));
+  }
+
+ private:
+  ReservationLock& life_;
+  const ReservationLock::Outcome outcome_;
+  const std::string& name_;
+};
+
+}  // namespace
+
 Unplugged Device::Unplug(const Unplugging& how) {
-  MutexLock lock(life_mutex_);
+  const LifeHold hold(life_, WaitLimit{}, name_);
   if (state() == DeviceState::kLost) return {};
   const bool was_suspended = state() == DeviceState::kSuspended;
   // From here on no validation begins; those that did hold the reservations of
@@ -178,7 +204,7 @@ Unplugged Device::Unplug(const Unplugging& how) {
   Unplugged unplugged;
   if (was_suspended && how.contents == Unplugging::Contents::kBringHome) {
     unplugged.brought_home = saved_.size();
-    evacuation.BringHome(&saved_);
+    evacuation.BringHome(how.engine, &saved_);
   }
   evacuation.Forget(&saved_);
   const Unplugged others = evacuation.BringAllHome(
@@ -193,31 +219,33 @@ Unplugged Device::Unplug(const Unplugging& how) {
 }
 
 absl::Status Device::Suspend(const WaitLimit& limit) {
-  MutexLock lock(life_mutex_);
+  const LifeHold hold(life_, limit, name_);
+  if (!hold.held()) return hold.Error();
   if (state() != DeviceState::kRunning) {
     return absl::FailedPreconditionError(StateError().message());
   }
   state_.store(DeviceState::kSuspended);
-  absl::Status saved = Evacuation(*this).Save(limit, &saved_);
+  absl::Status suspended = SuspendLocked(limit);
+  // The memory still has its bytes, but for what was written to the copies
+  // through kernel mappings.
+  if (!suspended.ok() && Evacuation(*this).Undo(limit, &saved_).ok()) {
+    state_.store(DeviceState::kRunning);
+  }
+  return suspended;
+}
+
+absl::Status Device::SuspendLocked(const WaitLimit& limit) {
+  Evacuation evacuation(*this);
+  absl::Status saved = evacuation.Save(limit, &saved_);
+  if (!saved.ok()) return saved;
   // Jobs may still be at work on what bos that are gone have left behind.
   FenceSet freed;
   for (const auto& manager : own_managers_) manager->AppendFreedFences(&freed);
-  if (saved.ok()) saved = WaitError(freed.Wait(FenceUse::kRead, limit));
-  if (saved.ok()) {
-    // What is still queued belongs to nobody any more; behind it, all is still.
-    const absl::StatusOr<Fence> last = copy_engine_->Copy(CopyJob{}, {});
-    saved = last.ok() ? WaitError(WaitFor(*last, limit)) : last.status();
-  }
-  if (!saved.ok()) {
-    // The memory still has its bytes, but for what was written to the copies
-    // through kernel mappings.
-    Evacuation evacuation(*this);
-    if (!evacuation.Restore(WaitLimit{}, &saved_).ok()) {
-      evacuation.Forget(&saved_);
-    }
-    state_.store(DeviceState::kRunning);
-    return saved;
-  }
+  absl::Status idle = WaitError(freed.Wait(FenceUse::kRead, limit));
+  if (!idle.ok()) return idle;
+  // What is still queued belongs to nobody any more; behind it, all is still.
+  idle = evacuation.AwaitEngine(limit);
+  if (!idle.ok()) return idle;
   copies_.store(false);
   for (const auto& manager : own_managers_) {
     if (manager->vram() != nullptr) manager->vram()->Scribble();
@@ -226,17 +254,16 @@ absl::Status Device::Suspend(const WaitLimit& limit) {
 }
 
 absl::Status Device::Resume(const WaitLimit& limit) {
-  MutexLock lock(life_mutex_);
+  const LifeHold hold(life_, limit, name_);
+  if (!hold.held()) return hold.Error();
   if (state() != DeviceState::kSuspended) {
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " is not suspended"));
   }
-  copies_.store(true);
   absl::Status restored = Evacuation(*this).Restore(limit, &saved_);
-  if (!restored.ok()) {
-    copies_.store(false);
-    return restored;
-  }
+  if (!restored.ok()) return restored;
+  // Only now: what is not restored yet is nobody's to read.
+  copies_.store(true);
   state_.store(DeviceState::kRunning);
   return absl::OkStatus();
 }

@@ -116,8 +116,8 @@ class Device {
   }
 
   // --- Coming and going; other threads may use the device meanwhile, and get
-  // errors from it. One of these calls at a time, with nothing reserved by this
-  // thread. ---
+  // errors from it. One of these calls at a time: another waits for it, as its
+  // limit says. With nothing reserved by this thread. ---
   DeviceState state() const { return state_.load(std::memory_order_acquire); }
   // The device is gone for good. Its fences signal with an error, its bos come
   // home or lose their contents, as asked: BufferObject::purged() says which
@@ -126,15 +126,17 @@ class Device {
   Unplugged Unplug(const Unplugging& how);
   // Takes everything off the device and lets its memory lose its bytes; those
   // of pinned bos are kept in frames. Waits for its work. After an error it is
-  // running as before, some bos gone from it.
+  // running as before, some bos gone from it; unless a pinned one with a kernel
+  // mapping is reserved by another thread for longer than `limit` allows: then
+  // it is suspended, with its memory intact, and Resume() is to be called.
   //   kResourceExhausted   no frames for it; kOutOfRange: there can be none
   //   kUnavailable, kDeadlineExceeded, kCancelled  as `limit` says
   //   kFailedPrecondition  not running
   absl::Status Suspend(const WaitLimit& limit = {});
   // Gives pinned bos their bytes back where they were; the others come when
-  // they are validated. A copy that has begun is waited for. As `limit` says of
-  // reservations, or what DeviceHooks::Copy returned: still suspended, call
-  // again. kFailedPrecondition when not suspended.
+  // they are validated. A copy that has begun is waited for. As `limit` says,
+  // or what DeviceHooks::Copy returned: still suspended, call again, with the
+  // memory as it is now. kFailedPrecondition when not suspended.
   absl::Status Resume(const WaitLimit& limit = {});
 
   // Gives up step 2 and the DMA addresses of a bo, and keeps its contents and
@@ -155,6 +157,8 @@ class Device {
   friend class Sharing;
 
   Device(Host& host, std::string name);
+  // REQUIRES: life_ is held.
+  absl::Status SuspendLocked(const WaitLimit& limit);
   // Why nothing can be validated. REQUIRES: not running.
   absl::Status StateError() const;
   // Whether bytes can be copied to and from its memory.
@@ -193,8 +197,9 @@ class Device {
   uint8_t system_order_ = 0;
   Atomic<DeviceState> state_{DeviceState::kRunning};
   Atomic<bool> copies_{true};
-  Mutex life_mutex_;
-  std::vector<SavedContents> saved_ ABSL_GUARDED_BY(life_mutex_);
+  // Of who makes it come or go.
+  ReservationLock life_;
+  std::vector<SavedContents> saved_;  // guarded by life_
   std::vector<std::unique_ptr<DmaBinder>> own_binders_;
   std::vector<std::unique_ptr<MemoryManager>> own_managers_;
   std::unique_ptr<CopyEngine> copy_engine_;

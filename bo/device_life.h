@@ -40,6 +40,10 @@ struct Unplugged {
 struct SavedContents {
   BoRef bo;
   BoRef copy;
+  // It had kernel mappings when it was saved: they show the copy.
+  bool mapped = false;
+  // The memory has its bytes again, and what kernel mappings wrote since.
+  bool restored = false;
 };
 
 }  // namespace twostep

@@ -174,6 +174,7 @@ absl::Status Evacuation::SaveOne(BufferObject& bo, const WaitLimit& limit,
   // It stands in no order, being pinned: only who goes through all bos may have
   // it, as another device that goes does, for a moment.
   (*copy)->Reserve();
+  if (status.ok()) status = AwaitEngine(limit);
   if (status.ok()) {
     Mover mover(host_, limit);
     status = mover.MakePresent(**copy);
@@ -187,8 +188,18 @@ absl::Status Evacuation::SaveOne(BufferObject& bo, const WaitLimit& limit,
     KernelMapping::Show(bo, status.ok() ? **copy : bo);
   }
   (*copy)->UnreserveUnused();
-  if (status.ok()) saved->push_back(SavedContents{BoRef(&bo), *copy});
+  if (status.ok()) {
+    const bool mapped = bo.views_ != nullptr && bo.views_->kernel_maps != 0;
+    saved->push_back(SavedContents{BoRef(&bo), *copy, mapped});
+  }
   return status;
+}
+
+absl::Status Evacuation::AwaitEngine(const WaitLimit& limit) {
+  const Fence last = device_.copy_engine().last();
+  absl::Status idle = WaitFor(last, limit);
+  // Whether that one failed is the concern of those whose it is.
+  return last.Signalled() ? absl::OkStatus() : WaitError(std::move(idle));
 }
 
 absl::Status Evacuation::Save(const WaitLimit& limit,
@@ -219,25 +230,60 @@ bool Evacuation::IsInItsPlace(const BufferObject& bo) const {
   return bo.device_ == &device_ && bo.manager_->fixed();
 }
 
+absl::Status Evacuation::ReserveToCopyBack(const SavedContents& saved,
+                                           const WaitLimit& limit) {
+  BufferObject& bo = *saved.bo;
+  const auto reserved =
+      bo.lock_.LockWithin(limit, ReservationLock::Meeting::kWait);
+  if (reserved != ReservationLock::Outcome::kTaken) {
+    return ReservationError(reserved, bo.DebugName());
+  }
+  absl::Status idle = AwaitEngine(limit);
+  if (idle.ok()) {
+    saved.copy->Reserve();
+  } else {
+    bo.lock_.Unlock();
+  }
+  return idle;
+}
+
+absl::Status Evacuation::CopyBack(SavedContents* saved, OnFailure on_failure) {
+  BufferObject& bo = *saved->bo;
+  BufferObject& copy = *saved->copy;
+  absl::Status restored;
+  KernelMapping::LetGo(bo, copy);
+  if (IsInItsPlace(bo)) restored = CopyFixed(bo, copy, Access::kWrite);
+  const bool memory_counts =
+      restored.ok() || on_failure == OnFailure::kMemoryCounts;
+  KernelMapping::Show(bo, memory_counts ? bo : copy);
+  saved->restored = memory_counts;
+  copy.UnreserveUnused();
+  bo.lock_.Unlock();
+  return restored;
+}
+
 absl::Status Evacuation::Restore(const WaitLimit& limit,
                                  std::vector<SavedContents>* saved) {
-  while (!saved->empty()) {
-    BufferObject& bo = *saved->back().bo;
-    BufferObject& copy = *saved->back().copy;
-    const auto reserved =
-        bo.lock_.LockWithin(limit, ReservationLock::Meeting::kWait);
-    if (reserved != ReservationLock::Outcome::kTaken) {
-      return ReservationError(reserved, bo.DebugName());
-    }
-    copy.Reserve();
-    absl::Status restored;
-    KernelMapping::LetGo(bo, copy);
-    if (IsInItsPlace(bo)) restored = CopyFixed(bo, copy, Access::kWrite);
-    KernelMapping::Show(bo, restored.ok() ? bo : copy);
-    copy.UnreserveUnused();
-    bo.lock_.Unlock();
+  for (SavedContents& contents : *saved) {
+    if (contents.restored) continue;
+    absl::Status reserved = ReserveToCopyBack(contents, limit);
+    if (!reserved.ok()) return reserved;
+    absl::Status restored = CopyBack(&contents, OnFailure::kCopyCounts);
     if (!restored.ok()) return restored;
-    saved->pop_back();
+  }
+  saved->clear();
+  return absl::OkStatus();
+}
+
+absl::Status Evacuation::Undo(const WaitLimit& limit,
+                              std::vector<SavedContents>* saved) {
+  std::erase_if(*saved,
+                [](const SavedContents& contents) { return !contents.mapped; });
+  for (; !saved->empty(); saved->pop_back()) {
+    absl::Status reserved = ReserveToCopyBack(saved->back(), limit);
+    if (!reserved.ok()) return reserved;
+    // A copy that fails has changed nothing.
+    CopyBack(&saved->back(), OnFailure::kMemoryCounts).IgnoreError();
   }
   return absl::OkStatus();
 }
@@ -251,13 +297,20 @@ void Evacuation::Forget(std::vector<SavedContents>* saved) {
   saved->clear();
 }
 
-void Evacuation::BringHome(std::vector<SavedContents>* saved) {
+void Evacuation::BringHome(Unplugging::CopyEngine engine,
+                           std::vector<SavedContents>* saved) {
   for (SavedContents& contents : *saved) {
     BufferObject& bo = *contents.bo;
     bo.lock_.Lock();
     contents.copy->Reserve();
-    KernelMapping::LetGo(bo, *contents.copy);
+    KernelMapping::LetGo(bo, contents.restored ? bo : *contents.copy);
     if (IsInItsPlace(bo)) {
+      // Kernel mappings may have written to it since. A copy that fails leaves
+      // the bytes that were saved.
+      if (contents.restored && contents.mapped &&
+          engine == Unplugging::CopyEngine::kWorks) {
+        CopyFixed(bo, *contents.copy, Access::kRead).IgnoreError();
+      }
       const WithoutPins unpinned(bo);
       const WithoutPins free(*contents.copy);
       bo.LeaveOrders(Departure::kGone);

@@ -41,14 +41,22 @@ class Evacuation {
   // kResourceExhausted when there are no frames for that, or a client is at its
   // limit; an end of the wait: some have left then.
   absl::Status Save(const WaitLimit& limit, std::vector<SavedContents>* saved);
+  // Waits for all that the copy engine was told to do.
+  absl::Status AwaitEngine(const WaitLimit& limit);
   // Copies them back, and empties `saved`; after an error, which may be an end
-  // of the wait for a reservation, it has what is left.
+  // of the wait, it has all still, as the memory may be lost with the device.
   absl::Status Restore(const WaitLimit& limit,
                        std::vector<SavedContents>* saved);
+  // The same for a device whose memory has kept its bytes: waits only for those
+  // that kernel mappings may have changed. Where they cannot be copied back the
+  // memory counts. After an end of the wait `saved` has what is left.
+  absl::Status Undo(const WaitLimit& limit, std::vector<SavedContents>* saved);
   // Empties `saved`: what is in the device's memory counts.
   void Forget(std::vector<SavedContents>* saved);
-  // Gives them to their bos at home, for a device that does not come back.
-  void BringHome(std::vector<SavedContents>* saved);
+  // Gives them to their bos at home, for a device that does not come back. What
+  // was restored is read once more where the memory can be.
+  void BringHome(Unplugging::CopyEngine engine,
+                 std::vector<SavedContents>* saved);
 
  private:
   class WithoutPins;
@@ -68,6 +76,12 @@ class Evacuation {
                        std::vector<SavedContents>* saved,
                        Contention* contention);
   bool IsInItsPlace(const BufferObject& bo) const;
+  // Both are reserved then; else nothing is.
+  absl::Status ReserveToCopyBack(const SavedContents& saved,
+                                 const WaitLimit& limit);
+  enum class OnFailure : uint8_t { kCopyCounts, kMemoryCounts };
+  // Of reserved ones, and gives them back.
+  absl::Status CopyBack(SavedContents* saved, OnFailure on_failure);
   // Copies from, or to, the place of `fixed`, and waits for it, however long
   // that takes: nobody may have either before it has ended.
   absl::Status CopyFixed(BufferObject& fixed, BufferObject& frames,

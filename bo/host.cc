@@ -243,6 +243,8 @@ void Host::GiveUp(BufferObject& bo) {
 }
 
 void Host::DiscardStorage(BufferObject& bo) {
+  // Who comes for it may not be allowed to wait, and then asks nobody.
+  bo.fences_.AskFor();
   const bool fixed = bo.manager_->fixed();
   Telling::LeftBehind(bo);
   if (fixed) {

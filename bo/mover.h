@@ -104,6 +104,7 @@ class Mover {
   static constexpr int kMostSettles = 100;
   static constexpr size_t kMostBusy = 64;  // met by who may not wait
   static constexpr int kMostIdleSearches = 8;
+  static constexpr int kVainLooks = 16;
 
   bool StaysInFallback(BufferObject& bo, Device& device,
                        PlacementList placements, Placement::Use worst);
@@ -187,13 +188,20 @@ class Mover {
   // Puts idle victims in the place of those that would be waited for while
   // others are kept out of the room: what `find` comes to without them, after a
   // few tries, if it is no more bos and none that is dearer. Gives back all
-  // that are not victims.
-  void PreferIdle(VictimSearch::Victims* victims, Resource resource,
+  // that are not victims. Where all are busy most calls try no more than once.
+  void PreferIdle(VictimSearch::Victims* victims, const VictimSearch& search,
+                  Resource resource,
                   absl::FunctionRef<VictimSearch::Victims(bool* found)> find);
+  // VictimSearch::First, with that.
+  VictimSearch::Victims FirstIdle(
+      VictimSearch* search, Resource resource,
+      absl::FunctionRef<bool(const BufferObject&)> accept =
+          [](const BufferObject&) { return true; });
   void GiveBack(const VictimSearch::Victims& victims);
   // The victims that `search` came to, all reserved: those that cannot go stay
-  // so. Those that are protected by now, as others have taken from their
-  // clients meanwhile, are given back.
+  // so, and the others go all the same. But where one is protected by now, as
+  // others have taken from its client meanwhile, none goes: all are given back,
+  // as the room of the others would not be enough.
   Result EvictAll(const VictimSearch& search,
                   const VictimSearch::Victims& victims,
                   absl::FunctionRef<Result(BufferObject&)> evict);

@@ -114,7 +114,8 @@ VictimSearch::Orders Mover::OrdersFor(DmaBinder& binder,
   return orders;
 }
 
-// One that cannot be moved stays reserved, and is not met again.
+// One that cannot be moved stays reserved, and is not met again. All have to
+// go: to look for idle ones first would be the same waits in another order.
 Mover::Result Mover::PurgePort(DmaBinder& binder, BindOutcome::Scarce scarce,
                                DmaPort& port) {
   for (bool any = false;; any = true) {

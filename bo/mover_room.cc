@@ -218,7 +218,9 @@ Mover::Result Mover::EvictOne(VictimSearch::Orders orders, const Client& client,
       std::move(orders),
       dma ? VictimSearch::Order::kDma : VictimSearch::Order::kMemory,
       {&client.account(resource), /*own_only=*/true}, resource, awaited_);
-  const VictimSearch::Victims victims = search.First();
+  // Copies from fixed memory are queued: nobody waits for them here.
+  const VictimSearch::Victims victims =
+      dma ? FirstIdle(&search, resource) : search.First();
   Telling::Searched(host_, search,
                     dma ? EventLimit::kClientDma : EventLimit::kClientDevice,
                     &client, unmovable_.size(), 0);
@@ -337,7 +339,7 @@ Mover::Result Mover::EvictForSpace(MemoryManager& manager,
   VictimSearch::Victims victims = find(&found);
   // Copies from fixed memory are queued: nobody waits for them here.
   if (found && !manager.fixed()) {
-    PreferIdle(&victims, Resource::kHost, find);
+    PreferIdle(&victims, search, Resource::kHost, find);
   }
   Telling::Searched(host_, search, EventLimit::kMemoryType, &manager,
                     unmovable_.size(), manager.pinned_pages_now());
@@ -581,7 +583,7 @@ Mover::Result Mover::EvictForDma(DmaBinder& binder, BindOutcome::Scarce scarce,
   };
   bool found = false;
   VictimSearch::Victims victims = find(&found);
-  if (found) PreferIdle(&victims, Resource::kDma, find);
+  if (found) PreferIdle(&victims, search, Resource::kDma, find);
   Telling::Searched(host_, search,
                     scarce == BindOutcome::Scarce::kIova ? EventLimit::kIova
                                                          : EventLimit::kDmaType,
@@ -660,7 +662,8 @@ Mover::Result Mover::SwapOutOne(const Client* limited) {
   while (result == Result::kShort) {
     VictimSearch search(orders, VictimSearch::Order::kMemory, asker,
                         Resource::kHost, awaited_);
-    const VictimSearch::Victims victims = search.First(has_frames);
+    const VictimSearch::Victims victims =
+        FirstIdle(&search, Resource::kHost, has_frames);
     if (victims.empty()) {
       result = AwaitVictim(search, [&](const BufferObject& bo) {
         return has_frames(bo) && !bo.pinned();

@@ -2,6 +2,7 @@
 // which are worth waiting for, which may still be taken, what becomes of them.
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "twostep/bo/mover.h"
@@ -42,7 +43,8 @@ bool Dearer(const VictimSearch::Victims& others,
 }  // namespace
 
 void Mover::PreferIdle(
-    VictimSearch::Victims* victims, Resource resource,
+    VictimSearch::Victims* victims, const VictimSearch& search,
+    Resource resource,
     absl::FunctionRef<VictimSearch::Victims(bool* found)> find) {
   const auto idle = [](const VictimSearch::Victims& all) {
     return std::all_of(all.begin(), all.end(), [](BufferObject* bo) {
@@ -51,35 +53,67 @@ void Mover::PreferIdle(
     });
   };
   if (wait_.mode == WaitLimit::Mode::kNoWait || idle(*victims)) return;
+  // It was of no use the last time: so it is, most likely, until some idle one
+  // comes up.
+  Atomic<uint8_t>& vain = search.vain_looks();
+  const size_t most = vain.load(std::memory_order_relaxed) % kVainLooks == 0
+                          ? kMostIdleSearches
+                          : 1;
   // Reserved, so that the next search passes them over.
   absl::InlinedVector<VictimSearch::Victims, kMostIdleSearches> busy;
   bool found = true;
   bool better = false;
-  while (!better && busy.size() < kMostIdleSearches) {
+  while (!better && busy.size() < most) {
     busy.push_back(find(&found));
     VictimSearch::Victims& others = busy.back();
     if (!found || others.empty() || Dearer(others, *victims, resource)) break;
     better = others.size() <= victims->size() && idle(others);
   }
-  if (better) victims->swap(busy.back());
+  if (better) {
+    victims->swap(busy.back());
+    vain.store(0, std::memory_order_relaxed);
+  } else {
+    vain.fetch_add(1, std::memory_order_relaxed);
+  }
   for (const VictimSearch::Victims& all : busy) GiveBack(all);
+}
+
+VictimSearch::Victims Mover::FirstIdle(
+    VictimSearch* search, Resource resource,
+    absl::FunctionRef<bool(const BufferObject&)> accept) {
+  const auto find = [&](bool* found) {
+    VictimSearch::Victims first = search->First(accept);
+    *found = !first.empty();
+    return first;
+  };
+  bool found = false;
+  VictimSearch::Victims victims = find(&found);
+  if (found) PreferIdle(&victims, *search, resource, find);
+  return victims;
 }
 
 Mover::Result Mover::EvictAll(const VictimSearch& search,
                               const VictimSearch::Victims& victims,
                               absl::FunctionRef<Result(BufferObject&)> evict) {
-  Result result = Result::kDone;
-  bool protected_now = false;
-  for (BufferObject* victim : victims) {
-    Telling::Victim(*victim);
-    const EvictionAccount::Taking taking(search.TakesFrom(*victim),
-                                         victim->page_count());
-    if (!taking.held()) {
-      protected_now = true;
-      Telling::Settled(*victim, /*gone=*/false);
-      GiveBack({victim});
-      continue;
+  // Each until its victim has gone.
+  absl::InlinedVector<std::optional<EvictionAccount::Taking>, 8> takings(
+      victims.size());
+  for (size_t i = 0; i < victims.size(); ++i) {
+    takings[i].emplace(search.TakesFrom(*victims[i]), victims[i]->page_count());
+    if (takings[i]->held()) continue;
+    for (BufferObject* spared : victims) {
+      Telling::Victim(*spared);
+      Telling::Settled(*spared, /*gone=*/false);
     }
+    GiveBack(victims);
+    // Once those others are done it is known what is left.
+    left_.reset();
+    return Result::kShort;
+  }
+  Result result = Result::kDone;
+  for (size_t i = 0; i < victims.size(); ++i) {
+    BufferObject* const victim = victims[i];
+    Telling::Victim(*victim);
     const Result evicted = result == Result::kDone ? evict(*victim) : result;
     // All is given back when an older one was met: nothing is worth keeping.
     // When the caller's wait has ended, so has the search.
@@ -88,11 +122,9 @@ Mover::Result Mover::EvictAll(const VictimSearch& search,
       result = evicted;
     }
     Settle(*victim, evicted);
+    takings[i].reset();
   }
-  if (!protected_now || result != Result::kDone) return result;
-  // Once those others are done it is known what is left.
-  left_.reset();
-  return Result::kShort;
+  return result;
 }
 
 }  // namespace twostep

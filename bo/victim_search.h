@@ -76,6 +76,8 @@ class VictimSearch {
     uint32_t unhelpful = 0;
   };
   const Skipped& skipped() const { return skipped_; }
+  // See EvictionOrder.
+  Atomic<uint8_t>& vain_looks() const { return orders_[0]->vain_looks(); }
   // How many a search would not be shown now, as they are protected.
   size_t ProtectedNow() const;
   // How many bos had left the orders when they were searched; nothing when one

@@ -119,6 +119,10 @@ class EvictionOrder {
                  absl::FunctionRef<Verdict(EvictionHook&)> visit,
                  Asides asides = Asides::kShow);
 
+  // From one search to the next: how often in a row it was of no use to look
+  // beyond the first.
+  Atomic<uint8_t>& vain_looks() { return vain_looks_; }
+
  private:
   using Section = EvictionSection;
   // How many of those aside a search looks at before all others.
@@ -190,6 +194,7 @@ class EvictionOrder {
   bool telling_ ABSL_GUARDED_BY(lock_) = false;
   size_t size_ ABSL_GUARDED_BY(lock_) = 0;  // of all sections
   uint64_t left_ ABSL_GUARDED_BY(lock_) = 0;
+  Atomic<uint8_t> vain_looks_{0};
 };
 
 }  // namespace twostep

@@ -52,6 +52,8 @@ class CopyEngine {
   // page that the port refuses is left as it was, and recorded there. kInternal
   // when the engine refuses the job: nothing is copied.
   absl::StatusOr<Fence> Copy(CopyJob job, absl::Span<const Fence> dependencies);
+  // Of the last copy: those before it end earlier.
+  Fence last() const { return queue_.last(); }
   // The device is gone. What was not begun is not copied: where it would have
   // gone to host memory there are zeros, never the bytes of others. All fences
   // that are pending, and later ones, signal with `error`.

@@ -28,6 +28,11 @@ uint64_t DeviceQueue::idle_at_ns() const {
   return idle_at_ns_;
 }
 
+Fence DeviceQueue::last() const {
+  MutexLock lock(mutex_);
+  return last_;
+}
+
 uint64_t DeviceQueue::ReadyNs(absl::Span<const Fence> dependencies) const {
   uint64_t ready_ns = clock_.now_ns();
   for (const Fence& fence : dependencies) {
@@ -60,16 +65,17 @@ Fence DeviceQueue::Submit(absl::Span<const Fence> dependencies,
     MutexLock lock(mutex_);
     if (timed) idle_at_ns_ = std::max(idle_at_ns_, ready_ns) + cost_ns;
     if (execution_ == Execution::kTimeOnly) {
-      return timeline_.EmitComplete(idle_at_ns_, failure);
+      last_ = timeline_.EmitComplete(idle_at_ns_, failure);
+      return last_;
     }
     if (!stopped_) {
-      const Fence fence = timeline_.Emit(idle_at_ns_);
+      last_ = timeline_.Emit(idle_at_ns_);
       jobs_.push_back(Job{{dependencies.begin(), dependencies.end()},
                           std::move(work),
-                          fence.point,
+                          last_.point,
                           std::move(failure)});
       changed_.NotifyAll();
-      return fence;
+      return last_;
     }
     if (unbegun_ == Unbegun::kDrop) work = nullptr;
     // Behind the job at work, as ever.

@@ -52,6 +52,8 @@ class DeviceQueue {
   // that its fence will not say that it is done.
   bool lost() const;
 
+  // Of the last job submitted: those before it end earlier.
+  Fence last() const;
   // When the last job submitted ends, in virtual time.
   uint64_t idle_at_ns() const;
   // When a job with these dependencies could start, in virtual time.
@@ -85,6 +87,7 @@ class DeviceQueue {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   Unbegun unbegun_ ABSL_GUARDED_BY(mutex_) = Unbegun::kDrop;
   uint64_t idle_at_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  Fence last_ ABSL_GUARDED_BY(mutex_);
   Thread thread_;
 };
 

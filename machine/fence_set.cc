@@ -82,6 +82,10 @@ bool FenceSet::Supersede(const Fence& move) {
   return arrived;
 }
 
+void FenceSet::AskFor() const {
+  for (const Entry& entry : entries_) entry.timeline->AskFor(entry.point);
+}
+
 void FenceSet::AppendDependencies(
     FenceUse use, absl::InlinedVector<Fence, 4>* dependencies) const {
   for (const Entry& entry : entries_) {

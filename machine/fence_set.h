@@ -48,6 +48,8 @@ class FenceSet {
   // time and waits for nothing: all that is pending stays. False when a move
   // has failed: contents that are moved now are lost.
   bool Supersede(const Fence& move);
+  // Has all that is pending signal soon, where that needs to be asked for.
+  void AskFor() const;
   // Appends what whoever does `use` next must wait for.
   void AppendDependencies(FenceUse use,
                           absl::InlinedVector<Fence, 4>* dependencies) const;

@@ -47,12 +47,13 @@ struct Fence {
 class Timeline {
  public:
   // Tells the driver that somebody waits for a point of work that does not end
-  // by itself: it is to stop the work and Complete() the point soon, at once or
-  // from another thread. Once for each point at most; once a later one has been
-  // asked for, for none before it, but for calls that are under way. Runs on
-  // the thread that waits, perhaps on several at once, for as long as the
-  // machine lives; under reservations of the library, and no other lock of it.
-  // Must not reserve, validate or wait.
+  // by itself, or that a bo was given up which it uses: it is to stop the work
+  // and Complete() the point soon, at once or from another thread. Once for
+  // each point at most; once a later one has been asked for, for none before
+  // it, but for calls that are under way. Runs on the thread that waits or
+  // gives up, perhaps on several at once, for as long as the machine lives;
+  // under reservations of the library, and no other lock of it. Must not
+  // reserve, validate or wait.
   using EnableSignaling = std::function<void(uint64_t point)>;
 
   // `number` is its machine's name for it; 0: it has none. REQUIRES: a real

@@ -1,6 +1,7 @@
 // S27, S14, R13, R14: what clients may have, what is theirs, and what others
 // can take from them.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -361,6 +362,58 @@ class Crowd {
   std::vector<BoRef> bos;
   std::vector<BoRef> pinned;
 };
+
+// A hole takes two, of which one leaves its client just its min. While the
+// other goes, somebody else takes from that client elsewhere: not any more.
+TEST(Client, R14NobodyIsEvictedForAHoleThatProtectionKeepsShut) {
+  class Hooks final : public DeviceHooks {
+   public:
+    void Notify(const BufferObject&, BoEvent event) override {
+      if (event != BoEvent::kMoved || !amid) return;
+      std::function<void()> once;
+      once.swap(amid);
+      Thread other(once);
+    }
+    std::function<void()> amid;
+  };
+  Hooks hooks;
+  RigOptions options = RigOptions::Small();
+  options.gpu.vram_bytes = options.gpu.vram_visible_bytes = 2 * kBo;
+  options.hooks = &hooks;
+  Rig rig(options);
+  GpuConfig config = options.gpu;
+  config.name = "second";
+  config.vram_bytes = config.vram_visible_bytes = kBo;
+  const auto second = *Device::Create(rig.host(), config);
+  const auto place_there = [&](const BoRef& bo, const WaitLimit& wait) {
+    ValidateContext context{.wait = wait};
+    bo->Reserve();
+    const absl::Status status = second->Validate(*bo, {&kVram, 1}, &context);
+    bo->Unreserve();
+    return status;
+  };
+  const ClientRef client = *rig.host().CreateClient(
+      {.name = "sure", .device = {.min_pages = kBoPages}});
+  const BoRef anybodys = rig.Make(kBo);
+  const BoRef here = *rig.host().CreateBo(kBo, client);
+  const BoRef there = *rig.host().CreateBo(kBo, client);
+  ASSERT_EQ(rig.Validate(anybodys, kVram), absl::OkStatus());
+  ASSERT_EQ(rig.Validate(here, kVram), absl::OkStatus());
+  ASSERT_EQ(place_there(there, {}), absl::OkStatus());
+  const BoRef newcomers[] = {rig.Make(2 * kBo), rig.Make(kBo)};
+  absl::Status other;
+  hooks.amid = [&] {
+    other = place_there(newcomers[1], {WaitLimit::Mode::kNoWait});
+  };
+  EXPECT_EQ(rig.Validate(newcomers[0], kVram), absl::OkStatus());
+  EXPECT_EQ(KindOf(other), ErrorKind::kBusy) << other;
+  EXPECT_FALSE(anybodys->manager().fixed());
+  EXPECT_FALSE(here->manager().fixed());
+  EXPECT_TRUE(there->manager().fixed());
+  EXPECT_EQ(client->account(Resource::kDevice).used_pages(), kBoPages);
+  rig.device().Unplug({});
+  second->Unplug({});
+}
 
 TEST(Client, R14OfManyTheOneFurthestAboveItsLowGivesFirst) {
   Crowd crowd;

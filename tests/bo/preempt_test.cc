@@ -79,6 +79,7 @@ class Preempted : public testing::TestWithParam<Resource> {
     BoRef bo = rig_.Make(bytes);
     rig_.CpuFill(bo, kSeed);
     EXPECT_EQ(rig_.Validate(bo, GetParam().placement), absl::OkStatus());
+    WaitForMoves(bo);
     return bo;
   }
   bool InPlace(const BoRef& bo) {
@@ -118,14 +119,45 @@ TEST_P(Preempted, TheDriverIsAskedBeforeItsBoMovesElsewhere) {
   EXPECT_EQ(rig_.CpuWrongBytes(bo, kSeed), 0);
 }
 
-TEST_P(Preempted, WhatItLeftBehindIsAskedForByWhoIsShort) {
-  BoRef gone = Placed(GetParam().bytes);
-  const Fence fence = driver_.Run(gone);
-  gone.reset();
+// Given up by its owner, or with the bo: nobody is short of it yet, and who is
+// may not be allowed to wait.
+TEST_P(Preempted, WhatIsLeftBehindIsAskedForAtOnce) {
+  for (const bool dropped : {true, false}) {
+    BoRef gone = Placed(GetParam().bytes);
+    const Fence fence = driver_.Run(gone);
+    if (dropped) {
+      gone.reset();
+    } else {
+      ASSERT_EQ(rig_.Validate(gone, std::vector<Placement>{}),
+                absl::OkStatus());
+    }
+    ASSERT_FALSE(driver_.asked().empty());
+    EXPECT_EQ(driver_.asked().back(), fence.point);
+    EXPECT_TRUE(fence.Signalled());
+    BoRef newcomer = rig_.Make(GetParam().bytes);
+    ValidateContext context{.wait = {WaitLimit::Mode::kNoWait}};
+    EXPECT_EQ(rig_.Validate(newcomer, {GetParam().placement}, &context),
+              absl::OkStatus());
+    WaitForMoves(newcomer);
+  }
+  EXPECT_EQ(driver_.asked().size(), 2);
+  EXPECT_EQ(rig_.Broken(), "");
+}
+
+// Its place is free at once; what it held is not, until the work ends.
+TEST_P(Preempted, AWorthlessVictimIsAskedForAsItGoes) {
+  const BoRef victim = Placed(GetParam().bytes);
+  victim->Reserve();
+  victim->SetWorthless(true);
+  victim->Unreserve();
+  const Fence fence = driver_.Run(victim);
   const BoRef newcomer = rig_.Make(GetParam().bytes);
-  EXPECT_EQ(rig_.Validate(newcomer, GetParam().placement), absl::OkStatus());
-  WaitForMoves(newcomer);
+  ValidateContext context{.wait = {WaitLimit::Mode::kNoWait}};
+  EXPECT_EQ(rig_.Validate(newcomer, {GetParam().placement}, &context),
+            absl::OkStatus());
+  EXPECT_TRUE(victim->purged());
   EXPECT_EQ(driver_.asked(), std::vector<uint64_t>{fence.point});
+  WaitForMoves(newcomer);
 }
 
 TEST_P(Preempted, NobodyIsAskedForWhoMayNotWait) {
@@ -202,6 +234,46 @@ TEST_P(Preempted, AnExecOfOthersGoesOn) {
 
 INSTANTIATE_TEST_SUITE_P(In, Preempted, testing::ValuesIn(kResources),
                          [](const auto& info) { return info.param.name; });
+
+// Where its own limit is what a client is short of, and where the host is short
+// of frames.
+TEST(PreemptedR14, AtALimitAnIdleVictimIsPreferredToAWait) {
+  enum class Limit : uint8_t { kClientHost, kClientDma, kFrames };
+  for (const Limit limit :
+       {Limit::kClientHost, Limit::kClientDma, Limit::kFrames}) {
+    SCOPED_TRACE(static_cast<int>(limit));
+    RigOptions options = RealTime();
+    const uint64_t bytes = 256 * kKiB;
+    if (limit == Limit::kFrames) {
+      options.machine.dma32_bytes = 4 * kMiB;  // 1 MiB of it beside the pools
+      options.machine.normal_bytes = 0;
+    }
+    Rig rig(options);
+    ComputeDriver driver(rig);
+    ClientOptions limits{.name = "a"};
+    const Budget two{.max_pages = 2 * bytes / kPageSize};
+    if (limit == Limit::kClientHost) limits.host = two;
+    if (limit == Limit::kClientDma) limits.dma = two;
+    const ClientRef client = *rig.host().CreateClient(limits);
+    const Placement tt = Tt(DmaType::kDynamic);
+    const auto placed = [&] {
+      const BoRef bo = *rig.host().CreateBo(bytes, client);
+      EXPECT_EQ(rig.Validate(bo, tt), absl::OkStatus());
+      return bo;
+    };
+    const BoRef busy = placed();
+    driver.Run(busy);
+    const BoRef idle = placed();
+    std::vector<BoRef> newcomers;
+    while (idle->binder() != nullptr && newcomers.size() < 3) {
+      newcomers.push_back(placed());
+    }
+    EXPECT_TRUE(driver.asked().empty());
+    EXPECT_TRUE(rig.In(busy, MemoryType::kTt));
+    EXPECT_FALSE(rig.In(idle, MemoryType::kTt));
+    EXPECT_EQ(rig.Broken(), "");
+  }
+}
 
 // Idle ones are preferred to those that would be waited for, but not to what is
 // protected, and not at the price of a higher priority.

@@ -13,6 +13,41 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Has something done before each copy.
+class CopyDriver final : public Driver {
+ public:
+  absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
+                             absl::Span<const Fence> dependencies) override {
+    ++copies;
+    if (before) before();
+    if (copies == refused) return absl::InternalError("refused");
+    return Driver::Copy(engine, std::move(job), dependencies);
+  }
+  std::function<void()> before;
+  int copies = 0;
+  int refused = 0;  // of the copies, which one
+};
+
+// Has a bo reserved, on a thread of its own, while it lives.
+class Holder {
+ public:
+  explicit Holder(const BoRef& bo)
+      : thread_([this, bo] {
+          bo->Reserve();
+          held_ = true;
+          for (uint64_t rounds = 0; !stop_; ++rounds) YieldFor(rounds);
+          bo->UnreserveUnused();
+        }) {
+    for (uint64_t rounds = 0; !held_; ++rounds) YieldFor(rounds);
+  }
+  ~Holder() { stop_ = true; }
+
+ private:
+  Atomic<bool> held_{false};
+  Atomic<bool> stop_{false};
+  Thread thread_;
+};
+
 class Suspended : public DeviceLife {};
 INSTANTIATE_TEST_SUITE_P(On, Suspended, ::testing::ValuesIn(kAllMachines),
                          [](const auto& info) { return NameOf(info.param); });
@@ -163,16 +198,7 @@ TEST_P(Suspended, NotWithinTheTimeTheDeviceRunsOn) {
 
 // R6: what is saved, or not yet back, is nobody's to read or write.
 TEST_P(Suspended, AmidItTheCpuIsKeptOut) {
-  class Copies final : public Driver {
-   public:
-    absl::StatusOr<Fence> Copy(CopyEngine& engine, CopyJob job,
-                               absl::Span<const Fence> dependencies) override {
-      if (amid) Thread(amid).Join();
-      return Driver::Copy(engine, std::move(job), dependencies);
-    }
-    std::function<void()> amid;
-  };
-  Copies driver;
+  CopyDriver driver;
   Rig rig(Options(&driver));
   const std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
   std::vector<std::unique_ptr<CpuMapping>> mappings;
@@ -181,18 +207,22 @@ TEST_P(Suspended, AmidItTheCpuIsKeptOut) {
     mappings.push_back(*CpuMapping::Create(bo));
   }
   int asked = 0;
-  driver.amid = [&] {
-    for (const auto& mapping : mappings) {
-      ++asked;
-      const absl::Status status =
-          mapping->Touch({0, 1}, Access::kWrite, {WaitLimit::Mode::kNoWait});
-      EXPECT_EQ(KindOf(status), ErrorKind::kBusy) << status;
-    }
+  driver.before = [&] {
+    Thread other([&] {
+      for (const auto& mapping : mappings) {
+        ++asked;
+        const absl::Status status =
+            mapping->Touch({0, 1}, Access::kWrite, {WaitLimit::Mode::kNoWait});
+        EXPECT_EQ(KindOf(status), ErrorKind::kBusy) << status;
+      }
+    });
   };
   ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+  // What nothing holds in place any more is not back any earlier.
+  rig.Unpin(bos[1]);
   ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
   EXPECT_EQ(asked, 8);
-  driver.amid = nullptr;
+  driver.before = nullptr;
   for (const BoRef& bo : bos) EXPECT_EQ(rig.CpuWrongBytes(bo, SeedOf(bo)), 0);
 }
 
@@ -385,15 +415,7 @@ TEST_P(Suspended, AResumeThatMayNotWaitForABoIsCalledAgain) {
   rig.Pin(bo);
   ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
   {
-    Atomic<bool> held{false};
-    Atomic<bool> stop{false};
-    Thread holder([&] {
-      bo->Reserve();
-      held = true;
-      for (uint64_t rounds = 0; !stop; ++rounds) YieldFor(rounds);
-      bo->UnreserveUnused();
-    });
-    for (uint64_t rounds = 0; !held; ++rounds) YieldFor(rounds);
+    const Holder holder(bo);
     EXPECT_EQ(KindOf(rig.device().Resume({WaitLimit::Mode::kNoWait})),
               ErrorKind::kBusy);
     EXPECT_EQ(KindOf(rig.device().Resume(WaitLimit::Within(1'000'000))),
@@ -403,11 +425,164 @@ TEST_P(Suspended, AResumeThatMayNotWaitForABoIsCalledAgain) {
     EXPECT_EQ(
         KindOf(CpuMapping::Create(bo, {WaitLimit::Mode::kNoWait}).status()),
         ErrorKind::kBusy);
-    stop = true;
   }
   ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
   EXPECT_EQ(rig.DeviceWrongBytes(bo, SeedOf(bo)), 0);
   rig.Unpin(bo);
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+// B19: of several threads that make a device come and go, too.
+TEST_P(Suspended, WhoComesAmidAnotherCallWaitsNoLongerThanItMay) {
+  CopyDriver driver;
+  Rig rig(Options(&driver));
+  Device& device = rig.device();
+  const BoRef bo = In(rig, kVram);
+  rig.Pin(bo);
+  Interrupt interrupt;
+  interrupt.Raise();
+  const auto try_all = [&](const WaitLimit& limit, ErrorKind kind) {
+    const absl::Status suspended = device.Suspend(limit);
+    const absl::Status resumed = device.Resume(limit);
+    EXPECT_EQ(KindOf(suspended), kind) << suspended;
+    EXPECT_EQ(KindOf(resumed), kind) << resumed;
+  };
+  driver.copies = 0;
+  driver.before = [&] {
+    Thread other([&] {
+      try_all({WaitLimit::Mode::kNoWait}, ErrorKind::kBusy);
+      try_all(WaitLimit::Within(1'000'000), ErrorKind::kTimeUp);
+      WaitLimit until_interrupted;
+      until_interrupted.interrupt = &interrupt;
+      try_all(until_interrupted, ErrorKind::kInterrupted);
+    });
+  };
+  ASSERT_EQ(device.Suspend(), absl::OkStatus());
+  ASSERT_EQ(device.Resume(), absl::OkStatus());
+  EXPECT_EQ(driver.copies, 2);
+}
+
+// B19: what a copy waits for in its queue counts as well.
+TEST_P(Suspended, ACopyBehindOthersIsNotWaitedForAnyLonger) {
+  Driver driver;
+  RigOptions options = Options(&driver);
+  options.options.clock = Clock::Kind::kReal;
+  Rig rig(options);
+  const BoRef pinned = In(rig, kVram);
+  const BoRef leaving = In(rig, kVram);
+  rig.Pin(pinned);
+  ASSERT_EQ(WaitForCpu(*pinned, Access::kWrite), absl::OkStatus());
+  Timeline& ring = rig.machine().NewTimeline("gpu0.work");
+  leaving->Reserve();
+  const Fence job = ring.Emit(0);
+  leaving->fences().Add(job, FenceUse::kRead);
+  leaving->Unreserve();
+  ASSERT_EQ(rig.Validate(leaving, kSystem), absl::OkStatus());
+  EXPECT_EQ(KindOf(rig.device().Suspend({WaitLimit::Mode::kNoWait})),
+            ErrorKind::kBusy);
+  EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
+            ErrorKind::kTimeUp);
+  EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+  ring.Complete(job.point);
+  ASSERT_EQ(WaitForCpu(*leaving, Access::kWrite), absl::OkStatus());
+  // With nothing in its way it has nothing to wait for.
+  ASSERT_EQ(rig.device().Suspend({WaitLimit::Mode::kNoWait}), absl::OkStatus());
+  ASSERT_EQ(rig.device().Resume({WaitLimit::Mode::kNoWait}), absl::OkStatus());
+  for (const BoRef& bo : {pinned, leaving}) {
+    EXPECT_EQ(rig.CpuWrongBytes(bo, SeedOf(bo)), 0);
+  }
+  EXPECT_EQ(rig.Broken(), "");
+}
+
+// B19: the second copy is refused when the first is done, and another thread
+// has what has been saved. Only a kernel mapping needs to be put back.
+TEST_P(Suspended, WhatEndsEarlyWaitsForNobodyToBeAsItWas) {
+  for (const bool mapped : {false, true}) {
+    SCOPED_TRACE(mapped ? "mapped" : "pinned");
+    CopyDriver driver;
+    Rig rig(Options(&driver));
+    const std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
+    std::unique_ptr<KernelMapping> kernel;
+    if (mapped) kernel = *KernelMapping::Create(bos[0]);
+    rig.Pin(bos[0]);
+    rig.Pin(bos[1]);
+    std::unique_ptr<Holder> holder;
+    driver.copies = 0;
+    driver.refused = 2;
+    driver.before = [&] {
+      if (driver.copies == 2) holder = std::make_unique<Holder>(bos[0]);
+    };
+    const absl::Status refused =
+        rig.device().Suspend(WaitLimit::Within(10'000'000));
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInternal) << refused;
+    EXPECT_EQ(rig.device().state(),
+              mapped ? DeviceState::kSuspended : DeviceState::kRunning);
+    if (mapped) {
+      kernel->data()[0] = std::byte{1};
+      EXPECT_EQ(KindOf(rig.device().Resume({WaitLimit::Mode::kNoWait})),
+                ErrorKind::kBusy);
+      holder.reset();
+      ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+      EXPECT_EQ(rig.DevicePage(bos[0], 0, Access::kRead)[0], std::byte{1});
+      kernel->data()[0] = Rig::PatternByte(SeedOf(bos[0]), 0);
+    }
+    holder.reset();
+    EXPECT_EQ(rig.host().bo_count(), bos.size());
+    for (const BoRef& bo : bos) {
+      EXPECT_EQ(rig.DeviceWrongBytes(bo, SeedOf(bo)), 0);
+    }
+    EXPECT_EQ(rig.Broken(), "");
+  }
+}
+
+// Some are back in the memory when the device goes, others are not.
+TEST_P(Suspended, AResumeCutShortLosesNothingWhenTheDeviceIsUnplugged) {
+  for (const Engine engine : {Engine::kGone, Engine::kWorks}) {
+    for (const int held : {0, 1}) {
+      SCOPED_TRACE(held);
+      CopyDriver driver;
+      Rig rig(Options(&driver));
+      const std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
+      const auto kernel = *KernelMapping::Create(bos[0]);
+      rig.Pin(bos[1]);
+      ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+      {
+        const Holder holder(bos[held]);
+        EXPECT_EQ(KindOf(rig.device().Resume(WaitLimit::Within(1'000'000))),
+                  ErrorKind::kTimeUp);
+      }
+      // Into the memory where that has it, as long as that can be read.
+      const bool written = held == 0 || engine == Engine::kWorks;
+      kernel->data()[0] = std::byte{1};
+      const Unplugged result = rig.device().Unplug({.engine = engine});
+      EXPECT_EQ(result.brought_home, 2);
+      EXPECT_EQ(result.lost, 0);
+      EXPECT_EQ(kernel->data()[0] == std::byte{1}, written);
+      kernel->data()[0] = Rig::PatternByte(SeedOf(bos[0]), 0);
+      for (const BoRef& bo : bos) ExpectKept(rig, bo);
+      ExpectNothingHeld(rig);
+    }
+  }
+}
+
+// And called again it does what is left.
+TEST_P(Suspended, AResumeThatACopyEndedIsCalledAgain) {
+  CopyDriver driver;
+  Rig rig(Options(&driver));
+  const std::vector<BoRef> bos = {In(rig, kVram), In(rig, kVram)};
+  const auto kernel = *KernelMapping::Create(bos[0]);
+  rig.Pin(bos[1]);
+  ASSERT_EQ(rig.device().Suspend(), absl::OkStatus());
+  driver.copies = 0;
+  driver.refused = 2;
+  EXPECT_EQ(rig.device().Resume().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(rig.device().state(), DeviceState::kSuspended);
+  kernel->data()[0] = std::byte{1};
+  ASSERT_EQ(rig.device().Resume(), absl::OkStatus());
+  EXPECT_EQ(kernel->data()[0], std::byte{1});
+  EXPECT_EQ(rig.DevicePage(bos[0], 0, Access::kRead)[0], std::byte{1});
+  EXPECT_EQ(rig.DeviceWrongBytes(bos[1], SeedOf(bos[1])), 0);
+  EXPECT_EQ(rig.host().bo_count(), 2);
   EXPECT_EQ(rig.Broken(), "");
 }
 
