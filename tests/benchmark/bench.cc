@@ -86,7 +86,7 @@ std::vector<Row> AllRows() {
   std::vector<Row> rows;
   for (std::vector<Row> (*some)() :
        {&BoRows, &AllocatorRows, &PolicyRows, &FloorRows, &DmaRows, &FaultRows,
-        &CopyRows, &ThreadRows, &ReplayRows, &MemoryRows}) {
+        &CopyRows, &CrowdRows, &ThreadRows, &ReplayRows, &MemoryRows}) {
     for (Row& row : some()) rows.push_back(std::move(row));
   }
   // Those of one group together, those beside nobody last.

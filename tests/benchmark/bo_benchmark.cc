@@ -153,46 +153,6 @@ void ValidateWithEviction(benchmark::State& state, Contents contents,
   }
 }
 
-enum class Others { kIdle, kBusy, kPinned, kReserved };
-
-// VRAM full of bos, of which 99 % are what `others` says and stand before the
-// rest in the order. Each validation brings another bo in.
-void EvictAmong(benchmark::State& state, Others others) {
-  const size_t fit = Size(state);
-  const size_t first = fit - std::max<size_t>(fit / 100, 1);
-  Rig rig({.vram_pages = fit});
-  rig.MakeIn(kVram, fit);
-  rig.Make(fit);
-  Timeline& timeline = rig.machine().NewTimeline("work");
-  const Fence never = timeline.Emit(0);
-  for (size_t i = 0; i < fit; ++i) {
-    BufferObject& bo = rig.bo(i);
-    bo.Reserve();
-    if (i < first && others == Others::kBusy) {
-      bo.fences().Add(never, FenceUse::kRead);
-    }
-    if (i < first && others == Others::kPinned) bo.Pin();
-    if (i >= first || others != Others::kReserved) bo.Unreserve();
-  }
-  size_t next = fit;
-  const auto step = [&] {
-    rig.Validate(rig.bo(next), kVram);
-    if (++next == 2 * fit) next = first;
-  };
-  for (size_t i = 0; i < fit - first; ++i) step();
-  const uint64_t before = rig.device().manager(MemoryType::kVram)->evictions();
-  MeasureRow(state, step);
-  const uint64_t evictions =
-      rig.device().manager(MemoryType::kVram)->evictions() - before;
-  if (evictions != static_cast<uint64_t>(state.iterations())) {
-    state.SkipWithError("not one eviction each");
-  }
-  timeline.Complete(never.point);
-  for (size_t i = 0; others == Others::kReserved && i < first; ++i) {
-    rig.bo(i).UnreserveUnused();
-  }
-}
-
 // VRAM full of bos of as many budgeted clients as the row's argument. Each
 // validation brings another bo in.
 void EvictAmongClients(benchmark::State& state) {
@@ -329,16 +289,6 @@ void AddEvictions(std::vector<Row>* rows) {
         {64, 1024, 16384}, [kind](auto& state) {
           ValidateWithEviction(state, kind.contents, kind.allocator);
         });
-  }
-  for (const auto& [name, others] :
-       {std::pair{"idle", Others::kIdle}, std::pair{"busy", Others::kBusy},
-        std::pair{"pinned", Others::kPinned},
-        std::pair{"reserved", Others::kReserved}}) {
-    rows->push_back(
-        {.name = absl::StrCat("evict_among/", name),
-         .run = [others = others](auto& state) { EvictAmong(state, others); },
-         .size = 100000,
-         .iterations = 50000});
   }
   Add(rows, "evict_among_clients", {1, 10, 1000}, EvictAmongClients, 50000);
   Add(rows, "evict_beside_ghosts", {0, 1000, 30000}, EvictBesideGhosts, 2000);

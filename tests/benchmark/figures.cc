@@ -168,6 +168,20 @@ std::vector<FigureGroup> Table() {
            {"two_threads/evict_from_tt", "x", kMore, "", 0, 0, 1.8},
            {"two_threads/evict_from_vram", "x", kMore, "", 0, 0, 1.8},
        }},
+      {"crowds",
+       "One eviction where 99 % of 100,000 bos cannot be had at once: times "
+       "one of idle bos",
+       {
+           {"evict_among/vram_busy", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/vram_pinned", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/vram_reserved", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/tt_busy", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/tt_pinned", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/tt_reserved", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/iova_busy", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/iova_pinned", "x", kLess, kFloor, 1, 1, 1.5},
+           {"evict_among/iova_reserved", "x", kLess, kFloor, 1, 1, 1.5},
+       }},
       {"replays",
        "Traces: millions of records a second",
        {

@@ -23,6 +23,7 @@ inline constexpr Placement kTt{.dma = DmaType::kDynamic,
 struct Sizes {
   uint64_t vram_pages = 0;
   uint64_t aperture_pages = 0;
+  uint64_t iova_pages = 64 * kGiB / kPageSize;
   SpaceAllocator allocator = SpaceAllocator::kRange;
   bool bounced = false;
   int devices = 1;
@@ -41,7 +42,7 @@ class Rig {
     machine.normal_bytes = 32 * kGiB;
     machine.iommu.mode =
         sizes.bounced ? IommuMode::kAbsent : IommuMode::kTranslated;
-    machine.iommu.iova_bytes = 64 * kGiB;
+    machine.iommu.iova_bytes = PagesToBytes(sizes.iova_pages);
     machine.swiotlb.forced = sizes.bounced;
     machine_ = *Machine::Create(machine, {.backing = sizes.backing,
                                           .clock = sizes.clock,

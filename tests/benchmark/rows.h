@@ -31,6 +31,7 @@ struct Row {
 inline constexpr int64_t kQuickSize = 64;
 
 std::vector<Row> BoRows();
+std::vector<Row> CrowdRows();
 std::vector<Row> AllocatorRows();
 std::vector<Row> PolicyRows();
 std::vector<Row> FloorRows();
