@@ -90,7 +90,7 @@ void AddFlags(CLI::App* stress, StressFlags* flags) {
       ->transform(WholeNumber(1, 64))
       ->type_name("N");
   stress->add_flag("--unbacked", flags->unbacked,
-                   "the suites' real sizes, accounts only: checks no bytes");
+                   "real sizes, accounts only: checks no bytes");
   stress
       ->add_option("--machine", flags->machine,
                    "TOML; sizes follow from its VRAM; see "

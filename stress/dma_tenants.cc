@@ -18,14 +18,13 @@ namespace twostep {
 namespace {
 
 // --- two-drivers-one-iommu ---
-// An eighth of 32 MiB of IOVAs and working sets of 24 MiB. Each driver is a
-// client whose protected share of the space is half of it. They run side by
-// side in virtual time, and what each gets done is measured by what it gets
+// 32 MiB of IOVAs and working sets of 24 MiB, or an eighth of them. Each driver
+// is a client whose protected share of the space is half of it. They run side
+// by side in virtual time, and what each gets done is measured by what it gets
 // done alone.
 
-constexpr uint64_t kIovaBytes = 4 * kMiB;
-constexpr uint64_t kSetBytes = 3 * kMiB;
-constexpr uint64_t kRunNs = 3'000'000;
+constexpr FullSize kIova = {.bytes = 32 * kMiB, .backed = 4 * kMiB};
+constexpr uint64_t kRunNsPerMib = 750'000;  // of IOVAs
 constexpr double kLeastJain = 0.9;
 constexpr double kLeastProgress = 0.3;
 constexpr Placement kStreamed = InTt(DmaType::kDynamic);
@@ -51,15 +50,23 @@ Behaviour SomeBehaviour(std::mt19937_64* random) {
   }
 }
 
+uint64_t SetBytes(const StressOptions& options) {
+  return kIova.In(options) / 4 * 3;
+}
+
+uint64_t RunNs(const StressOptions& options) {
+  return kIova.In(options) / kMiB * kRunNsPerMib;
+}
+
 WorldOptions TwoDriversOptions(const StressOptions& options) {
   WorldOptions world = SmallWorldOptions(options);
-  world.machine.dma32_bytes = 16 * kMiB;
+  world.machine.dma32_bytes = 4 * kIova.In(options);
   world.machine.normal_bytes = 0;
   world.machine.iommu.mode = IommuMode::kTranslated;
-  world.machine.iommu.iova_bytes = kIovaBytes;
+  world.machine.iommu.iova_bytes = kIova.In(options);
   world.gpu.vram_bytes = 0;
   world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
-  world.gpu.aperture_bytes = 2 * kSetBytes;
+  world.gpu.aperture_bytes = 2 * SetBytes(options);
   return world;
 }
 
@@ -67,10 +74,10 @@ WorldOptions TwoDriversOptions(const StressOptions& options) {
 // its device.
 class TwoStepDriver {
  public:
-  TwoStepDriver(World* world, const std::string& name,
+  TwoStepDriver(World* world, const StressOptions& of, const std::string& name,
                 const Behaviour& behaviour, uint64_t protected_bytes)
       : world_(*world), behaviour_(behaviour) {
-    GpuConfig config = TwoDriversOptions(StressOptions{}).gpu;
+    GpuConfig config = TwoDriversOptions(of).gpu;
     config.name = name;
     on_ = world_.AddDevice(config);
     ClientOptions options{.name = name};
@@ -78,7 +85,7 @@ class TwoStepDriver {
     auto client = world_.host().CreateClient(options);
     if (!world_.Expect(client.status(), "a client") || on_ == nullptr) return;
     client_ = *client;
-    for (uint64_t at = 0; at < kSetBytes; at += behaviour.bo_bytes) {
+    for (uint64_t at = 0; at < SetBytes(of); at += behaviour.bo_bytes) {
       KnownBo* bo = world_.Make(behaviour.bo_bytes, client_);
       if (bo == nullptr) return;
       auto mapping = CpuMapping::Create(bo->bo);
@@ -133,8 +140,8 @@ uint64_t JobsAlone(const Behaviour& behaviour, const StressOptions& options,
                    Verdict* verdict) {
   World world(TwoDriversOptions(options), verdict);
   if (!world.ok()) return 1;
-  TwoStepDriver driver(&world, "alone", behaviour, 0);
-  while (driver.used_ns() < kRunNs && !world.failed()) driver.Step();
+  TwoStepDriver driver(&world, options, "alone", behaviour, 0);
+  while (driver.used_ns() < RunNs(options) && !world.failed()) driver.Step();
   return std::max<uint64_t>(driver.jobs(), 1);
 }
 
@@ -148,15 +155,17 @@ void PlayTogether(const std::array<Behaviour, 2>& behaviours,
   }
   World world(TwoDriversOptions(options), verdict);
   if (!world.ok()) return;
-  TwoStepDriver a(&world, "a", behaviours[0], kIovaBytes / 2);
-  TwoStepDriver b(&world, "b", behaviours[1], kIovaBytes / 2);
+  const uint64_t iova_bytes = kIova.In(options);
+  TwoStepDriver a(&world, options, "a", behaviours[0], iova_bytes / 2);
+  TwoStepDriver b(&world, options, "b", behaviours[1], iova_bytes / 2);
   // Whoever is behind in its own time is next.
   uint64_t most_evictions = 0;
-  while (std::min(a.used_ns(), b.used_ns()) < kRunNs && !world.failed()) {
+  while (std::min(a.used_ns(), b.used_ns()) < RunNs(options) &&
+         !world.failed()) {
     const uint64_t before = world.dma_evictions();
     (a.used_ns() <= b.used_ns() ? a : b).Step();
     most_evictions = std::max(most_evictions, world.dma_evictions() - before);
-    world.Require(a.dma_pages() + b.dma_pages() <= kIovaBytes >> kPageShift,
+    world.Require(a.dma_pages() + b.dma_pages() <= iova_bytes >> kPageShift,
                   "they are charged for more than there is");
   }
   const double x = double(a.jobs()) / double(alone[0]);
@@ -182,14 +191,20 @@ void PlayTogether(const std::array<Behaviour, 2>& behaviours,
 void PlayWithinItsShare(const StressOptions& options, Verdict* verdict) {
   World world(TwoDriversOptions(options), verdict);
   if (!world.ok()) return;
-  TwoStepDriver within(&world, "within", {128 * kKiB, 1000, 1}, kIovaBytes / 2);
-  TwoStepDriver above(&world, "above", {8 * kKiB, 200, 1}, kIovaBytes / 2);
+  const uint64_t iova_bytes = kIova.In(options);
+  TwoStepDriver within(&world, options, "within", {iova_bytes / 32, 1000, 1},
+                       iova_bytes / 2);
+  TwoStepDriver above(&world, options, "above", {8 * kKiB, 200, 1},
+                      iova_bytes / 2);
   for (int i = 0; i < 12 && !world.failed(); ++i) within.Step();
   const uint64_t had = within.dma_pages();
-  for (int i = 0; i < 2000 && !world.failed(); ++i) above.Step();
+  // Each of its bos a few times.
+  for (uint64_t i = 0; i < 5 * SetBytes(options) / (8 * kKiB); ++i) {
+    above.Step();
+  }
   world.Require(within.dma_pages() == had,
                 "a driver within its share had to give way");
-  world.Require(above.dma_pages() + had == kIovaBytes >> kPageShift,
+  world.Require(above.dma_pages() + had == iova_bytes >> kPageShift,
                 "addresses are left unused");
 }
 
@@ -202,14 +217,13 @@ void PlayTwoDrivers(const StressOptions& options, Verdict* verdict) {
 }
 
 // --- four-guests ---
-// A thousandth of a host of 4 GiB: coherent memory and frames, half and half.
-// Each guest wants half of the host as coherent memory; what leaves the pool
-// goes to frames, and from there to the swap store.
+// A host of 4 GiB, or a thousandth of it: coherent memory and frames, half and
+// half. Each guest wants half of the host as coherent memory; what leaves the
+// pool goes to frames, and from there to the swap store.
 
 constexpr int kGuests = 4;
-constexpr uint64_t kHostBytes = 4 * kMiB;
-constexpr uint64_t kReserveBytes = 256 * kKiB;
-constexpr uint64_t kGuestBoBytes = 64 * kKiB;
+constexpr FullSize kHostMemory = {.bytes = 4 * kGiB, .backed = 4 * kMiB};
+constexpr uint64_t kGuestBos = 32;
 constexpr Placement kOfThePool = InTt(DmaType::kCoherent);
 
 // A share is to hold a bo; one guest alone would be short of nothing.
@@ -218,21 +232,22 @@ int GuestsOf(const StressOptions& options) {
 }
 
 WorldOptions FourGuestsOptions(const StressOptions& options) {
+  const uint64_t host_bytes = kHostMemory.In(options);
   WorldOptions world = SmallWorldOptions(options);
   MachineConfig& machine = world.machine;
-  machine.dma32_bytes = kHostBytes;
+  machine.dma32_bytes = host_bytes;
   machine.normal_bytes = 0;
-  machine.coherent_bytes = kHostBytes / 2;
+  machine.coherent_bytes = host_bytes / 2;
   machine.cma_bytes = 0;
   machine.swiotlb.bytes = 0;
-  machine.reserve_bytes = kReserveBytes;
+  machine.reserve_bytes = host_bytes / 16;
   machine.iommu.mode = IommuMode::kAbsent;
   // All that the guests have is half of it each.
   machine.swap_bytes =
-      static_cast<uint64_t>(std::max(GuestsOf(options), kGuests)) * kHostBytes;
+      static_cast<uint64_t>(std::max(GuestsOf(options), kGuests)) * host_bytes;
   world.gpu.vram_bytes = 0;
   world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
-  world.gpu.aperture_bytes = 4 * kHostBytes;
+  world.gpu.aperture_bytes = 4 * host_bytes;
   world.clock =
       options.seed % 2 == 0 ? Clock::Kind::kVirtual : Clock::Kind::kReal;
   return world;
@@ -242,7 +257,8 @@ void PlayFourGuests(const StressOptions& options, Verdict* verdict) {
   World world(FourGuestsOptions(options), verdict);
   if (!world.ok()) return;
   const int guests = GuestsOf(options);
-  const uint64_t pool_pages = (kHostBytes / 2) >> kPageShift;
+  const uint64_t wanted_bytes = kHostMemory.In(options) / 2;  // by each
+  const uint64_t pool_pages = wanted_bytes >> kPageShift;
   std::vector<ClientRef> clients;
   for (int guest = 0; guest < guests; ++guest) {
     const auto share = pool_pages / static_cast<uint64_t>(guests);
@@ -282,8 +298,8 @@ void PlayFourGuests(const StressOptions& options, Verdict* verdict) {
     }
     std::mt19937_64 random(options.seed * 64 + static_cast<uint64_t>(thread));
     KnownBoList bos;
-    for (uint64_t at = 0; at < kHostBytes / 2; at += kGuestBoBytes) {
-      bos.push_back(world.Make(kGuestBoBytes, clients[thread]));
+    while (bos.size() < kGuestBos) {
+      bos.push_back(world.Make(wanted_bytes / kGuestBos, clients[thread]));
     }
     for (size_t i = 0; i < 3 * bos.size() && !world.failed(); ++i) {
       KnownBo* bo = bos[i < bos.size() ? i : random() % bos.size()];

@@ -21,37 +21,41 @@
 namespace twostep {
 namespace {
 
-constexpr uint64_t kUnitBytes = kMiB;
-constexpr uint64_t kBoBytes = kUnitBytes / 8;
-constexpr uint64_t kUnitBos = kUnitBytes / kBoBytes;
+constexpr uint64_t kUnitBos = 8;
 constexpr size_t kBos = 4 * kUnitBos;
 constexpr size_t kRounds = 4;
+// Of dma-*-exhaust.
+constexpr FullSize kUnit = {.bytes = 64 * kMiB, .backed = kMiB};
 
 struct Unit {
   const char* name;
   const char* what;
   DmaType dma;
-  void (*set_up)(WorldOptions* world);
+  void (*set_up)(uint64_t unit_bytes, WorldOptions* world);
 };
 
 // Bos are seen through an aperture that has room for all, and nothing is short
 // but the unit.
-WorldOptions OptionsOf(const StressOptions& options, const Unit& unit) {
+WorldOptions OptionsOf(const StressOptions& options, const Unit& unit,
+                       uint64_t unit_bytes) {
   WorldOptions world = SmallWorldOptions(options);
-  world.machine.dma32_bytes = 16 * kMiB;
-  world.machine.normal_bytes = 16 * kMiB;
+  world.machine.dma32_bytes = 16 * unit_bytes;
+  world.machine.normal_bytes = 16 * unit_bytes;
+  world.machine.coherent_bytes = unit_bytes;
   world.machine.iommu.mode = IommuMode::kAbsent;
   world.gpu.vram_bytes = 0;
   world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
-  world.gpu.aperture_bytes = 4 * kBos * kBoBytes;
-  unit.set_up(&world);
+  world.gpu.aperture_bytes = 16 * unit_bytes;
+  unit.set_up(unit_bytes, &world);
   return world;
 }
 
-KnownBoList MakeAll(World* world, const Placement& place, size_t count) {
+// Of which the unit takes kUnitBos.
+KnownBoList MakeAll(World* world, const Placement& place, size_t count,
+                    uint64_t unit_bytes) {
   KnownBoList bos;
   while (world->ok() && bos.size() < count) {
-    KnownBo* bo = world->Make(kBoBytes);
+    KnownBo* bo = world->Make(unit_bytes / kUnitBos);
     if (bo == nullptr ||
         !world->Expect(world->Submit({.uses = {{bo}}, .places = {&place, 1}}),
                        "a submission")) {
@@ -66,16 +70,17 @@ KnownBoList MakeAll(World* world, const Placement& place, size_t count) {
 
 void PlayExhausted(const Unit& unit, const StressOptions& options,
                    Verdict* verdict) {
-  World world(OptionsOf(options, unit), verdict);
+  const uint64_t unit_bytes = kUnit.In(options);
+  World world(OptionsOf(options, unit, unit_bytes), verdict);
   if (!world.ok()) return;
   // What does not go through the unit, and must not notice. All that is bound
   // has IOVAs.
   const Placement aside = InTt(
       unit.dma == DmaType::kCoherent ? DmaType::kNone : DmaType::kCoherent);
-  const KnownBoList others =
-      MakeAll(&world, aside, world.machine().domain().translated() ? 0 : 2);
+  const KnownBoList others = MakeAll(
+      &world, aside, world.machine().domain().translated() ? 0 : 2, unit_bytes);
   const Placement place = InTt(unit.dma);
-  const KnownBoList bos = MakeAll(&world, place, kBos);
+  const KnownBoList bos = MakeAll(&world, place, kBos, unit_bytes);
   if (bos.empty()) return;
   DmaBinder& binder = world.host().binder(unit.dma);
   const DmaBinder::Stats& stats = binder.stats();
@@ -118,7 +123,7 @@ void PlayTooLong(const Unit& unit, const StressOptions& options,
                  Verdict* verdict) {
   const uint64_t segments = 1 + options.seed % 7;
   for (const bool many : {false, true}) {
-    WorldOptions world_options = OptionsOf(options, unit);
+    WorldOptions world_options = OptionsOf(options, unit, kUnit.backed);
     world_options.machine.swiotlb.bytes = 8 * kMiB;
     if (!many) world_options.gpu.segments.max_segments = segments;
     World world(world_options, verdict);
@@ -164,9 +169,9 @@ void PlayTooLong(const Unit& unit, const StressOptions& options,
 // programs settle among themselves; the library hands the pages over.
 void PlayFaultStorm(const Unit& unit, const StressOptions& options,
                     Verdict* verdict) {
-  World world(OptionsOf(options, unit), verdict);
+  World world(OptionsOf(options, unit, kUnit.backed), verdict);
   const Placement place = InTt(unit.dma);
-  const KnownBoList bos = MakeAll(&world, place, kBos);
+  const KnownBoList bos = MakeAll(&world, place, kBos, kUnit.backed);
   if (bos.empty()) return;
   std::deque<Mutex> turns(bos.size());
   OnThreads(2 * options.ThreadsOr(2), [&](int thread) {
@@ -205,30 +210,34 @@ void PlayFaultStorm(const Unit& unit, const StressOptions& options,
 void AddDmaUnits(std::vector<Scenario>* scenarios) {
   static constexpr Unit kIova = {
       "dma-iova-exhaust", "IOVAs for a quarter of the bos", DmaType::kDynamic,
-      [](WorldOptions* world) {
+      [](uint64_t unit_bytes, WorldOptions* world) {
         world->machine.iommu.mode = IommuMode::kTranslated;
-        world->machine.iommu.iova_bytes = kUnitBytes;
+        world->machine.iommu.iova_bytes = unit_bytes;
       }};
   static constexpr Unit kSwiotlb = {
       "dma-swiotlb-exhaust",
       "a Xen PV guest with bounce buffers for a quarter of the bos",
-      DmaType::kDynamic, [](WorldOptions* world) {
+      DmaType::kDynamic, [](uint64_t unit_bytes, WorldOptions* world) {
         world->machine.xen.pv = true;
-        world->machine.xen.exchange_bytes = 8 * kMiB;
+        world->machine.xen.exchange_bytes = 8 * unit_bytes;
         world->machine.cma_bytes = 0;
-        world->machine.swiotlb.bytes = kUnitBytes;
+        world->machine.swiotlb.bytes = unit_bytes;
         world->gpu.dma_mask_bits = 32;
       }};
   static constexpr Unit kForced = {
-      "", "", DmaType::kDynamic,
-      [](WorldOptions* world) { world->machine.swiotlb.forced = true; }};
+      "", "", DmaType::kDynamic, [](uint64_t unit_bytes, WorldOptions* world) {
+        world->machine.swiotlb = {.bytes = unit_bytes, .forced = true};
+      }};
   static constexpr Unit kCoherent = {
       "dma-coherent-exhaust", "coherent memory for a quarter of the bos",
-      DmaType::kCoherent,
-      [](WorldOptions* world) { world->machine.coherent_bytes = kUnitBytes; }};
+      DmaType::kCoherent, [](uint64_t unit_bytes, WorldOptions* world) {
+        world->machine.coherent_bytes = unit_bytes;
+      }};
   static constexpr Unit kCma = {
       "dma-cma-exhaust", "a CMA area for a quarter of the bos", DmaType::kCma,
-      [](WorldOptions* world) { world->machine.cma_bytes = kUnitBytes; }};
+      [](uint64_t unit_bytes, WorldOptions* world) {
+        world->machine.cma_bytes = unit_bytes;
+      }};
   for (const Unit& unit : {kIova, kSwiotlb, kCoherent, kCma}) {
     scenarios->push_back(
         {"twostep", unit.name,

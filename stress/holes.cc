@@ -16,24 +16,35 @@
 namespace twostep {
 namespace {
 
-constexpr uint64_t kSpacePages = 48;
-constexpr PageCount kLargest = 13;
+// Sizes are in units: pages, where there are bytes to check.
+constexpr FullSize kUnit = {.bytes = kMiB, .backed = kPageSize};
+constexpr uint64_t kSpaceUnits = 48;
+constexpr uint64_t kLargest = 13;
 constexpr size_t kBos = 40;
 constexpr int kAsks = 250;
 
 enum class Space { kIova, kCma, kAperture, kBounce };
 
+// What bounces has to fit in one slot set.
+uint64_t UnitBytes(const StressOptions& options, Space space) {
+  return space == Space::kBounce ? kPageSize : kUnit.In(options);
+}
+
 WorldOptions OptionsOf(const StressOptions& options, Space space,
-                       uint64_t pages) {
+                       uint64_t units) {
+  const uint64_t unit_bytes = UnitBytes(options, space);
   WorldOptions world = SmallWorldOptions(options);
+  world.machine.dma32_bytes = 3072 * unit_bytes;
+  world.machine.normal_bytes = 1024 * unit_bytes;
   world.machine.iommu.mode =
       space == Space::kIova ? IommuMode::kTranslated : IommuMode::kAbsent;
   world.gpu.vram_bytes = 0;
   world.gpu.vram_visible_bytes = GpuConfig::kAllOfIt;
-  const uint64_t bytes = PagesToBytes(pages);
+  const uint64_t bytes = units * unit_bytes;
   if (space == Space::kIova) world.machine.iommu.iova_bytes = bytes;
   if (space == Space::kCma) world.machine.cma_bytes = bytes;
-  if (space == Space::kAperture) world.gpu.aperture_bytes = bytes;
+  world.gpu.aperture_bytes =
+      space == Space::kAperture ? bytes : 512 * unit_bytes;
   if (space == Space::kBounce) {
     world.machine.swiotlb = {.bytes = bytes, .forced = true};
     world.gpu.segments.max_segments = 1;
@@ -196,13 +207,14 @@ class HoleMaker {
 // Bos of mixed sizes are asked for in a space of which every second one is
 // pinned, now this and now that.
 void PlayHoles(Space space, const StressOptions& options, Verdict* verdict) {
-  World world(OptionsOf(options, space, kSpacePages), verdict);
+  World world(OptionsOf(options, space, kSpaceUnits), verdict);
   if (!world.ok()) return;
-  HoleMaker holes(space, kSpacePages, &world);
+  const uint64_t unit_bytes = UnitBytes(options, space);
+  HoleMaker holes(space, kSpaceUnits * unit_bytes >> kPageShift, &world);
   std::mt19937_64 random(options.seed);
   KnownBoList bos;
   for (size_t i = 0; i < kBos; ++i) {
-    bos.push_back(world.Make(PagesToBytes(1 + random() % kLargest)));
+    bos.push_back(world.Make((1 + random() % kLargest) * unit_bytes));
     if (bos.back() == nullptr) return;
   }
   for (int refused = 0; refused < 3;) {
@@ -241,56 +253,70 @@ void PlayHoles(Space space, const StressOptions& options, Verdict* verdict) {
   world.Require(made > 0, "enough was always free in one piece");
 }
 
-// An area of which an eighth is used, scattered so that no run of a sixteenth
-// of it is free: one bo goes for such a run, or the pinned ones are named.
+// An area of 256 units of which 30 are used, scattered so that nowhere 16 are
+// free in a row: a few bos go for such a run, or the pinned ones are named.
 void PlayScatter(const StressOptions& options, Verdict* verdict) {
   constexpr uint64_t kArea = 256;
-  constexpr PageCount kRun = kArea / 16;
+  constexpr uint64_t kUsed = 30;
+  constexpr uint64_t kRun = 16;
   World world(OptionsOf(options, Space::kCma, kArea), verdict);
   if (!world.ok()) return;
-  HoleMaker holes(Space::kCma, kArea, &world);
+  const uint64_t unit_bytes = kUnit.In(options);
+  const uint64_t unit_pages = unit_bytes >> kPageShift;
+  HoleMaker holes(Space::kCma, kArea * unit_pages, &world);
   std::mt19937_64 random(options.seed);
   KnownBoList all;
   for (uint64_t i = 0; i < kArea; ++i) {
-    KnownBo* bo = world.Make(kPageSize);
+    KnownBo* bo = world.Make(unit_bytes);
     if (bo == nullptr ||
-        !world.Expect(holes.Ask(bo, Placement::Use::kAlways), "a page")) {
+        !world.Expect(holes.Ask(bo, Placement::Use::kAlways), "a unit")) {
       return;
     }
     all.push_back(bo);
   }
-  // Two of each sixteenth stay.
-  std::vector<KnownBoList> kept(kArea / kRun);
+  // Every eighth or ninth stays, but for up to 6: at most 14 are free between.
+  std::vector<uint64_t> used;
+  for (uint64_t i = 0; i < kUsed; ++i) {
+    used.push_back(i * kArea / kUsed + random() % 7);
+  }
+  const uint64_t first = world.machine().cma().end_frame() - kArea * unit_pages;
+  const auto unit_of = [&](const KnownBo& known) {
+    return (known.bo->binding().storage.start - first) / unit_pages;
+  };
   std::shuffle(all.begin(), all.end(), random);
-  const uint64_t first = world.machine().cma().end_frame() - kArea;
+  KnownBoList kept;
   for (KnownBo* bo : all) {
-    KnownBoList& sixteenth =
-        kept[(bo->bo->binding().storage.start - first) / kRun];
-    if (sixteenth.size() < 2) {
-      sixteenth.push_back(bo);
+    if (std::binary_search(used.begin(), used.end(), unit_of(*bo))) {
+      kept.push_back(bo);
       continue;
     }
     holes.Forget(bo);
     world.Drop(bo);
   }
-  for (const KnownBoList& sixteenth : kept) {
-    holes.Pin(sixteenth[random() % sixteenth.size()]);
+  world.Require(world.machine().cma().used_frames() == kUsed * unit_pages,
+                "not as much is used as should be");
+  // So many of them are pinned that one is in each run.
+  std::sort(kept.begin(), kept.end(),
+            [&](KnownBo* a, KnownBo* b) { return unit_of(*a) < unit_of(*b); });
+  uint64_t free_from = 0;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const uint64_t next = i + 1 < kept.size() ? unit_of(*kept[i + 1]) : kArea;
+    if (next - free_from < kRun) continue;
+    holes.Pin(kept[i]);
+    free_from = unit_of(*kept[i]) + 1;
   }
-  KnownBo* large = world.Make(PagesToBytes(kRun));
+  KnownBo* large = world.Make(kRun * unit_bytes);
   if (large == nullptr) return;
   const absl::Status status = holes.Ask(large, Placement::Use::kAlways);
   world.Require(KindOf(status) == ErrorKind::kCannotFit &&
                     absl::StrContains(status.message(), "pinned") &&
                     absl::StrContains(status.message(), "fragmented"),
                 absl::StrCat("between pinned ones: ", status.message()));
-  for (const KnownBoList& sixteenth : kept) {
-    for (KnownBo* bo : sixteenth) {
-      if (bo->bo->pinned()) holes.Unpin(bo);
-    }
+  std::shuffle(kept.begin(), kept.end(), random);
+  for (KnownBo* bo : kept) {
+    if (bo->bo->pinned()) holes.Unpin(bo);
   }
   world.Require(holes.AskByEvicting(large), "nobody was in the way");
-  // At the cost of no more than the two that were in one sixteenth.
-  world.Require(world.dma_evictions() <= 2, "too many went");
 }
 
 void PlayCmaScatter(const StressOptions& options, Verdict* verdict) {
@@ -307,10 +333,10 @@ void AddHoles(std::vector<Scenario>* scenarios) {
        [](const StressOptions& options, Verdict* verdict) {
          PlayHoles(Space::kIova, options, verdict);
        }});
-  scenarios->push_back(
-      {"twostep", "dma-cma-scatter",
-       "an eighth of a CMA area is used, everywhere: a large run is made",
-       PlayCmaScatter});
+  scenarios->push_back({"twostep", "dma-cma-scatter",
+                        "30 of 256 parts of a CMA area are used, everywhere: a "
+                        "run of 16 is made",
+                        PlayCmaScatter});
   scenarios->push_back({"twostep", "dma-swiotlb-fragment",
                         "mixed sizes, of one segment each, in bounce buffers",
                         [](const StressOptions& options, Verdict* verdict) {

@@ -28,6 +28,16 @@ class TwoTierDriver : public DeviceHooks {
   const std::vector<Placement> evict_to_;
 };
 
+// A size that a scenario is named for: as it is where there are no bytes, and a
+// part of it where each is to be checked.
+struct FullSize {
+  uint64_t bytes;
+  uint64_t backed;
+  uint64_t In(const StressOptions& options) const {
+    return options.backing == Backing::kBacked ? backed : bytes;
+  }
+};
+
 // 16 MiB of frames, 1 MiB of VRAM, IOVAs, coherent memory and bounce pages, 2
 // MiB of aperture, so that everything can run out; and a reserve of frames that
 // no bo may touch.
