@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "twostep/machine/check.h"
 #include "twostep/machine/memory.h"
 #include "twostep/machine/space.h"
 #include "twostep/machine/swap_store.h"
@@ -35,9 +36,10 @@ class FrameArray {
   FrameArray(FrameArray&& other) noexcept
       : numbers_(std::exchange(other.numbers_, {nullptr})),
         count_(other.count_) {}
+  // REQUIRES: of as many. The count, which anybody may read, is not written.
   FrameArray& operator=(FrameArray&& other) noexcept {
+    TWOSTEP_DCHECK(count_ == other.count_);
     std::swap(numbers_, other.numbers_);
-    std::swap(count_, other.count_);
     return *this;
   }
   ~FrameArray() {
@@ -59,7 +61,7 @@ class FrameArray {
     FrameNumber one;
   };
   Numbers numbers_{nullptr};
-  PageCount count_;
+  const PageCount count_;
 };
 
 class Pages {
