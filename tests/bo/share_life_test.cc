@@ -62,6 +62,19 @@ TEST_P(ShareLife, S25_AnImportersUnplugEndsItsAddressesAndNoOthers) {
   EXPECT_EQ(rig_.Broken(), "");
 }
 
+// A binding that the exporter made for itself alone does not end with it.
+TEST_P(ShareLife, S25_ASharedBindingGoesThroughNoDevicesOwnPort) {
+  const BoRef bo = rig_.Make(kBytes);
+  ASSERT_EQ(rig_.Validate(bo, Tt(DmaType::kDynamic)), absl::OkStatus());
+  EXPECT_EQ(bo->binding().port, &rig_.device().port());
+  const SharedBuffer shared = rig_.Export(bo);
+  const Attachment at_camera = rig_.Attach(shared, *camera_);
+  ASSERT_EQ(rig_.Map(*at_camera), absl::OkStatus());
+  for (const Device* device : {&rig_.device(), camera_.get(), nic_.get()}) {
+    EXPECT_NE(bo->binding().port, &device->port()) << device->name();
+  }
+}
+
 TEST_P(ShareLife, S25_AddressesOutliveTheExportersUnplug) {
   ASSERT_EQ(rig_.Validate(bo_, Tt((*shared_.Suitable())[0])), absl::OkStatus());
   ASSERT_EQ(rig_.Map(*at_camera_), absl::OkStatus());
