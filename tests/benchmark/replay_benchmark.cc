@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -77,6 +79,22 @@ void SummarizeTrace(benchmark::State& state) {
   SetRecordsASecond(state, start_ns);
 }
 
+// One that went wrong ends the row.
+std::optional<ReplayResult> ReplayOrSkip(benchmark::State& state,
+                                         const TraceFile& file,
+                                         const ReplayOptions& options) {
+  absl::StatusOr<ReplayResult> result = Replay(file.path(), options);
+  if (!result.ok()) {
+    state.SkipWithError(std::string(result.status().message()).c_str());
+    return std::nullopt;
+  }
+  if (!result->clean()) {
+    state.SkipWithError("a rule was broken");
+    return std::nullopt;
+  }
+  return *std::move(result);
+}
+
 // Processor seconds for a hundred million uses of bos that all fit, each of
 // them used about ten times; the run-up makes the bos.
 void ReplayMillions(benchmark::State& state) {
@@ -96,12 +114,9 @@ void ReplayMillions(benchmark::State& state) {
   options.gpu.vram_bytes = options.gpu.vram_visible_bytes = PagesToBytes(bos);
   const double start_ns = CpuNs();
   for (auto _ : state) {
-    const absl::StatusOr<ReplayResult> result = Replay(file.path(), options);
-    if (!result.ok()) {
-      return state.SkipWithError(
-          std::string(result.status().message()).c_str());
-    }
-    if (!result->clean()) return state.SkipWithError("a rule was broken");
+    const std::optional<ReplayResult> result =
+        ReplayOrSkip(state, file, options);
+    if (!result.has_value()) return;
     state.counters["uses"] = static_cast<double>(result->validates);
   }
   SetValue(state, (CpuNs() - start_ns) / 1e9);
@@ -121,12 +136,9 @@ void ReplayUnbacked(benchmark::State& state, const std::string& policy) {
   double validates = 0;
   const double start_ns = CpuNs();
   for (auto _ : state) {
-    const absl::StatusOr<ReplayResult> result = Replay(file.path(), options);
-    if (!result.ok()) {
-      return state.SkipWithError(
-          std::string(result.status().message()).c_str());
-    }
-    if (!result->clean()) return state.SkipWithError("a rule was broken");
+    const std::optional<ReplayResult> result =
+        ReplayOrSkip(state, file, options);
+    if (!result.has_value()) return;
     validates += static_cast<double>(result->validates);
     state.counters["hits"] = static_cast<double>(result->validate_hits) /
                              static_cast<double>(result->validates);

@@ -226,6 +226,16 @@ TEST_P(Suspended, AmidItTheCpuIsKeptOut) {
   for (const BoRef& bo : bos) EXPECT_EQ(rig.CpuWrongBytes(bo, SeedOf(bo)), 0);
 }
 
+// Something has to be waited for first: who may not, or not for long, leaves
+// the device running.
+void ExpectNoSuspendAtOnce(Device& device) {
+  EXPECT_EQ(KindOf(device.Suspend({WaitLimit::Mode::kNoWait})),
+            ErrorKind::kBusy);
+  EXPECT_EQ(KindOf(device.Suspend(WaitLimit::Within(1'000'000))),
+            ErrorKind::kTimeUp);
+  EXPECT_EQ(device.state(), DeviceState::kRunning);
+}
+
 // R6: the memory keeps its bytes while a job may still read them.
 TEST_P(Suspended, JobsOfBosThatAreGoneAreWaitedFor) {
   Driver driver;
@@ -239,11 +249,7 @@ TEST_P(Suspended, JobsOfBosThatAreGoneAreWaitedFor) {
   bo->fences().Add(job, FenceUse::kRead);
   bo->Unreserve();
   bo.reset();
-  EXPECT_EQ(KindOf(rig.device().Suspend({WaitLimit::Mode::kNoWait})),
-            ErrorKind::kBusy);
-  EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
-            ErrorKind::kTimeUp);
-  EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+  ExpectNoSuspendAtOnce(rig.device());
   ring.Complete(job.point);
   EXPECT_EQ(rig.device().Suspend(), absl::OkStatus());
   EXPECT_EQ(rig.Broken(), "");
@@ -478,11 +484,7 @@ TEST_P(Suspended, ACopyBehindOthersIsNotWaitedForAnyLonger) {
   leaving->fences().Add(job, FenceUse::kRead);
   leaving->Unreserve();
   ASSERT_EQ(rig.Validate(leaving, kSystem), absl::OkStatus());
-  EXPECT_EQ(KindOf(rig.device().Suspend({WaitLimit::Mode::kNoWait})),
-            ErrorKind::kBusy);
-  EXPECT_EQ(KindOf(rig.device().Suspend(WaitLimit::Within(1'000'000))),
-            ErrorKind::kTimeUp);
-  EXPECT_EQ(rig.device().state(), DeviceState::kRunning);
+  ExpectNoSuspendAtOnce(rig.device());
   ring.Complete(job.point);
   ASSERT_EQ(WaitForCpu(*leaving, Access::kWrite), absl::OkStatus());
   // With nothing in its way it has nothing to wait for.
